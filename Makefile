@@ -1,0 +1,59 @@
+# make demo    a real, measured call through the signaling server
+# make test    the tests (no outside program, at most 90 s)
+# make check   format, lint, types, architecture
+# make interop installs and starts foreign parts (libwebrtc) and calls them
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt --only-binary :all: --no-binary opuslib
+TALK ?= 10
+DEMO_ARGS ?=
+APT := sudo apt install git make python3-venv
+
+.PHONY: demo test check interop format clean bench
+
+demo: $(VENV)/.ready
+	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
+
+test: $(VENV)/.ready-test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+interop: $(VENV)/.ready-interop
+	$(BIN)/python -m pytest tests/interop -o norecursedirs= --timeout 120
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff check --fix -q . || true
+	$(BIN)/ruff format -q .
+
+clean:
+	rm -rf $(VENV) build
+
+$(VENV)/bin/python:
+	@command -v git >/dev/null || { echo "git is missing. Please run: $(APT)"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing. Please run: $(APT)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V). Try: make PYTHON=python3.12 demo"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is missing. Please run: $(APT)"; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Ringline and what it needs into $(VENV) (once, about a minute) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
+	@echo "Installing the test tools ..."
+	@$(PIP) --editable '.[test]'
+	@touch $@
+
+# pesq has no wheel; everything else in these extras has one.
+$(VENV)/.ready-interop: $(VENV)/.ready-test
+	@echo "Installing the foreign engines ..."
+	@$(PIP) --editable '.[test,compare]'
+	@touch $@
