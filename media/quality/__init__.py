@@ -1,0 +1,1 @@
+"""How good a call was: statistics, models and the report. Sans-IO."""
