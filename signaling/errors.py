@@ -1,0 +1,174 @@
+"""All errors of the signaling package, one tree.
+
+SignalingError
+|- CallError                what became of a call that was asked for
+|  |- CallNotRegistered     the number is not registered, or may not be found
+|  |- CallUnreachable       registered, but no device rang in time
+|  |- CallBusy              a device of the account is in a call
+|  |- CallRejected          declined; .reason
+|  |- CallTimeout           rang, nobody answered
+|  |- CallUntrusted         the peer's identity could not be verified; .number, .why
+|  `- CallFailed            anything else that ends a call; .reason
+|- RegistrationError        the server's problem+json answer; .code, .title, .retry_after_s, .tries_left
+|- ProfileError             the profile cannot be read, written or locked
+|- ServerUnreachable        no answer from the server
+|- InvalidNumber            not a phone number (also a ValueError)
+`- RemoteProtocolError      the remote sent what the protocol does not allow; .condition
+   |- XmlError              a frame that is not acceptable XML
+   |- InvalidJid            not a Jabber identifier
+   |- SaslError             a SASL exchange that cannot be read; .condition is the RFC 6120 6.5 name
+   `- TokenError            a proof, assertion or token that does not verify
+"""
+
+__all__ = [
+    "CallBusy",
+    "CallError",
+    "CallFailed",
+    "CallNotRegistered",
+    "CallRejected",
+    "CallTimeout",
+    "CallUnreachable",
+    "CallUntrusted",
+    "InvalidJid",
+    "InvalidNumber",
+    "ProfileError",
+    "RegistrationError",
+    "RemoteProtocolError",
+    "SaslError",
+    "ServerUnreachable",
+    "SignalingError",
+    "TokenError",
+    "XmlError",
+]
+
+
+class SignalingError(Exception):
+    """Root of the tree. `str()` is one line that can be shown to a user."""
+
+
+class CallError(SignalingError):
+    """A call that did not come about, or ended otherwise than by hanging up."""
+
+
+class CallNotRegistered(CallError):
+    """The number is not registered, or its owner does not want to be found (the two look alike)."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"{number} is not registered")
+        self.number = number
+
+
+class CallUnreachable(CallError):
+    """The number is registered, but none of its devices rang."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"{number} is unreachable: none of its devices is online")
+        self.number = number
+
+
+class CallBusy(CallError):
+    """A device of the account is in a call."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"{number} is busy")
+        self.number = number
+
+
+class CallRejected(CallError):
+    """The callee said no. `reason` is the Jingle reason (XEP-0166 7.4), usually `decline`."""
+
+    def __init__(self, number: str, reason: str = "decline") -> None:
+        super().__init__(f"{number} rejected the call: {reason}")
+        self.number = number
+        self.reason = reason
+
+
+class CallTimeout(CallError):
+    """A device rang, nobody answered in time."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"{number} did not answer")
+        self.number = number
+
+
+class CallUntrusted(CallError):
+    """The peer's signed identity is missing, wrong, or signed by another key than the known one."""
+
+    def __init__(self, number: str, why: str) -> None:
+        super().__init__(f"the identity of {number} could not be verified: {why}")
+        self.number = number
+        self.why = why
+
+
+class CallFailed(CallError):
+    """Any other end of a call; `reason` is an end_reason of protocol.md section 4, or a sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the call failed: {reason}")
+        self.reason = reason
+
+
+class RegistrationError(SignalingError):
+    """The server refused an HTTP request (protocol.md section 1): its problem+json, as an error.
+
+    `code` is the stable name from the table, `title` is for people. `retry_after_s` and `tries_left` are
+    None where the server did not say.
+    """
+
+    def __init__(
+        self, code: str, title: str, retry_after_s: float | None = None, tries_left: int | None = None
+    ) -> None:
+        super().__init__(title)
+        self.code = code
+        self.title = title
+        self.retry_after_s = retry_after_s
+        self.tries_left = tries_left
+
+
+class ProfileError(SignalingError):
+    """The profile file cannot be read, written or locked, or holds something else than a profile."""
+
+
+class ServerUnreachable(SignalingError):
+    """The server cannot be reached, or what answers is not a Ringline server."""
+
+
+class InvalidNumber(SignalingError, ValueError):
+    """Not a valid phone number in any usual spelling."""
+
+
+class RemoteProtocolError(SignalingError):
+    """The remote sent what the protocol does not allow: count it, drop or close; never a traceback.
+
+    `condition` is the defined condition to answer with (RFC 6120 4.9.3 for streams).
+    """
+
+    def __init__(self, message: str, condition: str = "bad-format") -> None:
+        super().__init__(message)
+        self.condition = condition
+
+
+class XmlError(RemoteProtocolError):
+    """Not well-formed (`not-well-formed`), or forbidden or too large (`policy-violation`)."""
+
+
+class InvalidJid(RemoteProtocolError):
+    """Not a JID (RFC 7622)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "improper-addressing")
+
+
+class SaslError(RemoteProtocolError):
+    """A SASL message that cannot be read."""
+
+
+class TokenError(RemoteProtocolError):
+    """A proof, assertion or access token that does not verify.
+
+    `reason` is one of `malformed`, `signature`, `claims`, `expired`, `skew`.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message, "not-authorized")
+        self.reason = reason

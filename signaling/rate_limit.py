@@ -1,0 +1,72 @@
+"""Token buckets, told the time: one, and many by key in bounded memory."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`burst` at once, then one per `seconds_per_token`."""
+
+    burst: float
+    seconds_per_token: float
+
+
+class TokenBucket:
+    """A bucket that begins full."""
+
+    __slots__ = ("_rate", "_tokens", "_updated")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self._rate = rate
+        self._tokens = rate.burst
+        self._updated = now
+
+    def _refill(self, now: float) -> None:
+        # Time never runs backwards here, whatever the caller's clock does.
+        elapsed = max(0.0, now - self._updated)
+        self._tokens = min(self._rate.burst, self._tokens + elapsed / self._rate.seconds_per_token)
+        self._updated = max(now, self._updated)
+
+    def wait(self, now: float, amount: float = 1.0) -> float:
+        """Seconds until `amount` can be taken, 0 if at once. Above the burst: until the bucket is full."""
+        self._refill(now)
+        # Rounding must not make a caller wait again who waited as long as he was told.
+        if amount <= self._tokens + 1e-9:
+            return 0.0
+        missing = min(amount, self._rate.burst) - self._tokens
+        return max(missing, 1e-3) * self._rate.seconds_per_token
+
+    def take(self, now: float, amount: float = 1.0) -> float:
+        """Takes `amount` and returns 0, or takes nothing and returns wait()."""
+        wait = self.wait(now, amount)
+        if not wait:
+            self._tokens -= amount
+        return wait
+
+
+class KeyedBuckets:
+    """A bucket for each key. At `max_keys` the least recently used is forgotten."""
+
+    def __init__(self, rate: Rate, max_keys: int = 10_000) -> None:
+        self._rate = rate
+        self._max_keys = max_keys
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: str, now: float, amount: float = 1.0) -> float:
+        """As TokenBucket.take, for this key."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._rate, now)
+            if len(self._buckets) > self._max_keys:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        return bucket.take(now, amount)
+
+    def wait(self, key: str, now: float) -> float:
+        """What take(key, now) would return; takes nothing."""
+        bucket = self._buckets.get(key)
+        return bucket.wait(now) if bucket else 0.0

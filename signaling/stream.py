@@ -1,0 +1,239 @@
+"""An XMPP stream over WebSocket (RFC 7395), sans-IO: what both roles share.
+
+    client (client_stream.py)  open -> auth -> open -> bind -> presence -> the own presence comes back: Online
+    server (server_stream.py)  the other half; the application decides on credentials and resource
+
+After any input, drain `frames_to_send()` and `next_event()`; `get_timer()` says when `handle_timer()` is due.
+The transport is to be closed once `is_closed`, after the frames are sent. What is not in TRANSITIONS ends the
+stream.
+"""
+
+import random
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from signaling import stanza as st
+from signaling.errors import XmlError
+from signaling.jid import Jid
+from signaling.sasl import PlainCredentials
+from signaling.xml import (
+    FRAMING,
+    SASL,
+    STREAM_ERRORS,
+    STREAMS,
+    Element,
+    child,
+    element,
+    local_name,
+    namespace_of,
+    parse,
+    serialise,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTimes:
+    """Seconds (protocol.md section 3): to log in; silence before a ping; silence until gone; to close."""
+
+    login: float = 10.0
+    ping: float = 30.0
+    gone: float = 75.0
+    close: float = 2.0
+
+
+DEFAULT_TIMES = StreamTimes()
+
+
+class State(StrEnum):
+    START = "start"  # no stream header yet
+    SECURING = "securing"  # before SASL
+    DECIDING = "deciding"  # server: the application looks at the credentials
+    RESTARTING = "restarting"  # between SASL's success and the second stream header
+    BINDING = "binding"
+    ANNOUNCING = "announcing"  # client: presence sent, not yet echoed
+    ONLINE = "online"  # server: bound
+    CLOSING = "closing"  # <close/> sent
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsGiven:
+    """Server: answer with accept() or refuse()."""
+
+    credentials: PlainCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceAsked:
+    """Server: answer with bind() or end(condition). `resource` is empty if the client has no wish."""
+
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """Client: the own presence came back; messages to the bare JID reach this device from now on."""
+
+    jid: Jid
+
+
+@dataclass(frozen=True, slots=True)
+class StanzaReceived:
+    stanza: Element
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The stream is over. `condition` is a stream error (RFC 6120 4.9.3), a SASL failure if `in_login`, or
+    None for an orderly close. `by_peer` tells who said so."""
+
+    condition: str | None
+    text: str = ""
+    by_peer: bool = True
+    in_login: bool = False
+
+
+Event = CredentialsGiven | ResourceAsked | Online | StanzaReceived | Ended
+
+
+class Stream:
+    """What both roles share: frames out, events, keep-alive, the orderly and the disorderly end."""
+
+    TRANSITIONS: ClassVar[dict[tuple[State, str], str]] = {}
+
+    def __init__(self, domain: str, now: float, rng: random.Random, times: StreamTimes) -> None:
+        self.domain = domain
+        self.state = State.START
+        self._rng = rng
+        self._times = times
+        self._frames: deque[str] = deque()
+        self._events: deque[Event] = deque()
+        self._deadline: float | None = now + times.login
+        self._heard = now
+        self._pinged = now
+        self._pings: set[str] = set()
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state is State.CLOSED
+
+    def frames_to_send(self) -> list[str]:
+        frames = list(self._frames)
+        self._frames.clear()
+        return frames
+
+    def next_event(self) -> Event | None:
+        return self._events.popleft() if self._events else None
+
+    def get_timer(self) -> float | None:
+        if self.is_closed:
+            return None
+        if self._deadline is not None:
+            return self._deadline
+        return min(max(self._heard, self._pinged) + self._times.ping, self._heard + self._times.gone)
+
+    def handle_timer(self, now: float) -> None:
+        timer = self.get_timer()
+        if timer is None or now < timer:
+            return
+        if self.state is State.CLOSING:
+            self.state = State.CLOSED
+        elif self._deadline is not None or now >= self._heard + self._times.gone:
+            self.end("connection-timeout", now=now)
+        else:
+            self._pinged = now
+            id_ = f"p{self._rng.getrandbits(64):016x}"
+            self._pings = {*sorted(self._pings)[:7], id_}
+            self._send(self._ping(id_))
+
+    def _ping(self, id_: str) -> Element:
+        raise NotImplementedError
+
+    def receive_frame(self, frame: str | bytes, now: float) -> None:
+        """One text frame. Any bytes are survived: what is not allowed ends the stream."""
+        if self.is_closed:
+            return
+        self._heard = now
+        try:
+            node = parse(frame)
+        except XmlError as error:
+            return self.end(error.condition, str(error), now=now)
+        kind = self._kind(node)
+        if self.state is State.CLOSING:
+            if kind == "close":
+                self.state = State.CLOSED
+            return
+        if kind == "close":
+            self._frames.append(serialise(element(FRAMING, "close")))
+            return self._finish(Ended(None))
+        if kind == "error":
+            conditions = [n for n in node if namespace_of(n) == STREAM_ERRORS and local_name(n) != "text"]
+            text = child(node, STREAM_ERRORS, "text")
+            self._frames.append(serialise(element(FRAMING, "close")))
+            return self._finish(
+                Ended(
+                    local_name(conditions[0]) if conditions else "undefined-condition",
+                    (text.text or "") if text is not None else "",
+                )
+            )
+        handler = self.TRANSITIONS.get((self.state, kind))
+        if handler is None:
+            return self.end(self._misfit(kind), f"{kind} while {self.state}", now=now)
+        getattr(self, handler)(node, now)
+
+    def _kind(self, node: Element) -> str:
+        if st.is_stanza(node):
+            return "stanza"
+        name, namespace = local_name(node), namespace_of(node)
+        if namespace in (FRAMING, SASL) or (namespace == STREAMS and name in ("features", "error")):
+            return name
+        return "invalid-namespace" if name in ("message", "iq", "presence") else "unknown"
+
+    def _misfit(self, kind: str) -> str:
+        if kind == "stanza" and self.state in (State.START, State.SECURING, State.DECIDING):
+            return "not-authorized"
+        return {"invalid-namespace": kind, "unknown": "unsupported-stanza-type"}.get(kind, "bad-format")
+
+    def _send(self, node: Element) -> None:
+        self._frames.append(serialise(node))
+
+    def _open(self, **attributes: str) -> None:
+        self._send(element(FRAMING, "open", {**attributes, "version": "1.0"}))
+
+    def end(self, condition: str | None = None, text: str = "", *, now: float) -> None:
+        """Ends the stream from this side: with a stream error, or in order if `condition` is None."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return
+        if condition is not None:
+            texts = (element(STREAM_ERRORS, "text", text=text),) if text else ()
+            reason = element(STREAM_ERRORS, condition)
+            self._send(element(STREAMS, "error", None, reason, *texts, prefix="stream"))
+        self._frames.append(serialise(element(FRAMING, "close")))
+        self.state = State.CLOSING
+        self._deadline = now + self._times.close
+        self._events.append(Ended(condition, text, by_peer=False))
+
+    def connection_lost(self) -> None:
+        """The transport is gone."""
+        if not self.is_closed:
+            ended = self.state is State.CLOSING
+            self.state = State.CLOSED
+            if not ended:
+                self._events.append(Ended("connection-timeout", "connection lost"))
+
+    def _finish(self, event: Ended) -> None:
+        self.state = State.CLOSED
+        self._deadline = None
+        self._events.append(event)
+
+    def _stanza(self, node: Element, now: float) -> None:
+        if (
+            local_name(node) == "iq"
+            and node.get("id") in self._pings
+            and node.get("type") in ("result", "error")
+        ):
+            self._pings.discard(node.get("id", ""))
+        else:
+            self._events.append(StanzaReceived(node))

@@ -1,0 +1,134 @@
+"""XML as XMPP uses it (RFC 6120 section 11), on lxml: a parser that survives any bytes, and small helpers.
+
+lxml because a video offer costs 217 us with it and 1,463 us with defusedxml. What defusedxml would give is
+here: no DTD (hence no entities, no external anything), no comments, no processing instructions, a size cap
+before parsing, depth and element caps after.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from lxml import etree
+
+from signaling.errors import XmlError
+
+Element = etree._Element
+
+MAX_FRAME_BYTES = 256 * 1024
+MAX_DEPTH = 32
+MAX_ELEMENTS = 2000
+
+CLIENT = "jabber:client"
+STREAMS = "http://etherx.jabber.org/streams"  # RFC 6120 4.8.2
+STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams"  # RFC 6120 4.9.2
+STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"  # RFC 6120 8.3.2
+FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"  # RFC 7395 3.3
+SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+BIND = "urn:ietf:params:xml:ns:xmpp-bind"
+PING = "urn:xmpp:ping"  # XEP-0199
+DISCO_INFO = "http://jabber.org/protocol/disco#info"  # XEP-0030
+DELAY = "urn:xmpp:delay"  # XEP-0203
+HINTS = "urn:xmpp:hints"  # XEP-0334
+RINGLINE = "urn:ringline:0"
+
+
+@cache
+def _parser() -> etree.XMLParser:
+    # The encoding is fixed: RFC 6120 11.6 knows UTF-8 only, whatever a declaration in the frame says.
+    return etree.XMLParser(
+        encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False
+    )
+
+
+def parse(frame: str | bytes, max_bytes: int = MAX_FRAME_BYTES) -> Element:
+    """The root element of one frame. Raises XmlError, and nothing else, whatever the bytes are.
+
+    `<!DOCTYPE` is looked for before parsing, so that no entity is ever declared (a CDATA section that holds
+    this word is refused with it).
+    """
+    try:
+        data = frame.encode() if isinstance(frame, str) else frame
+    except UnicodeEncodeError:
+        raise XmlError("not UTF-8", "not-well-formed") from None
+    if len(data) > max_bytes:
+        raise XmlError(f"frame of {len(data)} bytes, at most {max_bytes}", "policy-violation")
+    if b"<!DOCTYPE" in data:
+        raise XmlError("DTD", "policy-violation")
+    try:
+        root = etree.fromstring(data, _parser())
+    except (etree.XMLSyntaxError, ValueError, AssertionError) as error:
+        # One line, and never the frame itself: it may hold a token.
+        raise XmlError(f"not well-formed XML ({type(error).__name__})", "not-well-formed") from None
+    if root is None:
+        raise XmlError("empty frame", "not-well-formed")
+    _check(root)
+    return root
+
+
+def _check(root: Element) -> None:
+    if root.getprevious() is not None or root.getnext() is not None:
+        raise XmlError("comment or processing instruction", "policy-violation")
+    count = 0
+    level = [root]
+    for _ in range(MAX_DEPTH):
+        count += len(level)
+        if count > MAX_ELEMENTS:
+            raise XmlError(f"more than {MAX_ELEMENTS} elements", "policy-violation")
+        if any(not isinstance(node.tag, str) for node in level):
+            raise XmlError("comment, processing instruction or entity", "policy-violation")
+        level = [child for node in level for child in node]
+        if not level:
+            return
+    raise XmlError(f"deeper than {MAX_DEPTH} elements", "policy-violation")
+
+
+def serialise(element: Element) -> str:
+    """The element as text, without its tail."""
+    return etree.tostring(element, encoding="unicode", with_tail=False)
+
+
+def element(
+    namespace: str,
+    name: str,
+    attributes: Mapping[str, str | None] | None = None,
+    *children: Element,
+    text: str | None = None,
+    prefix: str | None = None,
+) -> Element:
+    """A new element. Attributes that are None are left out. Without `prefix` the namespace is the default."""
+    # lxml-stubs do not know that None is the key of the default namespace.
+    nsmap: dict[str, str] = {prefix: namespace}  # type: ignore[dict-item]
+    node = etree.Element(f"{{{namespace}}}{name}", nsmap=nsmap)
+    for key, value in (attributes or {}).items():
+        if value is not None:
+            node.set(key, value)
+    node.text = text
+    node.extend(children)
+    return node
+
+
+def namespace_of(node: Element) -> str:
+    return etree.QName(node).namespace or ""
+
+
+def local_name(node: Element) -> str:
+    return etree.QName(node).localname
+
+
+def is_named(node: Element, namespace: str, name: str) -> bool:
+    return bool(node.tag == f"{{{namespace}}}{name}")
+
+
+def child(node: Element, namespace: str, name: str) -> Element | None:
+    """The first child of that name."""
+    return node.find(f"{{{namespace}}}{name}")
+
+
+def children(node: Element, namespace: str, name: str | None = None) -> Iterator[Element]:
+    """All children of that name; of that namespace where `name` is None."""
+    return node.iterchildren(f"{{{namespace}}}{name or '*'}")
+
+
+def copy(node: Element) -> Element:
+    """A deep copy that belongs to no other tree."""
+    return parse(etree.tostring(node, with_tail=False), max_bytes=2 * MAX_FRAME_BYTES)
