@@ -1,0 +1,1 @@
+"""Blocking wrappers around codec libraries; no clock, no loop."""

@@ -1,0 +1,88 @@
+"""How long to wait for packets: relative delays in, a target delay out.
+
+Two forgetting histograms of relative delay (2 s and 20 s of packets) give the share of frames that would come too
+late at each delay. The target is the delay with the least cost in points of the E-model's R: every millisecond
+of delay costs a little, every late frame costs as much as a lost one (G.107; the slopes are named below). A single
+late packet weighs 1 % of the fast histogram, so a spike moves the target at once where that pays.
+"""
+
+from collections import deque
+
+import numpy as np
+
+BIN_MS = 2
+BINS = 512  # 1.024 s
+FAST_FORGET = 0.99  # per packet: 2 s of 20 ms packets
+SLOW_FORGET = 0.999  # 20 s
+SLOW_SHARE = 0.7  # how much the old distribution counts against the new one
+DELAY_COST_PER_MS = 0.024  # R per ms below 177 ms mouth to ear (G.107 Idd, linear form)
+LATE_COST = 400.0  # R for all frames late: about 4 R for the first per cent (G.107 Ie,eff with Bpl near 20)
+MARGIN_MS = 3.0  # loop and timer lateness between a packet's arrival and its turn
+RELEASE_MS_PER_S = 30.0  # the target falls no faster
+BASE_SLOT_S = 0.5
+BASE_SLOTS = 20  # the fastest packet of the last 10 s is the reference; this also follows clock drift
+
+_DELAYS = np.arange(1, BINS + 1, dtype=np.float64) * BIN_MS
+_DELAY_COST = _DELAYS * DELAY_COST_PER_MS
+
+
+class DelayManager:
+    """Feed it every packet's media time and arrival; read `target`."""
+
+    def __init__(self, *, start_target: float = 0.040) -> None:
+        self.target = start_target  # seconds above the fastest packet
+        self._fast = np.zeros(BINS)
+        self._slow = np.zeros(BINS)
+        self._count = 0
+        self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
+        self._base = 0.0
+        self._updated = 0.0
+
+    @property
+    def base(self) -> float:
+        """Arrival minus media time of the fastest recent packet, seconds."""
+        return self._base
+
+    def receive(self, media_time: float, now: float) -> float:
+        """Count an arrival of media time `media_time` (seconds); returns its relative delay in seconds."""
+        offset = now - media_time
+        self._observe_base(offset, now)
+        relative = offset - self._base
+        self._add(relative)
+        self._update_target(now)
+        return relative
+
+    def receive_recovery(self, media_time: float, now: float) -> None:
+        """Count a lost frame that a copy made available now: it is worth waiting for as a packet is."""
+        self._add(now - media_time - self._base)
+        self._update_target(now)
+
+    def reset(self) -> None:
+        """The source's time line was replaced: its offsets say nothing any more, the network's behaviour does."""
+        self._slots.clear()
+
+    def _observe_base(self, offset: float, now: float) -> None:
+        if not self._slots or now - self._slots[-1][0] >= BASE_SLOT_S:
+            self._slots.append((now, offset))
+        elif offset < self._slots[-1][1]:
+            self._slots[-1] = (self._slots[-1][0], offset)
+        while now - self._slots[0][0] > BASE_SLOTS * BASE_SLOT_S and len(self._slots) > 1:
+            self._slots.popleft()
+        self._base = min(least for _, least in self._slots)
+
+    def _add(self, relative: float) -> None:
+        index = min(BINS - 1, max(0, int(relative * 1000 / BIN_MS)))
+        self._count += 1
+        warm_up = 1 - 1 / self._count  # a plain mean until there is something to forget
+        for histogram, forget in ((self._fast, FAST_FORGET), (self._slow, SLOW_FORGET)):
+            keep = min(forget, warm_up)
+            histogram *= keep
+            histogram[index] += 1 - keep
+
+    def _update_target(self, now: float) -> None:
+        late = np.maximum(1 - np.cumsum(self._fast), SLOW_SHARE * (1 - np.cumsum(self._slow)))
+        cost = _DELAY_COST + LATE_COST * late
+        wanted = (float(_DELAYS[int(np.argmin(cost))]) + MARGIN_MS) / 1000
+        release = RELEASE_MS_PER_S / 1000 * max(0.0, now - self._updated) if self._updated else 0.0
+        self._updated = now
+        self.target = wanted if wanted >= self.target else max(wanted, self.target - release)

@@ -1,0 +1,228 @@
+"""The adaptive playout of one audio stream. Pulled every 10 ms; time comes in as `now`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from media.codecs.base import AudioDecoder, Samples
+from media.errors import CodecError
+from media.jitterbuffer.decision_logic import DecisionLogic, Operation
+from media.jitterbuffer.delay_manager import DelayManager
+from media.jitterbuffer.packet_buffer import PacketBuffer
+from media.jitterbuffer.time_stretch import accelerate, preemptive_expand
+from media.rtp.sequence import Unwrapper
+
+SAMPLE_RATE = 48000
+TICK = 480  # samples a pull
+STEP = 120  # libopus conceals in multiples of 2.5 ms
+JUMP = 2 * SAMPLE_RATE  # a gap longer than this, beyond what was concealed, is a new time line
+LONG_LOSS = (
+    9600  # after 200 ms libopus has faded out: what follows is silence, not concealment that could be heard
+)
+
+
+@dataclass(slots=True)
+class Counters:
+    """Samples and frames, cumulative; the names are those of W3C webrtc-stats where it has one."""
+
+    total_samples_received: int = 0  # all that was played, concealment included
+    concealed_samples: int = 0
+    silent_concealed_samples: int = 0
+    concealment_events: int = 0
+    inserted_samples_for_deceleration: int = 0
+    removed_samples_for_acceleration: int = 0
+    jitter_buffer_delay: float = 0.0  # sum over emitted samples, seconds
+    jitter_buffer_target_delay: float = 0.0
+    jitter_buffer_emitted_count: int = 0
+    late_packets: int = 0  # came after their turn
+    duplicate_packets: int = 0
+    recovered_frames: int = 0  # from the copy in the next packet
+    broken_packets: int = 0  # not the codec's
+
+
+class JitterBuffer:
+    """insert() packets as they come, get_audio() every 10 ms; never blocks, never flushes."""
+
+    def __init__(self, decoder: AudioDecoder, *, start_delay: float = 0.040) -> None:
+        self._decoder = decoder
+        self._start_delay = start_delay
+        self._packets = PacketBuffer()
+        self._arrivals: dict[int, float] = {}
+        self._unwrapper = Unwrapper(32)
+        self.delay_manager = DelayManager(start_target=start_delay)
+        self._decision = DecisionLogic()
+        self.counters = Counters()
+        self._fifo: Samples = np.zeros(0, np.int16)
+        self._next: int | None = None  # media time of the next frame, samples
+        self._frame = 960  # length of the last frame, samples
+        self._held = 0  # samples of concealment played while the media time stood still
+        self._concealing = 0  # length of the running concealment
+        self._started_waiting: float | None = None
+        self.first_played: float | None = None  # when the first real frame was decoded
+
+    def insert(self, timestamp: int, payload: bytes, now: float) -> None:
+        """A packet's payload with its 32-bit RTP timestamp."""
+        samples = self._decoder.duration(payload)
+        if not samples:
+            self.counters.broken_packets += 1
+            return
+        time = self._unwrapper.unwrap(timestamp)
+        expected = self._packets.last if self._packets.last is not None else self._next
+        if expected is not None and abs(time - expected) > JUMP + self._held:
+            self._restart(time)
+        if self._next is not None and time < self._next:
+            self.counters.late_packets += 1
+            self.delay_manager.receive(time / SAMPLE_RATE, now)
+            return
+        if not self._packets.insert(time, payload):
+            self.counters.duplicate_packets += 1
+            return
+        self._arrivals[time] = now
+        if len(self._arrivals) > 4 * len(self._packets) + 64:
+            self._arrivals = {t: a for t, a in self._arrivals.items() if t in self._packets}
+        self.delay_manager.receive(time / SAMPLE_RATE, now)
+        before = time - samples
+        if (
+            before not in self._packets
+            and self._next is not None
+            and before >= self._next
+            and self._decoder.has_fec(payload)
+        ):
+            self.delay_manager.receive_recovery(before / SAMPLE_RATE, now)
+        if self._started_waiting is None:
+            self._started_waiting = now
+
+    def get_audio(self, now: float) -> Samples:
+        """The next 480 samples, int16 mono at 48 kHz; silence before the first packet's turn."""
+        if self._next is None:
+            if self._started_waiting is None or now - self._started_waiting < self._start_delay:
+                return np.zeros(TICK, np.int16)
+            self._next = self._packets.first
+        while len(self._fifo) < TICK:
+            self._produce(now)
+        out, self._fifo = self._fifo[:TICK], self._fifo[TICK:]
+        self.counters.total_samples_received += TICK
+        return out
+
+    @property
+    def target_delay(self) -> float:
+        return self.delay_manager.target
+
+    def playout_delay(self, now: float) -> float:
+        """How much later than the fastest packet could be played the next sample will be played, seconds."""
+        if self._next is None:
+            return 0.0
+        return now + (len(self._fifo) - self._next) / SAMPLE_RATE - self.delay_manager.base
+
+    # -- one frame
+
+    def _produce(self, now: float) -> None:
+        assert self._next is not None
+        self._packets.drop_before(self._next)
+        payload = self._packets.pop(self._next)
+        if payload is not None:
+            self._play(payload, now)
+        elif (first := self._packets.first) is None:
+            # Nothing newer either: late or lost cannot be told yet. Time stands still until a packet tells.
+            self._conceal(TICK, now)
+            self._held += TICK
+        else:
+            self._bridge(first, now)
+
+    def _play(self, payload: bytes, now: float) -> None:
+        assert self._next is not None
+        delay = self.playout_delay(now)
+        try:
+            samples = self._decoder.decode(payload).copy()
+        except CodecError:
+            self.counters.broken_packets += 1
+            self._advance_concealed(self._frame, now)
+            return
+        arrival = self._arrivals.pop(self._next, now)
+        waited = now + len(self._fifo) / SAMPLE_RATE - arrival
+        self._frame = len(samples)
+        self._next += len(samples)
+        self._held = self._concealing = 0
+        if self.first_played is None:
+            self.first_played = now
+        count = len(samples)
+        self.counters.jitter_buffer_emitted_count += count
+        self.counters.jitter_buffer_delay += count * max(0.0, waited)
+        self.counters.jitter_buffer_target_delay += count * self.delay_manager.target
+        self._append(self._stretch(samples, delay - self.delay_manager.target, now))
+
+    def _stretch(self, samples: Samples, error: float, now: float) -> Samples:
+        operation, correlation = self._decision.decide(error, now)
+        if operation is Operation.NORMAL:
+            return samples
+        limit = max(STEP, int(abs(error) * SAMPLE_RATE))
+        if operation is Operation.ACCELERATE:
+            stretched = accelerate(samples, limit=limit, min_correlation=correlation)
+            self.counters.removed_samples_for_acceleration += len(samples) - len(stretched)
+        else:
+            stretched = preemptive_expand(samples, limit=None, min_correlation=correlation)
+            self.counters.inserted_samples_for_deceleration += len(stretched) - len(samples)
+        if len(stretched) != len(samples):
+            self._decision.joined(now)
+        return stretched
+
+    def _bridge(self, first: int, now: float) -> None:
+        """The next frame is missing, a later one is here."""
+        assert self._next is not None
+        gap = first - self._next
+        if gap > self._held + JUMP:
+            self._next, self._held = first, 0
+            return
+        payload = self._packets.get(first)
+        copy = payload is not None and self._decoder.has_fec(payload)
+        if self._held:
+            # What was concealed while time stood still has covered this much of the gap already. Where the buffer
+            # is to grow anyway, the copy of the last lost frame is played, and the delay grows by it.
+            skip = min(gap, self._held)
+            grows = self.playout_delay(now) - skip / SAMPLE_RATE < self.delay_manager.target
+            if copy and grows:
+                skip = min(skip, gap - min(gap, self._frame))
+            self._next, self._held = self._next + skip, 0
+            if skip:
+                return
+        missing = min(gap, self._frame)
+        if missing < STEP:
+            self._next = first
+        elif copy and gap <= self._frame and missing % STEP == 0 and payload is not None:
+            try:
+                samples = self._decoder.decode_fec(payload, missing).copy()
+            except CodecError:
+                self._advance_concealed(missing, now)
+                return
+            self.counters.recovered_frames += 1
+            self._concealing = 0
+            self._next += missing
+            self._append(samples)
+        else:
+            self._advance_concealed(missing, now)
+
+    def _advance_concealed(self, samples: int, now: float) -> None:
+        assert self._next is not None
+        self._conceal(samples // STEP * STEP or STEP, now)
+        self._next += samples
+
+    def _conceal(self, samples: int, now: float) -> None:
+        if not self._concealing:
+            self.counters.concealment_events += 1
+        self._concealing += samples
+        self.counters.concealed_samples += samples
+        if self._concealing > LONG_LOSS:
+            self.counters.silent_concealed_samples += samples
+        self._append(self._decoder.conceal(samples).copy())
+
+    def _append(self, samples: Samples) -> None:
+        self._fifo = np.concatenate((self._fifo, samples)) if len(self._fifo) else samples
+
+    def _restart(self, time: int) -> None:
+        """The sender began a new time line (RFC 3550 allows it any time); what is buffered is of the old one."""
+        self._packets.clear()
+        self._arrivals.clear()
+        self.delay_manager.reset()
+        self._held = 0
+        if self._next is not None:
+            self._next = time

@@ -1,0 +1,77 @@
+"""Pitch-synchronous time stretching (WSOLA): takes out or puts in one pitch period of speech.
+
+The period is found by normalised cross-correlation, coarsely at 8 kHz and then to the sample at 48 kHz. The join is a
+raised-cosine cross-fade. Where nothing is periodic enough the sound is left as it is, unless it is so quiet
+that nobody hears the join.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.codecs.base import Samples
+
+DECIMATION = 6  # 48 kHz -> 8 kHz
+MIN_LAG = 120  # samples at 48 kHz: 2.5 ms, 400 Hz
+MAX_LAG = 768  # 16 ms, 62 Hz
+OVERLAP = 240  # 5 ms
+MIN_CORRELATION = 0.8
+SILENCE_RMS = 80.0  # about -52 dBFS: joins in this are not heard
+
+_FADE_IN = (0.5 - 0.5 * np.cos(np.pi * (np.arange(OVERLAP) + 0.5) / OVERLAP)).astype(np.float32)
+_FADE_OUT = 1 - _FADE_IN
+
+
+def _find_lag(x: NDArray[np.float32], max_lag: int) -> tuple[int, float]:
+    """The lag at which x[lag:] is most like x over the overlap -> (samples, normalised correlation)."""
+    low = x[: (OVERLAP + max_lag) // DECIMATION * DECIMATION].reshape(-1, DECIMATION).mean(axis=1)
+    width = OVERLAP // DECIMATION
+    windows = np.lib.stride_tricks.sliding_window_view(low, width)[MIN_LAG // DECIMATION :]
+    if not len(windows):
+        return 0, 0.0
+    template = low[:width]
+    energy = np.sqrt(np.einsum("ij,ij->i", windows, windows) * float(template @ template)) + 1e-6
+    coarse = (int(np.argmax(windows @ template / energy)) + MIN_LAG // DECIMATION) * DECIMATION
+    first = max(MIN_LAG, coarse - DECIMATION)
+    last = min(max_lag, coarse + DECIMATION)
+    fine = np.lib.stride_tricks.sliding_window_view(x[first : last + OVERLAP], OVERLAP)
+    head = x[:OVERLAP]
+    energy = np.sqrt(np.einsum("ij,ij->i", fine, fine) * float(head @ head)) + 1e-6
+    correlation = fine @ head / energy
+    best = int(np.argmax(correlation))
+    return first + best, float(correlation[best])
+
+
+def _period(samples: Samples, limit: int | None, min_correlation: float) -> tuple[int, NDArray[np.float32]]:
+    """(lag, samples as float32); lag 0 when nothing can be joined unheard."""
+    max_lag = min(MAX_LAG, len(samples) - OVERLAP, limit if limit is not None else MAX_LAG)
+    x = samples.astype(np.float32)
+    if max_lag < MIN_LAG:
+        return 0, x
+    head = x[: OVERLAP + max_lag]
+    quiet = float(head @ head) < SILENCE_RMS**2 * len(head)
+    lag, correlation = _find_lag(x, max_lag)
+    if quiet:
+        return max(lag, MIN_LAG), x
+    return (lag, x) if correlation >= min_correlation else (0, x)
+
+
+def accelerate(
+    samples: Samples, *, limit: int | None = None, min_correlation: float = MIN_CORRELATION
+) -> Samples:
+    """One pitch period shorter (at most `limit` samples), or as it was. int16 mono at 48 kHz, 10 ms or more."""
+    lag, x = _period(samples, limit, min_correlation)
+    if not lag:
+        return samples
+    join = x[:OVERLAP] * _FADE_OUT + x[lag : lag + OVERLAP] * _FADE_IN
+    return np.concatenate((join.astype(np.int16), samples[lag + OVERLAP :]))
+
+
+def preemptive_expand(
+    samples: Samples, *, limit: int | None = None, min_correlation: float = MIN_CORRELATION
+) -> Samples:
+    """One pitch period longer (at most `limit` samples), or as it was."""
+    lag, x = _period(samples, limit, min_correlation)
+    if not lag:
+        return samples
+    join = x[lag : lag + OVERLAP] * _FADE_OUT + x[:OVERLAP] * _FADE_IN
+    return np.concatenate((samples[:lag], join.astype(np.int16), samples[OVERLAP:]))

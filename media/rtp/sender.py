@@ -1,0 +1,88 @@
+"""One outgoing RTP stream: numbering, counters, sender reports, and what the far end reports back."""
+
+from random import Random
+
+from media.rtp.packet import RtpPacket
+from media.rtp.rtcp import ReportBlock, SenderReport
+
+NTP_EPOCH_OFFSET = 2208988800  # seconds from 1900 to 1970 (RFC 5905)
+
+
+def ntp_time(unix_time: float) -> int:
+    """64-bit NTP time of a Unix time in seconds."""
+    return int((unix_time + NTP_EPOCH_OFFSET) * (1 << 32)) & 0xFFFFFFFFFFFFFFFF
+
+
+class RtpSender:
+    """Numbers packets of one SSRC and keeps what its RTCP needs."""
+
+    def __init__(self, *, ssrc: int, clock_rate: int, rng: Random) -> None:
+        self.ssrc = ssrc
+        self.clock_rate = clock_rate
+        # Below 2^15, so that the rollover counter cannot be guessed wrong at the start (RFC 3711, 3.3.1).
+        self._sequence = rng.randrange(1 << 15)
+        self.timestamp_offset = rng.randrange(1 << 32)
+        self.packets_sent = 0
+        self.bytes_sent = 0  # payload
+        self.header_bytes_sent = 0
+        self._last_timestamp = self.timestamp_offset
+        self._last_captured: float | None = None
+        # as reported by the far end
+        self.remote: ReportBlock | None = None
+        self.round_trip_time: float | None = None
+        self.total_round_trip_time = 0.0
+        self.round_trip_time_measurements = 0
+
+    def packet(
+        self,
+        payload_type: int,
+        media_time: int,
+        payload: bytes,
+        captured: float,
+        *,
+        marker: bool = False,
+        extensions: dict[int, bytes] | None = None,
+    ) -> bytes:
+        """The next packet as bytes.
+
+        `media_time` is in clock units from 0; `captured` says when the first sample of it was taken.
+        """
+        timestamp = (self.timestamp_offset + media_time) & 0xFFFFFFFF
+        packet = RtpPacket(
+            payload_type, self._sequence, timestamp, self.ssrc, payload, marker=marker, extensions=extensions
+        )
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        data = packet.serialize()
+        self.packets_sent += 1
+        self.bytes_sent += len(payload)
+        self.header_bytes_sent += len(data) - len(payload)
+        self._last_timestamp, self._last_captured = timestamp, captured
+        return data
+
+    def sender_report(self, reports: tuple[ReportBlock, ...], now: float, unix_time: float) -> SenderReport:
+        """SR whose RTP time is the capture clock at `now`: encoding delay stays out of lip sync."""
+        elapsed = now - (self._last_captured if self._last_captured is not None else now)
+        rtp_time = (self._last_timestamp + round(elapsed * self.clock_rate)) & 0xFFFFFFFF
+        return SenderReport(
+            self.ssrc,
+            ntp_time(unix_time),
+            rtp_time,
+            self.packets_sent & 0xFFFFFFFF,
+            self.bytes_sent & 0xFFFFFFFF,
+            reports,
+        )
+
+    def receive_report(self, block: ReportBlock, unix_time: float) -> None:
+        """A report block about this stream; gives the round-trip time (RFC 3550 section 6.4.1)."""
+        self.remote = block
+        if not block.last_sr:
+            return
+        arrived = ntp_time(unix_time) >> 16 & 0xFFFFFFFF
+        rtt = (arrived - block.last_sr - block.delay_since_last_sr) & 0xFFFFFFFF
+        if rtt >= 1 << 31:  # clock granularity on a very short path, or nonsense
+            rtt = 0
+        if rtt > 60 << 16:
+            return
+        self.round_trip_time = rtt / 65536
+        self.total_round_trip_time += self.round_trip_time
+        self.round_trip_time_measurements += 1
