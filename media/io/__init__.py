@@ -1,0 +1,1 @@
+"""The part of the engine that touches the world: loop, sockets, clock, files."""

@@ -1,0 +1,240 @@
+"""Sound files: whatever PyAV opens as a source, WAV as a sink."""
+
+import logging
+import struct
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+
+from media.errors import SourceError
+from media.io.sources import FRAME_SAMPLES, SAMPLE_RATE, PacedSource, Reframer, Samples
+
+logger = logging.getLogger(__name__)
+
+# Suffixes whose content FFmpeg cannot recognise by itself.
+_RAW_FORMATS = {".g722": "g722"}
+# Damaged packets in a row after which the rest of a file is given up.
+_MAX_DAMAGED = 50
+_HEADER_BYTES = 44
+# Sizes in a WAV header have 32 bits (RIFF); recording ends there, after 12 hours.
+_MAX_DATA_BYTES = 2**32 - 1 - _HEADER_BYTES - 1
+# How much is held back before it is written: one second.
+_FLUSH_BYTES = SAMPLE_RATE * 2
+
+
+def _open(path: Path) -> InputContainer:
+    if path.is_dir():
+        raise SourceError(f"{path} is a directory, not a sound file")
+    try:
+        return av.open(str(path), format=_RAW_FORMATS.get(path.suffix.lower()), mode="r")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be opened: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _decode(container: InputContainer, path: Path) -> Iterator[AudioFrame]:
+    """The frames of the first audio stream; damaged packets are left out. Raises SourceError."""
+    if not container.streams.audio:
+        raise SourceError(f"{path} has no audio stream")
+    stream = container.streams.audio[0]
+    damaged = 0
+    packets = container.demux(stream)
+    while damaged < _MAX_DAMAGED:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            frames = packet.decode()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            damaged += 1
+            logger.debug("%s: damaged: %s", path, _reason(error))
+            continue
+        damaged = 0
+        for frame in frames:
+            if isinstance(frame, AudioFrame):
+                yield frame
+
+
+def read_pieces(path: Path) -> Iterator[Samples]:
+    """The file's first audio stream as pieces of 48 kHz mono int16, in order. Raises SourceError."""
+    with _open(path) as container:
+        resampler, shape = None, None
+        for frame in _decode(container, path):
+            # The resampler is set up by its first frame; a stream may change its shape midway.
+            if shape != (frame.format.name, frame.layout.name, frame.sample_rate):
+                shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+                resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            assert resampler is not None
+            frame.pts = None
+            for out in resampler.resample(frame):
+                yield out.to_ndarray()[0]
+        if resampler is not None:
+            for out in resampler.resample(None):
+                yield out.to_ndarray()[0]
+
+
+def load_speech(path: str | Path, seconds: float | None = None) -> Samples:
+    """The first `seconds` (None: all) of a sound file, int16 at 48 kHz, mono. Raises SourceError."""
+    limit = None if seconds is None else round(seconds * SAMPLE_RATE)
+    parts: list[Samples] = []
+    have = 0
+    for piece in read_pieces(Path(path)):
+        parts.append(piece)
+        have += len(piece)
+        if limit is not None and have >= limit:
+            break
+    if not have:
+        raise SourceError(f"{path} contains no sound")
+    return np.concatenate(parts)[:limit]
+
+
+class AudioFile(PacedSource):
+    """A file as a microphone: all that PyAV opens, decoded as it is read.
+
+    Gives at most `seconds` of it (None: all), then starts again (`loop`) or gives silence; `ended` says so.
+    Raises SourceError when the file cannot be opened or has no sound in it.
+    """
+
+    def __init__(self, path: str | Path, loop: bool = False, seconds: float | None = None) -> None:
+        super().__init__()
+        if seconds is not None and not seconds > 0:
+            raise ValueError("seconds is more than 0, or None")
+        self.path = Path(path)
+        self._loop = loop
+        self._limit = None if seconds is None else round(seconds * SAMPLE_RATE)
+        self._pieces = self._all_pieces()
+        try:
+            first = next(self._pieces)
+        except StopIteration:
+            raise SourceError(f"{path} contains no sound") from None
+        self._reader = Reframer(self._prepend(first))
+
+    @property
+    def ended(self) -> bool:
+        """The material is over; what comes is silence."""
+        return self._reader.ended
+
+    def close(self) -> None:
+        super().close()
+        self._pieces.close()
+
+    def _frame(self) -> Samples:
+        return self._reader.take(FRAME_SAMPLES)
+
+    def _prepend(self, first: Samples) -> Iterator[Samples]:
+        yield first
+        yield from self._pieces
+
+    def _all_pieces(self) -> Generator[Samples, None, None]:
+        again = False
+        while True:
+            left = self._limit
+            given = 0
+            try:
+                for piece in read_pieces(self.path):
+                    taken = piece if left is None else piece[: left - given]
+                    if len(taken):
+                        given += len(taken)
+                        yield taken
+                    if left is not None and given >= left:
+                        break
+            except SourceError as error:
+                if not again:
+                    raise
+                logger.warning("the file has gone, silence from here on: %s", error)
+                return
+            again = True
+            if not self._loop or not given:
+                return
+
+
+class AudioRecorder:
+    """A WAV file (48 kHz, mono, 16 bit) as a speaker.
+
+    Sound is written once a second, together with a header that fits, so a process that dies leaves a
+    readable file that lacks its last second at most. Raises SourceError when the file cannot be made; when
+    the disk fails later, recording ends and `error` says why.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.started_at: float | None = None  # monotonic time of the first write
+        self.samples = 0
+        self.error: str | None = None
+        self._pending = bytearray()
+        self._written_bytes = 0
+        try:
+            self._file: BinaryIO | None = self.path.open("wb")
+            self._file.write(_wav_header(0))
+            self._file.flush()
+        except OSError as error:
+            raise SourceError(f"{path} cannot be written: {_reason(error)}") from None
+
+    def write(self, samples: Samples) -> None:
+        """Append int16 samples. Does nothing after close()."""
+        if self._file is None:
+            return
+        if self.started_at is None:
+            self.started_at = time.monotonic()
+        data = np.ascontiguousarray(samples, dtype="<i2").tobytes()
+        if self._written_bytes + len(self._pending) + len(data) > _MAX_DATA_BYTES:
+            self._flush()
+            self._fail("a WAV file holds no more than 4 GiB")
+            return
+        self._pending += data
+        self.samples += len(samples)
+        if len(self._pending) >= _FLUSH_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                self.error = _reason(error)
+
+    def _flush(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(self._pending)
+            self._written_bytes += len(self._pending)
+            self._file.seek(0)
+            self._file.write(_wav_header(self._written_bytes))
+            self._file.seek(0, 2)
+            self._file.flush()
+        except OSError as error:
+            self._fail(_reason(error))
+        self._pending.clear()
+
+    def _fail(self, reason: str) -> None:
+        """Stop recording, keep the call."""
+        logger.warning("%s: recording ended: %s", self.path, reason)
+        self.error = reason
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                pass
+
+
+def _wav_header(data_bytes: int) -> bytes:
+    """RIFF header of PCM, one channel, 48 kHz, 16 bit."""
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF", 36 + data_bytes, b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, SAMPLE_RATE * 2, 2, 16,
+        b"data", data_bytes,
+    )  # fmt: skip
