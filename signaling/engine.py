@@ -1,0 +1,59 @@
+"""The seam: what signaling needs of a media engine. Anything that speaks SDP fits (ours, aiortc, libwebrtc).
+
+Nothing here imports a media library; `media.PeerConnection` implements this by its shape alone.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class IceServer(Protocol):
+    """A STUN or TURN server, as W3C webrtc-pc RTCIceServer names it."""
+
+    @property
+    def urls(self) -> str | Sequence[str]: ...
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def credential(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class IceServerConfig:
+    """The plainest thing that is an `IceServer`."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
+class MediaEngine(Protocol):
+    """One call's media. Signaling owns it from the moment it is handed in, and always closes it.
+
+    A remote description or candidate that the engine cannot use raises a ValueError.
+    """
+
+    def configure(self, ice_servers: Sequence[IceServer]) -> None:
+        """Called once, before anything else."""
+
+    async def create_offer(self, *, ice_restart: bool = False) -> str:
+        """SDP of our side. Candidates are trickled through `events`; none need be inside."""
+
+    async def create_answer(self, offer: str) -> str:
+        """Apply the peer's offer and give our answer."""
+
+    async def set_answer(self, answer: str) -> None:
+        """Apply the peer's answer to our offer."""
+
+    async def add_ice_candidate(self, mid: str, candidate: str) -> None:
+        """A candidate of the peer: `candidate:...` as in RFC 8839 section 5.1, without `a=`."""
+
+    def events(self) -> AsyncIterator[tuple[str, ...]]:
+        """("candidate", mid, line) and ("state", connecting|connected|disconnected|failed|closed).
+
+        "disconnected" means five seconds without a packet. Ends after ("state", "closed").
+        """
+
+    async def close(self) -> None:
+        """Idempotent; always returns."""
