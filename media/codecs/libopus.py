@@ -41,7 +41,7 @@ def _load() -> SimpleNamespace:
     original = ctypes.util.find_library
     ctypes.util.find_library = lambda name: path if name == "opus" else original(name)
     try:
-        import opuslib.api.ctl  # noqa: F401
+        import opuslib.api.ctl
         import opuslib.api.encoder  # noqa: F401
 
         library = ctypes.CDLL(path)

@@ -108,8 +108,8 @@ class JitterBuffer:
     def target_delay(self) -> float:
         return self.delay_manager.target
 
-    def playout_delay(self, now: float) -> float:
-        """How much later than the fastest packet could be played the next sample will be played, seconds."""
+    def _playout_delay(self, now: float) -> float:
+        """By how much a pull at `now` plays the sample at `_next` later than the fastest packet allows, seconds."""
         if self._next is None:
             return 0.0
         return now + (len(self._fifo) - self._next) / SAMPLE_RATE - self.delay_manager.base
@@ -131,7 +131,7 @@ class JitterBuffer:
 
     def _play(self, payload: bytes, now: float) -> None:
         assert self._next is not None
-        delay = self.playout_delay(now)
+        delay = self._playout_delay(now)
         try:
             samples = self._decoder.decode(payload).copy()
         except CodecError:
@@ -179,7 +179,7 @@ class JitterBuffer:
             # What was concealed while time stood still has covered this much of the gap already. Where the buffer
             # is to grow anyway, the copy of the last lost frame is played, and the delay grows by it.
             skip = min(gap, self._held)
-            grows = self.playout_delay(now) - skip / SAMPLE_RATE < self.delay_manager.target
+            grows = self._playout_delay(now) - skip / SAMPLE_RATE < self.delay_manager.target
             if copy and grows:
                 skip = min(skip, gap - min(gap, self._frame))
             self._next, self._held = self._next + skip, 0

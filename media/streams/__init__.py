@@ -1,0 +1,1 @@
+"""One stream each, put together from codecs, RTP and the jitter buffer. Sans-IO."""

@@ -1,0 +1,273 @@
+"""DTLS (RFC 6347) with SRTP keys (RFC 5764) on a memory BIO. Sans-IO, with a retransmission of its own.
+
+OpenSSL resends a lost flight after 1 s, then 2 s, and offers no way to set that. So the last flight is kept here, too,
+and sent again after twice the round-trip time until the peer's next one comes. Records that arrive twice are
+dropped by DTLS itself. OpenSSL's own timer stays on: it makes new record numbers, which a peer that waits for a
+retransmission in OpenSSL's sense needs.
+"""
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aiortc.rtcdtlstransport import RTCCertificate, certificate_digest
+from cryptography import x509
+from OpenSSL import SSL
+
+from media.transport.srtp import PROFILES, SrtpKeys
+
+MTU = 1200  # UDP payload; fits every path that WebRTC is used on
+FIRST_RESEND = 0.1  # seconds, until a round-trip time is known
+MIN_RESEND = 0.05  # libwebrtc's lower bound
+MAX_RESEND = 1.0
+RESEND_BACKOFF = 1.5
+EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"  # RFC 5764 section 4.2
+RECORD_HEADER = 13
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
+MAX_DATA = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsConnected:
+    keys: SrtpKeys
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsData:
+    """Decrypted application data (SCTP)."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsFailed:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsClosed:
+    """The peer closed the association."""
+
+
+DtlsEvent = DtlsConnected | DtlsData | DtlsFailed | DtlsClosed
+
+
+def fingerprint(certificate: RTCCertificate) -> str:
+    """`sha-256` fingerprint as in a=fingerprint: upper-case hex with colons."""
+    return next(f.value for f in certificate.getFingerprints() if f.algorithm == "sha-256").upper()
+
+
+class DtlsTransport:
+    """One association. `fingerprints`: those of the peer's description, (algorithm, value)."""
+
+    def __init__(
+        self, certificate: RTCCertificate, *, client: bool, fingerprints: Collection[tuple[str, str]]
+    ) -> None:
+        context = SSL.Context(SSL.DTLS_METHOD)
+        context.set_options(SSL.OP_NO_TICKET)
+        # Any certificate will do for OpenSSL: who it belongs to is told by its fingerprint, checked below.
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+        context.use_certificate(certificate._cert)
+        context.use_privatekey(certificate._key)
+        context.set_cipher_list(
+            b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA"
+        )
+        context.set_tlsext_use_srtp(b":".join(p.openssl_name for p in PROFILES))
+        self._ssl = SSL.Connection(context, None)
+        self._ssl.set_ciphertext_mtu(MTU)
+        self._client = client
+        if client:
+            self._ssl.set_connect_state()
+        else:
+            self._ssl.set_accept_state()
+        self._fingerprints = frozenset((a.lower(), v.upper()) for a, v in fingerprints)
+        self._outgoing: deque[bytes] = deque()
+        self._events: deque[DtlsEvent] = deque()
+        self._flight: list[bytes] = []
+        self._resend_at: float | None = None
+        self._resend_after = FIRST_RESEND
+        self._started: float | None = None
+        self._last_answered = -1.0
+        self.connected = False
+        self.closed = False
+        self.round_trip_time: float | None = None
+
+    def start(self, now: float) -> None:
+        """Begin: the client's first flight is in datagrams_to_send()."""
+        if self._started is None:
+            self._started = now
+            self._handshake(now)
+
+    def set_round_trip_time(self, seconds: float) -> None:
+        """What ICE measured: a lost flight is then sent again after twice that."""
+        self.round_trip_time = seconds
+        if not self.connected:
+            self._resend_after = min(MAX_RESEND, max(MIN_RESEND, 2 * seconds))
+
+    def receive_datagram(self, data: bytes, now: float) -> None:
+        """Any bytes that demux took for DTLS."""
+        if self.closed:
+            return
+        self._ssl.bio_write(data)
+        if not self.connected:
+            self._handshake(now)
+            return
+        if data[0] in (HANDSHAKE, CHANGE_CIPHER_SPEC) and now - self._last_answered >= MIN_RESEND:
+            # The peer repeats its flight, so our last one was lost.
+            self._last_answered = now
+            self._outgoing.extend(self._flight)
+        self._read()
+        self._flush()
+
+    def datagrams_to_send(self, now: float) -> list[bytes]:
+        out = list(self._outgoing)
+        self._outgoing.clear()
+        return out
+
+    def get_timer(self) -> float | None:
+        return None if self.closed or self.connected else self._resend_at
+
+    def handle_timer(self, now: float) -> None:
+        if self.closed or self.connected or self._resend_at is None or now < self._resend_at:
+            return
+        if self._ssl.DTLSv1_get_timeout() == 0 and self._ssl.DTLSv1_handle_timeout():
+            self._collect_flight()
+        self._outgoing.extend(self._flight)
+        self._resend_after = min(MAX_RESEND, self._resend_after * RESEND_BACKOFF)
+        self._resend_at = now + self._resend_after
+
+    def next_event(self) -> DtlsEvent | None:
+        return self._events.popleft() if self._events else None
+
+    def send_data(self, data: bytes) -> None:
+        """Application data. Raises ConnectionError before the association stands and after it ended."""
+        if not self.connected or self.closed:
+            raise ConnectionError("DTLS is not connected")
+        self._ssl.send(data)
+        self._flush()
+
+    def close(self) -> None:
+        """Send close_notify; it is in datagrams_to_send()."""
+        if self.closed:
+            return
+        if self.connected:
+            try:
+                self._ssl.shutdown()
+            except SSL.Error:
+                pass
+            self._flush()
+        self.closed = True
+
+    # -- inside
+
+    def _handshake(self, now: float) -> None:
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            if self._collect_flight():
+                self._outgoing.extend(self._flight)
+                self._resend_at = now + self._resend_after
+            return
+        except SSL.Error as error:
+            self._collect_flight()
+            self._outgoing.extend(self._flight)  # the alert
+            self._fail(f"DTLS handshake failed: {_text(error)}")
+            return
+        if self._collect_flight():
+            self._outgoing.extend(self._flight)
+        self._finish()
+
+    def _finish(self) -> None:
+        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
+        if certificate is None or not self._matches(certificate):
+            self._fail("the peer's certificate does not have the fingerprint of its description")
+            return
+        name = self._ssl.get_selected_srtp_profile()
+        profile = next((p for p in PROFILES if p.openssl_name == name), None)
+        if profile is None:
+            self._fail("no common SRTP protection profile")
+            return
+        key, salt = profile.key_length, profile.salt_length
+        material = self._ssl.export_keying_material(EXPORTER_LABEL, 2 * (key + salt))
+        client = material[:key] + material[2 * key : 2 * key + salt]
+        server = material[key : 2 * key] + material[2 * key + salt :]
+        self.connected = True
+        self._resend_at = None
+        keys = SrtpKeys(profile, client, server) if self._client else SrtpKeys(profile, server, client)
+        self._events.append(DtlsConnected(keys))
+        self._read()
+
+    def _matches(self, certificate: x509.Certificate) -> bool:
+        supported = ("sha-256", "sha-384", "sha-512")
+        claimed = [(a, v) for a, v in self._fingerprints if a in supported]
+        return any(certificate_digest(certificate, a).upper() == v for a, v in claimed)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = self._ssl.recv(MAX_DATA)
+            except SSL.ZeroReturnError:
+                self.closed = True
+                self._events.append(DtlsClosed())
+                return
+            except SSL.WantReadError:
+                return
+            except (
+                SSL.Error
+            ):  # a record that is not ours: DTLS drops it and goes on (RFC 6347 section 4.1.2.7)
+                return
+            self._events.append(DtlsData(data))
+
+    def _fail(self, reason: str) -> None:
+        self.closed = True
+        self._resend_at = None
+        self._events.append(DtlsFailed(reason))
+
+    def _flush(self) -> None:
+        self._outgoing.extend(self._drain())
+
+    def _collect_flight(self) -> bool:
+        flight = self._drain()
+        if flight:
+            self._flight = flight
+        return bool(flight)
+
+    def _drain(self) -> list[bytes]:
+        """What OpenSSL wrote into the BIO, cut into datagrams at record boundaries."""
+        chunks = []
+        while True:
+            try:
+                chunks.append(self._ssl.bio_read(MAX_DATA))
+            except SSL.Error:
+                break
+        return split_records(b"".join(chunks), MTU)
+
+
+def split_records(data: bytes, mtu: int) -> list[bytes]:
+    """DTLS records gathered into datagrams of at most `mtu` bytes; a memory BIO keeps no datagram boundaries."""
+    datagrams: list[bytes] = []
+    current = b""
+    position = 0
+    while position < len(data):
+        length = int.from_bytes(data[position + 11 : position + 13], "big")
+        end = position + RECORD_HEADER + length
+        if (
+            not CHANGE_CIPHER_SPEC <= data[position] <= APPLICATION_DATA + 3
+        ):  # DTLS 1.3's short header: keep as is
+            end = len(data)
+        record = data[position:end]
+        if current and len(current) + len(record) > mtu:
+            datagrams.append(current)
+            current = b""
+        current += record
+        position = end
+    if current:
+        datagrams.append(current)
+    return datagrams
+
+
+def _text(error: SSL.Error) -> str:
+    """OpenSSL's own words for the first error of its stack."""
+    if error.args and isinstance(error.args[0], list) and error.args[0]:
+        return str(error.args[0][0][-1])
+    return type(error).__name__
