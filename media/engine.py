@@ -37,6 +37,7 @@ from media.streams.audio_receiver import AudioReceiver
 from media.streams.audio_sender import AudioSender
 from media.transport.demux import Kind, classify
 from media.transport.srtp import SrtpKeys, SrtpSession
+from media.webrtc_stats import Stats, collect
 
 TICK_SAMPLES = 480
 # Twice a second: in-band FEC follows the reported loss, and a report of 80 bytes costs 1 % of a voice call's rate,
@@ -177,6 +178,10 @@ class MediaEngine:
             self._heard = True
             self._events.append(FirstAudio(self.receiver.jitter_buffer.first_played))
         return samples
+
+    def get_stats(self, now: float) -> Stats:
+        """W3C webrtc-stats by id."""
+        return collect(self, now)
 
     def close(self, now: float) -> None:
         """Say BYE and free the codecs; packets_to_send() has the BYE."""

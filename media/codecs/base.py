@@ -9,6 +9,8 @@ Samples = NDArray[np.int16]
 
 
 class AudioEncoder(Protocol):
+    bitrate_bps: int
+
     def encode(self, samples: Samples) -> bytes:
         """One frame of int16 mono samples to one payload."""
 

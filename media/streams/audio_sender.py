@@ -65,6 +65,10 @@ class AudioSender:
         self._encoder.set_expected_loss(percent)
 
     @property
+    def bitrate_bps(self) -> int:
+        return self._encoder.bitrate_bps
+
+    @property
     def reported_loss(self) -> float:
         """Smoothed share of packets that the far end misses."""
         return self._loss

@@ -1,0 +1,294 @@
+"""PeerConnection: the public face of the engine. One call with one peer.
+
+Offer and answer are SDP text, candidates are lines: whoever carries them need not know this package. The sound
+devices are opened when the connection stands, not before.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from random import Random, SystemRandom
+from typing import Any
+
+from media import negotiation, sdp
+from media.codecs.base import Samples
+from media.engine import MediaEngine
+from media.errors import ConnectionClosed, MediaError, NegotiationError
+from media.io.ice import IceServer
+from media.io.playout import Playout
+from media.io.secure_transport import SecureTransport
+from media.io.sources import AudioSink, AudioSource, PullSink
+from media.sdp import SessionDescription
+from media.transport.srtp import SrtpKeys
+from media.webrtc_stats import Stats
+
+logger = logging.getLogger(__name__)
+
+MAX_EVENTS = 256
+CLOSE_TIMEOUT = 2.0
+
+Event = tuple[str, ...]
+
+
+class PeerConnection:
+    """A voice call with one peer.
+
+    `microphone` and `speaker` are taken over: they are closed with the connection. `addresses` restricts the local
+    addresses that candidates are made of. `impairment` puts an emulated network in front of the sockets
+    (see media/io/impairment.py).
+    """
+
+    def __init__(
+        self,
+        *,
+        microphone: AudioSource | None = None,
+        speaker: AudioSink | PullSink | None = None,
+        ice_servers: Sequence[IceServer] = (),
+        addresses: Sequence[str] | None = None,
+        impairment: Callable[[Callable[[bytes], object]], Callable[[bytes], object]] | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        self._microphone = microphone
+        self._speaker = speaker
+        self._ice_servers = list(ice_servers)
+        self._addresses = addresses
+        self._impairment = impairment
+        self._loop = asyncio.get_running_loop()
+        self._rng = rng if rng is not None else SystemRandom()
+        self._engine = MediaEngine(rng=self._rng, unix_time_offset=time.time() - self._loop.time())
+        # The engine is plain code for one thread. A sound card pulls from a thread of its own, and a turn through
+        # the loop would cost it the loop's worst delay; so the few calls into the engine take turns.
+        self._lock = threading.Lock()
+        self._session_id = self._rng.getrandbits(62)
+        self._transport: SecureTransport | None = None
+        self._offer: SessionDescription | None = None
+        self._candidates: list[str] = []
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._playout: Playout | None = None
+        self._capture: asyncio.Task[None] | None = None
+        self._closed = False
+        self.state = "new"
+        self.failure = ""  # why, when the state is failed
+        self.created_at = self._loop.time()
+
+    # -- offer and answer
+
+    def configure(self, ice_servers: Sequence[Any]) -> None:
+        """STUN and TURN servers for the next gathering: objects with urls, username, credential."""
+        self._ice_servers = [
+            IceServer(tuple(s.urls), getattr(s, "username", None), getattr(s, "credential", None))
+            for s in ice_servers
+        ]
+
+    async def create_offer(self, *, ice_restart: bool = False) -> str:
+        """An SDP offer with the host candidates; those of servers follow as events."""
+        transport = await self._gather(controlling=True)
+        self._offer = negotiation.create_offer(self._local(transport))
+        self._offer.media[0].candidates = list(self._candidates)
+        return str(self._offer)
+
+    async def create_answer(self, offer: str) -> str:
+        """Apply the peer's offer and answer it. Raises SdpError or NegotiationError for one that does not fit."""
+        remote = sdp.parse(offer)
+        transport = await self._gather(controlling=False)
+        answer, agreed = negotiation.create_answer(remote, self._local(transport))
+        ours = next(m for m in answer.media if m.port)
+        ours.candidates = list(self._candidates)
+        await self._apply(agreed)
+        return str(answer)
+
+    async def set_answer(self, answer: str) -> None:
+        """Apply the peer's answer to our offer. Raises SdpError or NegotiationError."""
+        if self._offer is None:
+            raise NegotiationError("there is no offer to be answered")
+        await self._apply(negotiation.apply_answer(self._offer, sdp.parse(answer)))
+
+    async def add_ice_candidate(self, mid: str, candidate: str) -> None:
+        """A candidate line of the peer, after its description. Raises SdpError for what is none."""
+        if self._transport is None:
+            raise NegotiationError("a candidate came before the description")
+        if candidate:
+            await self._transport.ice.add_candidate(candidate)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """("candidate", mid, line) and ("state", new, reason); ends after ("state", "closed", ...)."""
+        while True:
+            event = await self._events.get()
+            yield event
+            if event[:2] == ("state", "closed"):
+                return
+
+    # -- what is known of the call
+
+    def get_stats(self) -> Stats:
+        """W3C webrtc-stats by id; times on the loop's clock."""
+        now = self._loop.time()
+        with self._lock:
+            stats = self._engine.get_stats(now)
+        transport = self._transport
+        if transport is not None:
+            stats["transport"] |= {"dtlsState": transport.dtls_state, "iceState": transport.ice.state}
+            if (pair := transport.ice.selected_pair()) is not None:
+                local_type, local, remote_type, remote = pair
+                stats["candidate-pair"] = {
+                    "type": "candidate-pair",
+                    "timestamp": now,
+                    "currentRoundTripTime": transport.ice.round_trip_time,
+                    "localCandidateType": local_type,
+                    "localAddress": local,
+                    "remoteCandidateType": remote_type,
+                    "remoteAddress": remote,
+                }
+        return stats
+
+    def setup_times(self) -> dict[str, float | None]:
+        """When ICE and DTLS stood and the first sound was decoded, on the loop's clock."""
+        transport, receiver = self._transport, self._engine.receiver
+        return {
+            "ice_connected": transport.ice_connected_at if transport else None,
+            "dtls_connected": transport.dtls_connected_at if transport else None,
+            "first_sound": receiver.jitter_buffer.first_played if receiver else None,
+        }
+
+    # -- the end
+
+    async def close(self) -> None:
+        """Say goodbye and give everything back. Always returns; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._capture is not None:
+            self._capture.cancel()
+            await asyncio.wait([self._capture], timeout=CLOSE_TIMEOUT)
+        for device in (self._playout or self._speaker, self._microphone):
+            if device is not None:
+                _close_quietly(device)
+        now = self._loop.time()
+        with self._lock:
+            self._engine.close(now)
+        if self._transport is not None:
+            self._flush(now)
+            try:
+                await asyncio.wait_for(self._transport.close(), CLOSE_TIMEOUT)
+            except TimeoutError:
+                logger.warning("ICE did not close within %s s", CLOSE_TIMEOUT)
+        self._emit_state("closed", "")
+
+    # -- inside
+
+    async def _gather(self, *, controlling: bool) -> SecureTransport:
+        if self._closed:
+            raise ConnectionClosed("the connection is closed")
+        if self._transport is not None:
+            raise MediaError("this connection has its description already")
+        transport = SecureTransport(
+            controlling=controlling,
+            on_packet=self._receive,
+            on_keys=self._keys,
+            on_state=self._emit_state,
+            on_candidate=lambda line: self._emit(("candidate", "0", line)),
+            servers=self._ice_servers,
+            addresses=self._addresses,
+            send=self._impairment,
+        )
+        self._transport = transport
+        self._candidates = await transport.ice.gather()
+        return transport
+
+    def _local(self, transport: SecureTransport) -> negotiation.LocalParameters:
+        return negotiation.LocalParameters(
+            session_id=self._session_id,
+            ice_ufrag=transport.ice.local_ufrag,
+            ice_pwd=transport.ice.local_pwd,
+            fingerprint=transport.fingerprint,
+            ssrc=self._engine.ssrc,
+            cname=self._engine.cname,
+            send=self._microphone is not None,
+        )
+
+    async def _apply(self, agreed: negotiation.Negotiated) -> None:
+        assert self._transport is not None
+        with self._lock:
+            self._engine.configure_audio(agreed.audio)
+        self._transport.start(agreed.transport)
+        for candidate in agreed.transport.candidates:
+            await self._transport.ice.add_candidate(candidate)
+
+    def _keys(self, keys: SrtpKeys) -> None:
+        with self._lock:
+            self._engine.set_keys(keys, self._loop.time())
+        if self._speaker is not None:
+            self._playout = Playout(self._speaker, self._pull)
+        if self._microphone is not None:
+            self._capture = asyncio.ensure_future(self._read_microphone(self._microphone))
+        self._drain()
+
+    async def _read_microphone(self, microphone: AudioSource) -> None:
+        try:
+            while True:
+                samples = await microphone.read()
+                with self._lock:
+                    self._engine.push_audio(samples, self._loop.time())
+                self._drain()
+        except MediaError as error:
+            logger.error("the microphone failed, the call goes on without it: %s", error)
+
+    def _pull(self) -> Samples:
+        """10 ms for the speaker, from any thread."""
+        with self._lock:
+            return self._engine.pull_audio(self._loop.time())
+
+    def _receive(self, data: bytes) -> None:
+        with self._lock:
+            self._engine.receive_packet(data, self._loop.time())
+        self._drain()
+
+    def _drain(self) -> None:
+        """After any input: send what is due, set the timer anew."""
+        if self._closed:
+            return
+        self._flush(self._loop.time())
+        due = self._engine.get_timer()
+        if self._timer is None or due is None or self._timer.when() != due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None if due is None else self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        with self._lock:
+            self._engine.handle_timer(self._loop.time())
+        self._drain()
+
+    def _flush(self, now: float) -> None:
+        assert self._transport is not None
+        with self._lock:
+            packets = self._engine.packets_to_send(now)
+        for packet in packets:
+            self._transport.send(packet)
+
+    def _emit(self, event: Event) -> None:
+        if self._events.qsize() < MAX_EVENTS:  # nobody listens: a closed connection has nothing to add
+            self._events.put_nowait(event)
+
+    def _emit_state(self, state: str, reason: str) -> None:
+        if self.state in (state, "closed"):
+            return
+        if state == "closed" and not self._closed:
+            state = "disconnected"  # the peer left; the connection is ours to close
+        self.state = state
+        if state == "failed":
+            self.failure = reason
+        self._emit(("state", state, reason))
+
+
+def _close_quietly(device: Any) -> None:
+    try:
+        device.close()
+    except Exception as error:
+        logger.error("a sound device did not close: %r", error)

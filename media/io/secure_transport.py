@@ -1,0 +1,151 @@
+"""ICE and DTLS together: from two descriptions to SRTP keys. One per connection (BUNDLE)."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from aiortc.rtcdtlstransport import RTCCertificate
+
+from media.io.ice import IceServer, IceTransport
+from media.negotiation import TransportParameters
+from media.transport.demux import Kind, classify
+from media.transport.dtls import DtlsClosed, DtlsConnected, DtlsFailed, DtlsTransport, fingerprint
+from media.transport.srtp import SrtpKeys
+
+MAX_EARLY_DATAGRAMS = 8  # DTLS that comes before the peer's description does
+
+
+class SecureTransport:
+    """`on_keys` once; `on_packet` for RTP and RTCP, still encrypted; `on_state` with a state and a reason."""
+
+    def __init__(
+        self,
+        *,
+        controlling: bool,
+        on_packet: Callable[[bytes], None],
+        on_keys: Callable[[SrtpKeys], None],
+        on_state: Callable[[str, str], None],
+        on_candidate: Callable[[str], None],
+        servers: Sequence[IceServer] = (),
+        addresses: Sequence[str] | None = None,
+        send: Callable[[Callable[[bytes], object]], Callable[[bytes], object]] | None = None,
+    ) -> None:
+        self._certificate = RTCCertificate.generateCertificate()
+        self.fingerprint = fingerprint(self._certificate)
+        self._on_packet = on_packet
+        self._on_keys = on_keys
+        self._on_state = on_state
+        self.ice = IceTransport(
+            controlling=controlling,
+            on_datagram=self._receive,
+            on_state=self._ice_state,
+            on_candidate=on_candidate,
+            servers=servers,
+            addresses=addresses,
+        )
+        self.send: Callable[[bytes], object] = send(self.ice.send) if send is not None else self.ice.send
+        self._loop = asyncio.get_running_loop()
+        self._dtls: DtlsTransport | None = None
+        self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.ice_connected_at: float | None = None
+        self.dtls_connected_at: float | None = None
+
+    @property
+    def dtls_state(self) -> str:
+        """new, connecting, connected, failed or closed (W3C RTCDtlsTransportState)."""
+        if self._dtls is None:
+            return "new"
+        if self._dtls.connected:
+            return "closed" if self._dtls.closed else "connected"
+        return "failed" if self._dtls.closed else "connecting"
+
+    def start(self, remote: TransportParameters) -> None:
+        """The peer's description was applied: begin the checks, then the handshake."""
+        self._dtls = DtlsTransport(
+            self._certificate, client=remote.dtls_client, fingerprints=remote.fingerprints
+        )
+        self._on_state("connecting", "")
+        self.ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)
+
+    async def close(self) -> None:
+        """Tell the peer, then stop. Always returns."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._dtls is not None:
+            self._dtls.close()
+            for datagram in self._dtls.datagrams_to_send(self._loop.time()):
+                self.send(datagram)
+        await self.ice.close()
+
+    # -- inside
+
+    def _ice_state(self, state: str) -> None:
+        if self._closed:
+            return
+        if state == "failed":
+            what = "consent to send expired" if self.ice_connected_at else "no candidate pair works"
+            self._on_state("failed", what)
+        elif state == "disconnected":
+            self._on_state("disconnected", "nothing was heard of the peer for 5 s")
+        elif self.ice_connected_at is None:
+            self.ice_connected_at = self._loop.time()
+            self._begin_dtls()
+        elif self.dtls_connected_at is not None:
+            self._on_state("connected", "")
+
+    def _begin_dtls(self) -> None:
+        assert self._dtls is not None
+        now = self._loop.time()
+        if self.ice.round_trip_time is not None:
+            self._dtls.set_round_trip_time(self.ice.round_trip_time)
+        self._dtls.start(now)
+        while self._early and not self._dtls.closed:
+            self._dtls.receive_datagram(self._early.popleft(), now)
+        self._drain()
+
+    def _receive(self, data: bytes) -> None:
+        if self._closed:
+            return
+        kind = classify(data)
+        if kind is Kind.RTP or kind is Kind.RTCP:
+            self._on_packet(data)
+        elif kind is Kind.DTLS:
+            if self._dtls is None or self.ice_connected_at is None:
+                self._early.append(data)
+            else:
+                self._dtls.receive_datagram(data, self._loop.time())
+                self._drain()
+
+    def _drain(self) -> None:
+        assert self._dtls is not None
+        now = self._loop.time()
+        for datagram in self._dtls.datagrams_to_send(now):
+            self.send(datagram)
+        while (event := self._dtls.next_event()) is not None:
+            match event:
+                case DtlsConnected(keys):
+                    self.dtls_connected_at = now
+                    self._on_keys(keys)
+                    self._on_state("connected", "")
+                case DtlsFailed(reason):
+                    self._on_state("failed", reason)
+                case DtlsClosed():
+                    self._on_state("closed", "the peer closed the connection")
+                case _:
+                    pass  # application data: no data channel was negotiated
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (due := self._dtls.get_timer()) is not None and not self._closed:
+            self._timer = self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        assert self._dtls is not None
+        self._timer = None
+        self._dtls.handle_timer(self._loop.time())
+        self._drain()

@@ -1,0 +1,102 @@
+"""The engine's counters under the names of W3C webrtc-stats. Counters are cumulative, times in seconds.
+
+Two members are Ringline's own: `latePackets` (came after their turn) and `recoveredFrames` (played from the copy in
+the next packet).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from media.streams.audio_receiver import AudioReceiver
+from media.streams.audio_sender import AudioSender
+
+if TYPE_CHECKING:
+    from media.engine import MediaEngine
+
+Stats = dict[str, dict[str, Any]]
+SAMPLE_RATE = 48000
+
+
+def collect(engine: "MediaEngine", now: float) -> Stats:
+    """Stats by id. What has not been measured is None or absent."""
+    stats: Stats = {
+        "transport": {
+            "type": "transport",
+            "packetsSent": engine.transport.packets_sent,
+            "packetsReceived": engine.transport.packets_received,
+            "bytesSent": engine.transport.bytes_sent,
+            "bytesReceived": engine.transport.bytes_received,
+            "packetsRefused": engine.transport.packets_refused,
+            "srtpCipher": engine.srtp_profile,
+        }
+    }
+    if engine.sender is not None:
+        stats |= _outbound(engine.sender, engine.ssrc)
+    if engine.receiver is not None:
+        stats["inbound-rtp-audio"] = _inbound(engine.receiver)
+    for each in stats.values():
+        each["timestamp"] = now
+    return stats
+
+
+def _outbound(sender: AudioSender, ssrc: int) -> Stats:
+    rtp = sender.rtp
+    stats: Stats = {
+        "outbound-rtp-audio": {
+            "type": "outbound-rtp",
+            "kind": "audio",
+            "ssrc": ssrc,
+            "packetsSent": rtp.packets_sent,
+            "bytesSent": rtp.bytes_sent,
+            "headerBytesSent": rtp.header_bytes_sent,
+            "targetBitrate": sender.bitrate_bps,
+        },
+        "media-source-audio": {
+            "type": "media-source",
+            "kind": "audio",
+            "totalSamplesDuration": sender.total_samples_captured / SAMPLE_RATE,
+        },
+    }
+    if rtp.remote is not None:
+        stats["remote-inbound-rtp-audio"] = {
+            "type": "remote-inbound-rtp",
+            "kind": "audio",
+            "ssrc": ssrc,
+            "packetsLost": rtp.remote.packets_lost,
+            "fractionLost": rtp.remote.fraction_lost / 256,
+            "jitter": rtp.remote.jitter / rtp.clock_rate,
+            "roundTripTime": rtp.round_trip_time,
+            "totalRoundTripTime": rtp.total_round_trip_time,
+            "roundTripTimeMeasurements": rtp.round_trip_time_measurements,
+        }
+    return stats
+
+
+def _inbound(receiver: AudioReceiver) -> dict[str, Any]:
+    counters = receiver.jitter_buffer.counters
+    received = receiver.statistics
+    return {
+        "type": "inbound-rtp",
+        "kind": "audio",
+        "ssrc": received.ssrc if received else None,
+        "packetsReceived": received.packets_received if received else 0,
+        "packetsLost": received.packets_lost if received else 0,
+        "bytesReceived": received.bytes_received if received else 0,
+        "headerBytesReceived": received.header_bytes_received if received else 0,
+        "jitter": received.jitter if received else None,
+        "packetsDiscarded": counters.late_packets + counters.duplicate_packets + receiver.packets_discarded,
+        "latePackets": counters.late_packets,
+        "recoveredFrames": counters.recovered_frames,
+        "lastPacketReceivedTimestamp": receiver.last_packet_received,
+        "jitterBufferDelay": counters.jitter_buffer_delay,
+        "jitterBufferTargetDelay": counters.jitter_buffer_target_delay,
+        "jitterBufferEmittedCount": counters.jitter_buffer_emitted_count,
+        "totalSamplesReceived": counters.total_samples_received,
+        "totalSamplesDuration": counters.total_samples_received / SAMPLE_RATE,
+        "concealedSamples": counters.concealed_samples,
+        "silentConcealedSamples": counters.silent_concealed_samples,
+        "concealmentEvents": counters.concealment_events,
+        "insertedSamplesForDeceleration": counters.inserted_samples_for_deceleration,
+        "removedSamplesForAcceleration": counters.removed_samples_for_acceleration,
+        "audioLevel": receiver.audio_level,
+        "totalAudioEnergy": receiver.total_audio_energy,
+    }
