@@ -35,6 +35,7 @@ __all__ = [
     "RegistrationError",
     "RemoteProtocolError",
     "SaslError",
+    "ServerStartError",
     "ServerUnreachable",
     "SignalingError",
     "TokenError",
@@ -131,6 +132,10 @@ class ProfileError(SignalingError):
 
 class ServerUnreachable(SignalingError):
     """The server cannot be reached, or what answers is not a Ringline server."""
+
+
+class ServerStartError(SignalingError):
+    """The server cannot start: an option that is not allowed, a port that is taken, a folder in use."""
 
 
 class InvalidNumber(SignalingError, ValueError):

@@ -53,6 +53,8 @@ class ServerStream(Stream):
 
     def refuse(self, condition: str, text: str = "", *, now: float) -> None:
         """The credentials are not good (RFC 6120 6.5 names the conditions); the stream ends."""
+        if self.is_ending:
+            return
         texts = (element(SASL, "text", text=text),) if text else ()
         self._send(element(SASL, "failure", None, element(SASL, condition), *texts))
         self.end(None, now=now)

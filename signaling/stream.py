@@ -119,6 +119,11 @@ class Stream:
     def is_closed(self) -> bool:
         return self.state is State.CLOSED
 
+    @property
+    def is_ending(self) -> bool:
+        """Nothing more is accepted, and nothing but the close is sent."""
+        return self.state in (State.CLOSING, State.CLOSED)
+
     def frames_to_send(self) -> list[str]:
         frames = list(self._frames)
         self._frames.clear()
@@ -204,7 +209,7 @@ class Stream:
 
     def end(self, condition: str | None = None, text: str = "", *, now: float) -> None:
         """Ends the stream from this side: with a stream error, or in order if `condition` is None."""
-        if self.state in (State.CLOSING, State.CLOSED):
+        if self.is_ending:
             return
         if condition is not None:
             texts = (element(STREAM_ERRORS, "text", text=text),) if text else ()

@@ -1,0 +1,37 @@
+"""`python -m signaling COMMAND`: the server, and the commands of the client."""
+
+import argparse
+import importlib.util
+import os
+import sys
+
+from signaling.errors import SignalingError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0, 1 for a failure told in one line, 2 for a wrong command line, 130 for Ctrl-C."""
+    try:
+        parser = argparse.ArgumentParser(prog="python -m signaling", description="Ringline signaling")
+        subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        # Imported here, so that Ctrl-C during the import is quiet as well.
+        for module, function in (("server", "add_arguments"), ("client", "add_commands")):
+            name = f"signaling.{module}.command"
+            if importlib.util.find_spec(name) is not None:
+                getattr(importlib.import_module(name), function)(subparsers)
+        parsed = parser.parse_args(arguments)
+        code: int = parsed.run(parsed)
+        sys.stdout.flush()
+        return code
+    except SignalingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output is gone; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

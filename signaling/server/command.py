@@ -1,0 +1,86 @@
+"""`python -m signaling serve`."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from signaling.server.app import ServerConfig
+
+DESCRIPTION = """\
+The signaling server: registers phone numbers by SMS code, finds contacts, routes calls.
+Its first line on stdout is "Ringline signaling server: URL (domain ..., data ..., SMS to ...)".
+"""
+
+
+def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `serve`; its `run` takes the parsed arguments and returns the exit code."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="start the signaling server",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add("--port", type=int, default=8480, help="port, 0 for any free one (default 8480)")
+    add("--data", type=Path, default=Path("data"), help="folder for database and keys (default ./data)")
+    add("--domain", default="calls.localhost", help="domain of the accounts (default calls.localhost)")
+    add("--region", default="US", type=str.upper, help="country of numbers without +NN (default US)")
+    add("--sms", default="console", metavar="GATEWAY", help="console (default), file:PATH or webhook:URL")
+    add("--tls-cert", type=Path, help="certificate chain, PEM")
+    add("--tls-key", type=Path, help="its private key, PEM")
+    add("--behind-proxy", action="store_true", help="a reverse proxy does TLS and sets X-Forwarded-*")
+    add("--allow-console-sms", action="store_true", help="allow --sms console on an outside address")
+    add("--countries", default="", metavar="US,CA", help="serve only numbers of these countries")
+    add("--database", default="", metavar="URL", help="postgresql+asyncpg://... instead of SQLite in --data")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until SIGTERM or SIGINT, then drains. Raises ServerStartError."""
+    # Imported here: the other commands start without the server's libraries.
+    from signaling.server.app import ServerConfig
+
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    config = ServerConfig(
+        data=arguments.data,
+        host=arguments.host,
+        port=arguments.port,
+        domain=arguments.domain,
+        region=arguments.region,
+        sms=arguments.sms,
+        tls_cert=arguments.tls_cert,
+        tls_key=arguments.tls_key,
+        behind_proxy=arguments.behind_proxy,
+        allow_console_sms=arguments.allow_console_sms,
+        countries=frozenset(c.strip().upper() for c in arguments.countries.split(",") if c.strip()),
+        database=arguments.database,
+    )
+    asyncio.run(_serve(config))
+    return 0
+
+
+async def _serve(config: "ServerConfig") -> None:
+    from signaling.server.app import Server
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stopping.set)
+    server = await Server.start(config)
+    details = f"domain {config.domain}, data {config.data}, {server.sms.description}"
+    sys.stdout.write(f"Ringline signaling server: {server.url} ({details})\n")
+    sys.stdout.flush()
+    try:
+        await stopping.wait()
+    finally:
+        await server.stop()

@@ -1,0 +1,58 @@
+"""Which of these numbers are registered? Matched in memory; misses are neither stored nor logged."""
+
+from aiohttp import web
+
+from signaling.errors import InvalidNumber
+from signaling.jid import Jid
+from signaling.phone_number import is_region, parse_number
+from signaling.server.context import Context
+from signaling.server.problem import Problem, read_body, text_field
+from signaling.server.tokens import TokenService
+
+
+class ContactService:
+    def __init__(self, context: Context, tokens: TokenService) -> None:
+        self._context = context
+        self._tokens = tokens
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post("/v1/contacts/lookup", self.lookup)]
+
+    async def lookup(self, request: web.Request) -> web.Response:
+        own = await self._tokens.bearer(request)
+        body = await read_body(request)
+        region = text_field(body, "region", 2, optional=True) or self._context.region
+        if not is_region(region):
+            raise Problem("bad_request", "region must be an ISO 3166 country code such as US")
+        numbers = body.get("numbers")
+        most = self._context.limits.lookup_numbers
+        if (
+            not isinstance(numbers, list)
+            or len(numbers) > most
+            or not all(isinstance(n, str) for n in numbers)
+        ):
+            raise Problem("bad_request", f"numbers must be a list of at most {most} texts")
+        asked: dict[str, str] = {}
+        unreadable: list[str] = []
+        for text in dict.fromkeys(numbers):
+            try:
+                asked[text] = parse_number(text, region)
+            except InvalidNumber:
+                unreadable.append(text)
+        wait = self._context.budget.ask(own.number, set(asked.values()), self._context.clock())
+        if wait:
+            burst = round(self._context.limits.contacts.burst)
+            raise Problem("too_many", f"too many new numbers; at most {burst} at once", wait)
+        found = await self._context.store.devices_of(set(asked.values()))
+        registered = [
+            {
+                "asked": text,
+                "number": number,
+                "jid": str(Jid(number, self._context.domain)),
+                "devices": [{"device": d.device, "key": d.key} for d in found[number]],
+                "list": None,
+            }
+            for text, number in asked.items()
+            if number in found
+        ]
+        return web.json_response({"registered": registered, "unreadable": unreadable})

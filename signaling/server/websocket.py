@@ -1,0 +1,210 @@
+"""One client's WebSocket: a reader that feeds the stream, a writer with a bounded queue."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from aiohttp import WSMsgType, web
+
+from signaling.jid import Jid
+from signaling.rate_limit import TokenBucket
+from signaling.sasl import PlainCredentials
+from signaling.server.context import Context
+from signaling.server.problem import Problem
+from signaling.server.router import Router
+from signaling.server.store import Device
+from signaling.server.tokens import TokenService
+from signaling.server_stream import ServerStream
+from signaling.stream import CredentialsGiven, Ended, ResourceAsked, StanzaReceived
+from signaling.xml import Element
+
+# A stanza counts as one unit for each of these that it has (limits.stanzas).
+UNIT_BYTES = 4096
+
+
+class Connection:
+    """A WebSocket from its upgrade to its end: `run()`. Once bound it is a Session."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        context: Context,
+        tokens: TokenService,
+        router: Router,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket
+        self._transport = transport
+        self._tokens = tokens
+        self._router = router
+        self._domain = context.domain
+        self._sessions = context.sessions
+        self._limits = context.limits
+        now = self._loop.time()
+        self._stream = ServerStream(context.domain, now, context.rng, context.limits.times)
+        self._bucket = TokenBucket(context.limits.stanzas, now)
+        self._queue: deque[str] = deque()
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._device: Device | None = None
+        self._jid: Jid | None = None
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._deadline: asyncio.TimerHandle | None = None
+        self.available = False
+        self.finished = asyncio.Event()
+        self.on_login_failure: Callable[[], object] = lambda: None
+
+    @property
+    def jid(self) -> Jid:
+        """The full JID; there is one from the moment that the device asks to bind."""
+        assert self._jid is not None
+        return self._jid
+
+    def deliver(self, stanza: Element) -> None:
+        """Queues a stanza. A client that does not read as fast as it is sent to loses its connection."""
+        self._stream.send(stanza)
+        self._pump()
+
+    async def drained(self) -> bool:
+        """Waits until everything is handed to the socket; False if the connection did not get that far."""
+        try:
+            async with asyncio.timeout(self._limits.times.gone):
+                await self._drained.wait()
+        except TimeoutError:
+            self._cut()
+        return not self._stream.is_ending
+
+    def end(self, condition: str | None, text: str = "") -> None:
+        """Ends the stream; the client has two seconds to close, then the connection is cut."""
+        self._stream.end(condition, text, now=self._loop.time())
+        self._pump()
+
+    def _pump(self) -> None:
+        for frame in self._stream.frames_to_send():
+            self._queue.append(frame)
+            self._queued_bytes += len(frame)
+        if len(self._queue) > self._limits.queue_stanzas or self._queued_bytes > self._limits.queue_bytes:
+            self._cut()
+        if self._deadline is None and self._stream.is_ending:
+            self._deadline = self._loop.call_later(self._limits.times.close + 1, self._cut)
+        self._drained.clear()
+        self._wake.set()
+
+    def _cut(self) -> None:
+        self.available = False
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._stream.connection_lost()
+        self._wake.set()
+        self._drained.set()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def run(self) -> None:
+        writer = asyncio.create_task(self._write())
+        try:
+            await self._read()
+        except ConnectionError:
+            pass
+        finally:
+            self.available = False
+            if self._jid is not None:
+                self._sessions.remove(self)
+            self._stream.connection_lost()
+            self._wake.set()
+            if self._deadline is None:
+                self._deadline = self._loop.call_later(self._limits.times.close, self._cut)
+            try:
+                # Ends by itself, or when the deadline above cuts the connection.
+                await asyncio.wait((writer,))
+                await self._socket.close()
+            finally:
+                self.finished.set()
+                writer.cancel()
+                self._deadline.cancel()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while self._queue:
+                    frame = self._queue.popleft()
+                    self._queued_bytes -= len(frame)
+                    await self._socket.send_str(frame)
+                self._drained.set()
+                if self._stream.is_closed:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+        except (ConnectionError, RuntimeError):
+            # The client is gone (aiohttp raises RuntimeError on a closing socket); the reader sees it as well.
+            self._cut()
+
+    async def _read(self) -> None:
+        while not self._stream.is_closed:
+            timer = self._stream.get_timer()
+            assert timer is not None
+            try:
+                message = await self._socket.receive(max(0.001, timer - self._loop.time()))
+            except TimeoutError:
+                self._stream.handle_timer(self._loop.time())
+                self._pump()
+                continue
+            now = self._loop.time()
+            if message.type is WSMsgType.TEXT:
+                self._stream.receive_frame(message.data, now)
+                size = len(message.data)
+            elif message.type is WSMsgType.BINARY:
+                self._stream.end("unsupported-encoding", "text frames only", now=now)
+                size = 0
+            else:
+                return self._stream.connection_lost()
+            await self._handle_events()
+            self._pump()
+            # Reading slower is felt by this client only: TCP holds it back.
+            cost = max(1.0, size / UNIT_BYTES)
+            if wait := self._bucket.wait(now, cost):
+                await asyncio.sleep(wait)
+            self._bucket.take(self._loop.time(), cost)
+
+    async def _handle_events(self) -> None:
+        while event := self._stream.next_event():
+            match event:
+                case CredentialsGiven(credentials):
+                    await self._login(credentials)
+                case ResourceAsked(resource):
+                    await self._bind(resource)
+                case StanzaReceived(stanza):
+                    await self._router.route(self, stanza)
+                case Ended():
+                    self.available = False
+
+    async def _login(self, credentials: PlainCredentials) -> None:
+        try:
+            device = await self._tokens.check(credentials.password)
+        except Problem as problem:
+            return self._refuse("not-authorized", problem.code)
+        account = Jid(device.number, self._domain)
+        if credentials.authcid != device.number or credentials.authzid not in ("", str(account)):
+            return self._refuse("not-authorized", "the token is for another number")
+        if not self._stream.is_ending:
+            self._device = device
+            self._stream.accept(account)
+
+    def _refuse(self, condition: str, text: str) -> None:
+        self.on_login_failure()
+        self._stream.refuse(condition, text, now=self._loop.time())
+
+    async def _bind(self, resource: str) -> None:
+        assert self._device is not None
+        if resource != self._device.device:
+            return self.end("not-authorized", "the resource must be the token's device")
+        self._jid = Jid(self._device.number, self._domain, resource)
+        # First listed, then looked up again: a device that is revoked in between is caught by one of the two.
+        self._sessions.add(self)
+        if await self._tokens.stands(self._device):
+            if not self._stream.is_ending:
+                self._stream.bind(self._jid)
+        else:
+            self.end("not-authorized", "this device is not registered any more")
