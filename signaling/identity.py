@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from signaling.errors import TokenError
+from signaling.errors import SignalingError, TokenError
 from signaling.jingle.transport import Fingerprint
 from signaling.phone_number import digits
 from signaling.tokens import b64url, decode_public_key, encode_public_key, read_jws, sign_jws
@@ -35,7 +35,7 @@ class Trust(StrEnum):
     UNSIGNED = "unsigned"  # a foreign client, admitted by allow_unsigned
 
 
-class IdentityError(Exception):
+class IdentityError(SignalingError):
     """The peer's identity does not hold. `str()` is the reason in a few words.
 
     `key` is the peer's key when everything but the pin was right: the one that `trust` may acknowledge.

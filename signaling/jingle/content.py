@@ -89,8 +89,8 @@ class SessionDescription:
     attributes: tuple[Attribute, ...] = ()
 
     def fingerprints(self) -> frozenset[Fingerprint]:
-        """Of all contents that are not rejected."""
-        return frozenset(f for c in self.contents if not c.rejected for f in c.transport.fingerprints)
+        """Of all contents, rejected ones too: an engine might read them there."""
+        return frozenset(f for c in self.contents for f in c.transport.fingerprints)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,8 @@
+"""The client: a profile, a connection to the server, and calls."""
+
+from signaling.client.call import Call, CallEvent
+from signaling.client.client import Client, MissedCall
+from signaling.client.incoming import IncomingCall
+from signaling.client.profile import Profile
+
+__all__ = ["Call", "CallEvent", "Client", "IncomingCall", "MissedCall", "Profile"]

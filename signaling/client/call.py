@@ -1,0 +1,283 @@
+"""A call as its user sees it, and the task that lives it.
+
+One task a call (`_life`) runs the phases one after the other and takes everything that happens from one
+bounded queue; whatever goes wrong ends in `_finish`, which tells the peer, closes the engine and sets the
+reason. So there is no way out of a call that leaves one of these undone.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from signaling import stanza as st
+from signaling.client.line import (
+    Accepted,
+    Ending,
+    EngineState,
+    InitiationReceived,
+    Input,
+    JingleReceived,
+    Line,
+)
+from signaling.client.media import Media
+from signaling.engine import MediaEngine
+from signaling.errors import ServerUnreachable
+from signaling.identity import Trust
+from signaling.jid import Jid
+from signaling.jingle.content import Action, Jingle, Role, build_jingle
+from signaling.jingle.initiation import Initiation, Kind
+from signaling.jingle.session import CONDITIONS, EndReason, State, Step, advance, error_for, reason_of
+from signaling.jingle.transport import CandidatePolicy
+from signaling.rate_limit import Rate, TokenBucket
+
+log = logging.getLogger(__name__)
+
+MAX_INPUTS = 256  # from the peer
+GOODBYE_TIMEOUT = 2.0  # for a stream that is just being made again
+TRANSPORT_INFO_RATE = Rate(burst=20, seconds_per_token=1 / 20)
+MAX_EVENTS = 64
+_MOMENTS = ("ringing", "accepted", "session_initiate", "session_accept", "connected", "ended")
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """Something that happened to a call: ringing, accepted, connected, disconnected, reconnected, ended.
+
+    `at` is in seconds since the call was asked for.
+    """
+
+    name: str
+    at: float
+
+
+class Call:
+    """One call with `number`.
+
+    `timings` holds seconds since the call was asked for, None until known; `trust` says how far the peer's
+    identity is known ("verified", "not verified" on first contact, "unsigned"); `end_reason` is a value of
+    `EndReason`, None while the call lives.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        role: Role,
+        number: str,
+        sid: str,
+        media: tuple[str, ...],
+        peer: Jid,
+        drive: Callable[["Call"], Awaitable[None]],
+    ) -> None:
+        self.number = number
+        self.sid = sid
+        self.media = media
+        self.role = role
+        self.state = State.NEW
+        self.trust: Trust | None = None
+        self.end_reason: EndReason | None = None
+        self.end_text: str | None = None
+        self.timings: dict[str, float | None] = {"asked": 0.0, **dict.fromkeys(_MOMENTS)}
+        # For the phases (outgoing, incoming, negotiation), not for users.
+        self.line = line
+        self.peer = peer
+        self.policy = CandidatePolicy(allow_loopback=line.allow_loopback)
+        self.engine: Media | None = None
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked_at = line.clock()
+        self._drive = drive
+        self._inputs: asyncio.Queue[Input] = asyncio.Queue(MAX_INPUTS + MAX_EVENTS)
+        self._events: asyncio.Queue[CallEvent] = asyncio.Queue(MAX_EVENTS)
+        self._infos = TokenBucket(TRANSPORT_INFO_RATE, self._asked_at)
+        self._wanted: Ending | None = None
+        self._running = False
+        self._finishing = False
+        self._done = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # What users call.
+
+    async def hang_up(self) -> None:
+        """End the call; the peer is told. Returns when the engine is closed."""
+        before = self.state in (State.NEW, State.PROPOSED, State.RINGING, State.PROCEEDED)
+        self.stop(Ending(EndReason.CANCELLED if before else EndReason.HUNG_UP))
+        await self._done.wait()
+
+    async def ended(self) -> EndReason:
+        """Wait for the end and say why."""
+        await self._done.wait()
+        assert self.end_reason is not None
+        return self.end_reason
+
+    async def events(self) -> AsyncIterator[CallEvent]:
+        """What happens to the call, as it happens, up to "ended". For one reader."""
+        while True:
+            event = await self._events.get()
+            yield event
+            if event.name == "ended":
+                return
+
+    # What the client calls.
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._life(), name=f"ringline-call-{self.sid}")
+
+    def stop(self, ending: Ending) -> None:
+        """End the call with this reason, whatever it is waiting for; the first reason counts."""
+        if self._wanted is None and not self._finishing:
+            self._wanted = ending
+            if self._running and self._task is not None:
+                self._task.cancel()
+
+    def post(self, item: Input) -> bool:
+        """Hand in something that came from the peer; False when it sends more than is taken."""
+        if self._inputs.qsize() >= MAX_INPUTS or self._done.is_set():
+            return False
+        self._inputs.put_nowait(item)
+        return True
+
+    def may_inform(self) -> bool:
+        """Whether one more transport-info is within the peer's rate."""
+        return self._infos.take(self.line.clock()) == 0
+
+    @property
+    def is_over(self) -> bool:
+        return self._finishing or self._wanted is not None or self._done.is_set()
+
+    # What the phases call.
+
+    def take_engine(self, engine: MediaEngine) -> None:
+        """From here on the engine is this call's, and is closed with it."""
+        self.engine = Media(engine, self._engine_state)
+
+    def _engine_state(self, state: str) -> None:
+        if not self._inputs.full():
+            self._inputs.put_nowait(EngineState(state))
+
+    def step(self, step: Step, event: str | None = None) -> None:
+        """Advance the state and note when.
+
+        Raises:
+            IllegalStep: the table does not allow it; nothing is changed.
+        """
+        self.state = advance(self.state, step)
+        if event is not None:
+            now = self.line.clock() - self._asked_at
+            if self.timings.get(event, 0.0) is None:
+                self.timings[event] = now
+            self._emit(event, now)
+
+    def _emit(self, name: str, at: float) -> None:
+        if self._events.full():  # nobody reads: the newest count
+            self._events.get_nowait()
+        self._events.put_nowait(CallEvent(name, at))
+
+    async def next(self, deadline: float | None) -> Input | None:
+        """The next thing that this phase must decide about; None at the deadline (of `line.clock`).
+
+        Raises:
+            Ending: the peer or the engine ended the call.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                item = await self._inputs.get()
+        except TimeoutError:
+            return None
+        match item:
+            case JingleReceived(Jingle(action=Action.SESSION_TERMINATE, reason=reason, text=text)):
+                raise Ending(reason_of(reason), self._said(text), by_peer=True)
+            case InitiationReceived(
+                Initiation(kind=Kind.FINISH | Kind.RETRACT as kind, reason=reason, text=text)
+            ):
+                default = "cancel" if kind is Kind.RETRACT else "success"
+                raise Ending(reason_of(reason or default), self._said(text), by_peer=True)
+            case EngineState("closed"):
+                raise Ending(EndReason.HUNG_UP, "the engine was closed")
+            case EngineState("failed"):
+                was_up = self.timings["connected"] is not None
+                raise Ending(EndReason.CONNECTION_LOST if was_up else EndReason.NO_ROUTE)
+        return item
+
+    @staticmethod
+    def _said(text: str | None) -> str | None:
+        return f"the other side says: {text}" if text else None
+
+    async def _life(self) -> None:
+        self._running = True
+        try:
+            if self._wanted is not None:
+                raise self._wanted
+            await self._drive(self)
+            ending = Ending(EndReason.FAILED)
+        except Ending as raised:
+            ending = raised
+        except asyncio.CancelledError:
+            # Not wanted by anybody here: the loop is being shut down.
+            ending = self._wanted or Ending(EndReason.CANCELLED)
+        except ServerUnreachable as error:
+            ending = Ending(EndReason.NO_SIGNALING, str(error))
+        except Exception as error:
+            log.exception("a call failed")
+            ending = Ending(EndReason.FAILED, type(error).__name__)
+        self._finishing = True
+        await self._finish(ending)
+
+    async def _finish(self, ending: Ending) -> None:
+        before = self.state
+        self.end_reason, self.end_text = ending.reason, ending.why
+        try:
+            if not ending.by_peer or before in (State.PROPOSED, State.RINGING):
+                await self._tell_peer(ending, before)
+            for media in self._engines():
+                await media.close()
+        finally:
+            self.line.gone(self)
+            self.step(Step.END, "ended")
+            if not self.ready.done():
+                self.ready.set_exception(error_for(ending.reason, self.number, ending.why))
+                self.ready.exception()  # a call that nobody waits for is no error
+            self._done.set()
+
+    def _engines(self) -> list[Media]:
+        """Ours, and one that the user handed in at the moment when the call ended."""
+        engines = [] if self.engine is None else [self.engine]
+        while not self._inputs.empty():
+            item = self._inputs.get_nowait()
+            if isinstance(item, Accepted):
+                engines.append(Media(item.engine, lambda state: None))
+        return engines
+
+    async def _tell_peer(self, ending: Ending, before: State) -> None:
+        if before is State.NEW:
+            return
+        connection = self.line.connection
+        if not connection.online.is_set():
+            try:
+                await connection.wait_online(GOODBYE_TIMEOUT)
+            except Exception:
+                log.debug("no stream to say goodbye on")
+                return
+        condition = CONDITIONS[ending.reason]
+        own = self.line.own.bare
+        if before in (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED):
+            bye = Jingle(Action.SESSION_TERMINATE, self.sid, reason=condition, text=ending.why)
+            self.send_jingle(bye)
+            finish = Initiation(Kind.FINISH, self.sid, reason=condition, migrated_to=ending.migrated_to)
+            self.line.say(finish, self.peer.bare, own)
+        elif self.role is Role.INITIATOR:
+            reason = "expired" if ending.tie_break else "cancel"
+            retract = Initiation(Kind.RETRACT, self.sid, reason=reason, tie_break=ending.tie_break)
+            self.line.say(retract, self.peer.bare)
+        elif before is State.PROCEEDED:
+            self.line.say(Initiation(Kind.FINISH, self.sid, reason=condition), self.peer.bare, own)
+        elif not ending.by_peer and ending.reason in (EndReason.DECLINED, EndReason.BUSY):
+            self.line.say(Initiation(Kind.REJECT, self.sid, reason=condition), self.peer.bare, own)
+
+    def send_jingle(self, jingle: Jingle) -> None:
+        """Without waiting for the acknowledgement."""
+        connection = self.line.connection
+        connection.send(st.iq("set", build_jingle(jingle), id=connection.new_id(), to=self.peer))
+
+    async def ask_jingle(self, jingle: Jingle) -> None:
+        """Raises StanzaError when the peer refuses it, ServerUnreachable when no answer comes."""
+        await self.line.connection.ask("set", build_jingle(jingle), self.peer)

@@ -1,0 +1,275 @@
+"""A device on the line: logged in, calling and being called."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import aiohttp
+
+from signaling.client.api import AccessTokens, ServerApi, is_loopback
+from signaling.client.call import Call
+from signaling.client.contacts import Contacts
+from signaling.client.dispatch import Dispatch, MissedCall
+from signaling.client.incoming import IncomingCall, wait_ready
+from signaling.client.line import Ending, Line
+from signaling.client.outgoing import place_call
+from signaling.client.profile import Profile
+from signaling.client.websocket import Connection
+from signaling.engine import IceServer, MediaEngine
+from signaling.errors import CallFailed, InvalidNumber, SignalingError
+from signaling.identity import UsedSids
+from signaling.jid import Jid
+from signaling.jingle.content import Role
+from signaling.jingle.session import ANSWER_TIMEOUT, EndReason, State
+from signaling.phone_number import parse_number, region_of
+
+__all__ = ["Client", "MissedCall"]
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 16
+END_TIMEOUT = 10.0
+
+
+class Client:
+    """Use `async with Client.open(profile) as client`. It connects by itself, and again when the stream is lost."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        ring_unknown: bool,
+        allow_unsigned: bool,
+        ice_servers: Sequence[IceServer],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._profile = profile
+        self._session = aiohttp.ClientSession()
+        api = ServerApi(self._session, profile.data.server)
+        tokens = AccessTokens(api, profile, wall_clock)
+        self._waiting: asyncio.Queue[IncomingCall | None] = asyncio.Queue(MAX_WAITING + 1)
+        self._missed_queue: asyncio.Queue[MissedCall] = asyncio.Queue(MAX_WAITING)
+        self.missed: deque[MissedCall] = deque(maxlen=100)
+        self._connection = Connection(
+            api,
+            tokens,
+            profile,
+            self._session,
+            self._on_stanza,
+            is_urgent=lambda: bool(self._dispatch.calls),
+            on_failed=self._stop_waiting,
+        )
+        self.contacts = Contacts(api, tokens, profile.jid.domain, loop.time)
+        line = Line(
+            profile=profile,
+            connection=self._connection,
+            contacts=self.contacts,
+            used_sids=UsedSids(),
+            clock=loop.time,
+            wall_clock=wall_clock,
+            moved=self._moved,
+            gone=self._gone,
+            ice_servers=ice_servers,
+            allow_loopback=is_loopback(profile.data.server),
+            allow_unsigned=allow_unsigned,
+        )
+        self._line = line
+        self._dispatch = Dispatch(line, self._ring, self._on_missed, ring_unknown=ring_unknown)
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        profile: str | Path,
+        *,
+        ring_unknown: bool = False,
+        allow_unsigned: bool = False,
+        ice_servers: Sequence[IceServer] = (),
+        wall_clock: Callable[[], float] = time.time,
+    ) -> "_Opening":
+        """
+        Args:
+            profile: made by `python -m signaling register`.
+            ring_unknown: let numbers ring that are neither contacts nor were called before.
+            allow_unsigned: speak to foreign clients without a passport; never to a number whose key is known.
+
+        Raises:
+            ProfileError: on entering, when the profile cannot be used.
+        """
+
+        def make() -> Client:
+            opened = Profile.open(profile)
+            try:
+                return cls(
+                    opened,
+                    ring_unknown=ring_unknown,
+                    allow_unsigned=allow_unsigned,
+                    ice_servers=ice_servers,
+                    wall_clock=wall_clock,
+                )
+            except BaseException:
+                opened.close()
+                raise
+
+        return _Opening(make)
+
+    @property
+    def number(self) -> str:
+        return self._profile.number
+
+    @property
+    def online(self) -> bool:
+        """Whether calls to this device arrive at this moment."""
+        return self._connection.online.is_set()
+
+    async def wait_online(self, timeout: float | None = None) -> None:
+        """Raises ServerUnreachable, or RegistrationError (`device_revoked`) when the device may not come back."""
+        await self._connection.wait_online(timeout)
+
+    async def call(
+        self,
+        number: str,
+        engine: MediaEngine,
+        timeout: float = ANSWER_TIMEOUT,
+        media: Sequence[str] = ("audio",),
+    ) -> Call:
+        """Ring every device of `number`; returns when media flow. The engine is closed with the call in any case.
+
+        Cancelling this takes the call back. Calling somebody who is just ringing here answers his call.
+
+        Raises:
+            InvalidNumber, CallNotRegistered, CallUnreachable, CallBusy, CallRejected, CallTimeout,
+            CallUntrusted, CallFailed.
+        """
+        try:
+            call = self._new_call(number, timeout, tuple(media))
+        except SignalingError:
+            await engine.close()
+            raise
+        if isinstance(call, IncomingCall):
+            return await call.accept(engine)
+        call.take_engine(engine)
+        call.start()
+        await wait_ready(call)
+        return call
+
+    def _new_call(self, number: str, timeout: float, media: tuple[str, ...]) -> Call | IncomingCall:
+        number = parse_number(number, region_of(self.number))
+        if number == self.number:
+            raise InvalidNumber("that is the own number")
+        if self._closed:
+            raise CallFailed("the client is closed")
+        for other in self._dispatch.calls.values():
+            if other.number == number and not other.is_over:
+                if other.role is Role.RESPONDER and other.state is State.RINGING and other.engine is None:
+                    return IncomingCall(other, True)
+                raise CallFailed(f"there is already a call with {number}")
+        peer = Jid(number, self._profile.jid.domain)
+        sid = str(uuid.uuid4())
+        call = Call(self._line, Role.INITIATOR, number, sid, media, peer, lambda c: place_call(c, timeout))
+        self._dispatch.calls[sid] = call
+        return call
+
+    async def next_incoming(self) -> IncomingCall:
+        """The next call that rings here.
+
+        Raises:
+            SignalingError: the client was closed, or the server refuses this device for good.
+        """
+        while True:
+            incoming = await self._waiting.get()
+            if incoming is None:
+                self._stop_waiting()
+                raise self._connection.failed or SignalingError("the client is closed")
+            if not incoming.is_over:
+                return incoming
+
+    async def incoming(self) -> AsyncIterator[IncomingCall]:
+        """The calls that ring here, until the client is closed."""
+        while True:
+            try:
+                yield await self.next_incoming()
+            except SignalingError:
+                if self._connection.failed is not None:
+                    raise
+                return
+
+    async def next_missed(self) -> MissedCall:
+        """The next missed call; all of the last hundred are in `missed`."""
+        return await self._missed_queue.get()
+
+    async def close(self) -> None:
+        """End every call, tell the peers, and log out. Always returns; idempotent."""
+        self._closed = True
+        try:
+            calls = list(self._dispatch.calls.values())
+            for call in calls:
+                up = call.state in (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)
+                call.stop(Ending(EndReason.HUNG_UP if up else EndReason.CANCELLED))
+            if calls:
+                waits = [asyncio.ensure_future(call.ended()) for call in calls]
+                _, late = await asyncio.wait(waits, timeout=END_TIMEOUT)
+                for wait in late:
+                    wait.cancel()
+            await self._connection.close()
+        finally:
+            await self._session.close()
+            self._profile.close()
+            self._stop_waiting()
+
+    async def __aenter__(self) -> "Client":
+        self._connection.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    def _stop_waiting(self) -> None:
+        if not self._waiting.full():
+            self._waiting.put_nowait(None)
+
+    def _on_stanza(self, stanza: object) -> None:
+        try:
+            self._dispatch.receive(stanza)  # type: ignore[arg-type]
+        except Exception:
+            log.exception("a stanza could not be handled")
+
+    def _ring(self, incoming: IncomingCall) -> bool:
+        if self._closed or self._waiting.qsize() >= MAX_WAITING:
+            return False
+        self._waiting.put_nowait(incoming)
+        return True
+
+    def _on_missed(self, missed: MissedCall) -> None:
+        self.missed.append(missed)
+        if self._missed_queue.full():
+            self._missed_queue.get_nowait()
+        self._missed_queue.put_nowait(missed)
+
+    def _moved(self, call: Call, old_sid: str) -> None:
+        self._dispatch.calls.pop(old_sid, None)
+        self._dispatch.calls[call.sid] = call
+
+    def _gone(self, call: Call) -> None:
+        self._dispatch.gone(call)
+
+
+class _Opening:
+    """`async with` and `await` both open the client."""
+
+    def __init__(self, make: Callable[[], Client]) -> None:
+        self._make = make
+        self._client: Client | None = None
+
+    async def __aenter__(self) -> Client:
+        self._client = self._make()
+        return await self._client.__aenter__()
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._client is not None:
+            await self._client.close()

@@ -1,0 +1,227 @@
+"""Every stanza to the call that it belongs to, after asking whether its sender may say it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from signaling import stanza as st
+from signaling.client.call import Call
+from signaling.client.incoming import IncomingCall, ring
+from signaling.client.line import Ending, InitiationReceived, JingleReceived, Line, MessageBounced
+from signaling.identity import UsedSids
+from signaling.jid import Jid
+from signaling.jingle.content import NS_JINGLE, Action, Role, parse_jingle
+from signaling.jingle.initiation import Initiation, Kind, is_delayed, parse_initiation
+from signaling.jingle.session import EndReason, State, Step
+from signaling.jingle.syntax import JingleError
+from signaling.xml import CLIENT, DISCO_INFO, Element, child, element, is_named
+
+NS_JINGLE_ERRORS = "urn:xmpp:jingle:errors:1"
+# What foreign clients look for before they show a call button (XEP-0166, 0167, 0176, 0320, 0353).
+FEATURES = (
+    DISCO_INFO,
+    "urn:xmpp:jingle:1",
+    "urn:xmpp:jingle:apps:rtp:1",
+    "urn:xmpp:jingle:apps:rtp:audio",
+    "urn:xmpp:jingle:apps:rtp:video",
+    "urn:xmpp:jingle:transports:ice-udp:1",
+    "urn:xmpp:jingle:apps:dtls:0",
+    "urn:xmpp:jingle-message:0",
+)
+_BEFORE_SESSION = (State.PROPOSED, State.RINGING)
+# When an action may come: (our role or None for both, states).
+_ALLOWED: dict[Action, tuple[Role | None, tuple[State, ...]]] = {
+    Action.SESSION_INITIATE: (Role.RESPONDER, (State.PROCEEDED,)),
+    Action.SESSION_ACCEPT: (Role.INITIATOR, (State.INITIATED,)),
+    Action.TRANSPORT_INFO: (None, (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)),
+    Action.SESSION_INFO: (None, (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)),
+    Action.SESSION_TERMINATE: (None, tuple(State)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MissedCall:
+    """A call that nobody took here. `at` is Unix time; `why` is "unknown caller", "offline" or "not answered"."""
+
+    number: str
+    media: tuple[str, ...]
+    at: float
+    why: str
+
+
+class Dispatch:
+    """The calls of a client, by sid, and what may be said to them."""
+
+    def __init__(
+        self,
+        line: Line,
+        ring_here: Callable[[IncomingCall], bool],
+        on_missed: Callable[[MissedCall], None],
+        *,
+        ring_unknown: bool,
+    ) -> None:
+        self._line = line
+        self._ring_here = ring_here
+        self._on_missed = on_missed
+        self._ring_unknown = ring_unknown
+        self._proposed = UsedSids()
+        self.calls: dict[str, Call] = {}
+        self.ignored = 0
+
+    def receive(self, stanza: Element) -> None:
+        """Any stanza; what nobody may say is counted and otherwise ignored."""
+        sender = st.sender_of(stanza)
+        if is_named(stanza, CLIENT, "message"):
+            if sender is not None:
+                self._message(stanza, sender)
+        elif is_named(stanza, CLIENT, "iq") and stanza.get("type") in ("get", "set"):
+            self._line.connection.send(self._answer(stanza, sender))
+
+    def gone(self, call: Call) -> None:
+        """The call has ended."""
+        self.calls.pop(call.sid, None)
+        not_taken = call.role is Role.RESPONDER and call.timings["accepted"] is None
+        if not_taken and call.end_reason in (EndReason.CANCELLED, EndReason.TIMEOUT):
+            self._miss(call.number, call.media, "not answered")
+
+    def _miss(self, number: str, media: tuple[str, ...], why: str) -> None:
+        self._on_missed(MissedCall(number, media, self._line.wall_clock(), why))
+
+    # Messages (XEP-0353).
+
+    def _message(self, message: Element, sender: Jid) -> None:
+        if message.get("type") == "error":
+            return self._bounced(message, sender)
+        try:
+            initiation = parse_initiation(message)
+        except JingleError:
+            initiation = None
+        if initiation is None or sender == self._line.own:  # the copy of what we said ourselves
+            return
+        call = self.calls.get(initiation.sid)
+        if initiation.kind is Kind.PROPOSE:
+            if sender.bare != self._line.own.bare:
+                self._propose(initiation, sender, is_delayed(message))
+        elif call is None or not self._may_say(call, initiation.kind, sender):
+            self.ignored += 1
+        elif initiation.kind is Kind.PROCEED and call.state not in _BEFORE_SESSION:
+            # Two devices took the call at once: the first one has it.
+            self._line.say(Initiation(Kind.RETRACT, call.sid, reason="cancel"), sender)
+        else:
+            call.post(InitiationReceived(initiation, sender))
+
+    def _may_say(self, call: Call, kind: Kind, sender: Jid) -> bool:
+        peer_says = sender.bare == call.peer.bare
+        if kind in (Kind.RINGING, Kind.PROCEED):
+            return peer_says and call.role is Role.INITIATOR
+        if kind is Kind.RETRACT:
+            return call.role is Role.RESPONDER and sender == call.peer
+        if sender.bare == self._line.own.bare:  # accept, reject and finish of our other devices
+            return call.role is Role.RESPONDER and call.state is State.RINGING
+        if kind is Kind.REJECT:
+            return peer_says and call.role is Role.INITIATOR
+        return kind is Kind.FINISH and peer_says
+
+    def _bounced(self, message: Element, sender: Jid) -> None:
+        kind, _, sid = (message.get("id") or "").partition("-")
+        call = self.calls.get(sid)
+        error = st.error_of(message)
+        if kind == Kind.PROPOSE and call is not None and error is not None:
+            domain = Jid("", self._line.own.domain)
+            if sender in (call.peer.bare, domain, self._line.own.bare) and call.state in _BEFORE_SESSION:
+                call.post(MessageBounced(error))
+
+    def _propose(self, proposal: Initiation, sender: Jid, delayed: bool) -> None:
+        number, line = sender.number, self._line
+        if number is None or sender.domain != line.own.domain or not sender.is_full:
+            self.ignored += 1
+            return
+        if proposal.sid in self._proposed or proposal.sid in self.calls:
+            self.ignored += 1  # said twice, or replayed
+            return
+        self._proposed.add(proposal.sid)
+        if delayed:
+            return self._miss(number, proposal.media, "offline")
+        known = line.profile.knows(number)
+        live = [call for call in self.calls.values() if not call.is_over]
+        same = [call for call in live if call.number == number]
+        for call in same:
+            if call.role is Role.INITIATOR and call.state in _BEFORE_SESSION:
+                call.post(InitiationReceived(proposal, sender))  # glare: the call decides
+                return
+        if not known and not self._ring_unknown and not same:
+            return self._miss(number, proposal.media, "unknown caller")
+        if len(live) > len(same):
+            return self._say_busy(proposal, sender)
+        for call in same:
+            call.stop(Ending(EndReason.REPLACED, migrated_to=proposal.sid))
+        call = Call(line, Role.RESPONDER, number, proposal.sid, proposal.media, sender, ring)
+        if not self._ring_here(IncomingCall(call, known)):
+            return self._say_busy(proposal, sender)
+        self.calls[call.sid] = call
+        call.step(Step.PROPOSE)
+        call.start()
+
+    def _say_busy(self, proposal: Initiation, sender: Jid) -> None:
+        reject = Initiation(Kind.REJECT, proposal.sid, reason="busy")
+        self._line.say(reject, sender.bare, self._line.own.bare)
+        number = sender.number
+        if number is not None:
+            self._miss(number, proposal.media, "busy")
+
+    # Questions.
+
+    def _answer(self, iq: Element, sender: Jid | None) -> Element:
+        jingle = child(iq, NS_JINGLE, "jingle")
+        call = None if jingle is None else self.calls.get(jingle.get("sid") or "")
+        if sender is None or not self._may_know(sender):
+            # The same as when this device is offline: strangers learn nothing.
+            self.ignored += 1
+            return st.error(iq, "service-unavailable")
+        if jingle is not None and iq.get("type") == "set":
+            if call is None or call.peer != sender or call.is_over:
+                return self._jingle_error(iq, "item-not-found", "unknown-session")
+            return self._jingle(iq, jingle, call)
+        query = child(iq, DISCO_INFO, "query")
+        if query is not None and iq.get("type") == "get":
+            identity = element(
+                DISCO_INFO, "identity", {"category": "client", "type": "phone", "name": "Ringline"}
+            )
+            features = [element(DISCO_INFO, "feature", {"var": name}) for name in FEATURES]
+            return st.result(
+                iq, element(DISCO_INFO, "query", {"node": query.get("node")}, identity, *features)
+            )
+        return st.error(iq, "service-unavailable")
+
+    def _may_know(self, sender: Jid) -> bool:
+        """Those who are in a call with us anyway, and those whom we know."""
+        if any(call.peer.bare == sender.bare for call in self.calls.values()):
+            return True
+        return sender.number is not None and self._line.profile.knows(sender.number)
+
+    def _jingle(self, iq: Element, body: Element, call: Call) -> Element:
+        try:
+            jingle = parse_jingle(body, call.policy)
+        except JingleError as error:
+            action = body.get("action")
+            if action in (Action.SESSION_INITIATE, Action.SESSION_ACCEPT) and self._fits(
+                call, Action(action)
+            ):
+                call.stop(Ending(EndReason.INCOMPATIBLE, str(error)))
+            unknown = error.condition == "feature-not-implemented"
+            return st.error(iq, "feature-not-implemented" if unknown else "bad-request", str(error))
+        if not self._fits(call, jingle.action):
+            return self._jingle_error(iq, "unexpected-request", "out-of-order")
+        if jingle.action is Action.TRANSPORT_INFO and not call.may_inform():
+            return st.error(iq, "resource-constraint", "too many transport-infos")
+        if jingle.action is not Action.SESSION_INFO and not call.post(JingleReceived(jingle)):
+            return st.error(iq, "resource-constraint", "too much at once")
+        return st.result(iq)
+
+    @staticmethod
+    def _fits(call: Call, action: Action) -> bool:
+        role, states = _ALLOWED[action]
+        return (role is None or role is call.role) and call.state in states
+
+    @staticmethod
+    def _jingle_error(iq: Element, condition: str, name: str) -> Element:
+        return st.error(iq, condition, "", element(NS_JINGLE_ERRORS, name))

@@ -1,0 +1,113 @@
+"""Being called: ringing, and what the user makes of it."""
+
+import asyncio
+
+from signaling.client.call import Call
+from signaling.client.line import Accepted, Ending, InitiationReceived
+from signaling.client.negotiation import answer_session, run_session
+from signaling.engine import MediaEngine
+from signaling.jingle.initiation import Initiation, Kind
+from signaling.jingle.session import EndReason, State, Step, error_for
+
+# A caller gives up after 45 s; when his retract is lost, this is the end of the ringing.
+RING_LIMIT = 60.0
+
+
+class IncomingCall:
+    """A call that rings here. `known`: a contact, or somebody who was in a call with this number before."""
+
+    def __init__(self, call: Call, known: bool) -> None:
+        self._call = call
+        self.number = call.number
+        self.media = call.media
+        self.known = known
+
+    @property
+    def sid(self) -> str:
+        return self._call.sid
+
+    @property
+    def state(self) -> State:
+        return self._call.state
+
+    @property
+    def is_over(self) -> bool:
+        return self._call.is_over
+
+    @property
+    def end_reason(self) -> EndReason | None:
+        return self._call.end_reason
+
+    async def ended(self) -> EndReason:
+        """Wait until it rings no more without having been accepted, or the call is over."""
+        return await self._call.ended()
+
+    async def accept(self, engine: MediaEngine) -> Call:
+        """Take the call; returns when media flow. The engine is closed with the call, or at once on failure.
+
+        The engine sees the caller's offer only after its passport was verified.
+
+        Raises:
+            CallUntrusted, CallFailed, CallTimeout: as for `Client.call`.
+        """
+        call = self._call
+        if call.engine is not None:
+            raise RuntimeError("the call was already accepted")
+        if call.is_over or not call.post(Accepted(engine)):
+            await engine.close()
+            reason = await call.ended()
+            raise error_for(reason, call.number, call.end_text)
+        await wait_ready(call)
+        return call
+
+    async def reject(self, reason: str = "decline") -> None:
+        """Say no: "decline" or "busy"."""
+        ends = {"decline": EndReason.DECLINED, "busy": EndReason.BUSY}
+        if reason not in ends:
+            raise ValueError(f"a call is rejected with one of {', '.join(ends)}")
+        self._call.stop(Ending(ends[reason]))
+        await self._call.ended()
+
+
+async def wait_ready(call: Call) -> None:
+    """Until media flow; being cancelled meanwhile ends the call."""
+    try:
+        await asyncio.shield(call.ready)
+    except asyncio.CancelledError:
+        call.stop(Ending(EndReason.CANCELLED))
+        await call.ended()
+        raise
+    except Exception:
+        await call.ended()
+        raise
+
+
+async def ring(call: Call) -> None:
+    """The life of an incoming call. Leaves only by Ending."""
+    call.line.say(Initiation(Kind.RINGING, call.sid), call.peer.bare)
+    call.step(Step.RING, "ringing")
+    deadline = call.line.clock() + RING_LIMIT
+    while True:
+        item = await call.next(deadline)
+        match item:
+            case None:
+                raise Ending(EndReason.TIMEOUT)
+            case Accepted(engine):
+                call.take_engine(engine)
+                break
+            case InitiationReceived(Initiation(kind=Kind.ACCEPT)):
+                raise Ending(EndReason.ANSWERED_ELSEWHERE, by_peer=True)
+            case InitiationReceived(Initiation(kind=Kind.REJECT)):
+                raise Ending(EndReason.DECLINED, "on another device", by_peer=True)
+    await accept_proposal(call)
+    await run_session(call)
+
+
+async def accept_proposal(call: Call) -> None:
+    """Tell caller and own devices, and answer the session that follows."""
+    line = call.line
+    line.profile.remember(call.number)
+    line.say(Initiation(Kind.PROCEED, call.sid), call.peer.bare)
+    line.say(Initiation(Kind.ACCEPT, call.sid), line.own.bare)
+    call.step(Step.PROCEED, "accepted")
+    await answer_session(call)

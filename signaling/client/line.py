@@ -1,0 +1,107 @@
+"""What a call needs of its client, and what the client posts to a call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signaling.client.contacts import Contacts
+from signaling.client.profile import Profile
+from signaling.client.websocket import Connection
+from signaling.engine import IceServer, MediaEngine
+from signaling.identity import UsedSids
+from signaling.jid import Jid
+from signaling.jingle.content import Jingle
+from signaling.jingle.initiation import Initiation, build_initiation
+from signaling.jingle.session import EndReason
+from signaling.stanza import ErrorInfo
+
+if TYPE_CHECKING:
+    from signaling.client.call import Call
+
+
+class Ending(Exception):
+    """Raised inside a call's task to end it. `by_peer`: the other side said so and needs not be told."""
+
+    def __init__(
+        self,
+        reason: EndReason,
+        why: str | None = None,
+        *,
+        by_peer: bool = False,
+        tie_break: bool = False,
+        migrated_to: str | None = None,
+    ) -> None:
+        super().__init__(reason, why)
+        self.reason = reason
+        self.why = why
+        self.by_peer = by_peer
+        self.tie_break = tie_break
+        self.migrated_to = migrated_to
+
+
+@dataclass(frozen=True, slots=True)
+class InitiationReceived:
+    """A message of XEP-0353 for this call, from a sender that may send it."""
+
+    initiation: Initiation
+    sender: Jid
+
+
+@dataclass(frozen=True, slots=True)
+class JingleReceived:
+    """A jingle of this session, from the session's peer."""
+
+    jingle: Jingle
+
+
+@dataclass(frozen=True, slots=True)
+class MessageBounced:
+    """One of our messages came back."""
+
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The user takes the call with this engine."""
+
+    engine: MediaEngine
+
+
+Input = InitiationReceived | JingleReceived | MessageBounced | EngineState | Accepted
+
+
+@dataclass(slots=True)
+class Line:
+    """The client as its calls see it."""
+
+    profile: Profile
+    connection: Connection
+    contacts: Contacts
+    used_sids: UsedSids
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    moved: Callable[["Call", str], None]  # its sid was another one
+    gone: Callable[["Call"], None]
+    ice_servers: Sequence[IceServer] = ()
+    allow_loopback: bool = False
+    allow_unsigned: bool = False
+
+    def say(self, initiation: Initiation, *to: Jid) -> None:
+        """One message to each; lost when there is no stream (the peer's timers cope)."""
+        for jid in to:
+            self.connection.send(build_initiation(initiation, jid, initiation_id(initiation)))
+
+    @property
+    def own(self) -> Jid:
+        return self.profile.jid
+
+
+def initiation_id(initiation: Initiation) -> str:
+    """The message's id: from it an error is matched to its call (XEP-0353 gives none)."""
+    return f"{initiation.kind}-{initiation.sid}"

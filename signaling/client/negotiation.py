@@ -1,0 +1,232 @@
+"""The session of a call: offer and answer with their passports, candidates, and the time that media flow."""
+
+import asyncio
+
+from signaling.client.call import Call
+from signaling.client.line import Ending, EngineState, JingleReceived
+from signaling.client.media import Media
+from signaling.client.websocket import StanzaError
+from signaling.errors import ServerUnreachable
+from signaling.identity import Binding, IdentityError, Party, judge, sign_passport, verify_passport
+from signaling.jingle.content import Action, Content, Group, Jingle, Role, SessionDescription
+from signaling.jingle.sdp import parse_sdp, render_sdp
+from signaling.jingle.session import (
+    ACCEPT_TIMEOUT,
+    INITIATE_TIMEOUT,
+    RECOVERY_TIMEOUT,
+    ROUTE_TIMEOUT,
+    EndReason,
+    State,
+    Step,
+)
+from signaling.jingle.syntax import JingleError
+from signaling.jingle.transport import Candidate, Transport
+
+
+def _media(call: Call) -> Media:
+    assert call.engine is not None
+    return call.engine
+
+
+def _binding(call: Call, *, ours: bool, offer: str | None) -> Binding:
+    own = Party(call.line.own.local, call.line.own.resource)
+    peer = Party(call.number, call.peer.resource)
+    signer, other = (own, peer) if ours else (peer, own)
+    return Binding(signer, other, call.line.own.domain, call.sid, offer)
+
+
+def _sign(call: Call, description: SessionDescription, offer: str | None) -> str:
+    binding = _binding(call, ours=True, offer=offer)
+    return sign_passport(call.line.profile.key, binding, description.fingerprints(), call.line.wall_clock())
+
+
+async def _verify(call: Call, jingle: Jingle, offer: str | None) -> None:
+    """Passport, then pin. Nothing of the description may have been used before this returns.
+
+    `offer` is our offer's passport when this is the answer.
+
+    Raises:
+        Ending: untrusted.
+    """
+    line = call.line
+    pinned = line.profile.pins(call.number)
+    contact = line.contacts.cached(call.number)
+    device = call.peer.resource
+    key = None
+    try:
+        if jingle.passport is not None:
+            binding = _binding(call, ours=False, offer=offer)
+            used = line.used_sids if offer is None else None
+            prints = jingle.description.fingerprints()
+            key = verify_passport(jingle.passport, binding, prints, line.wall_clock(), used)
+        verdict = judge(
+            pinned,
+            device,
+            key,
+            registered=None if contact is None else contact.devices.get(device),
+            allow_unsigned=line.allow_unsigned,
+        )
+    except IdentityError as error:
+        if error.key is not None:
+            line.profile.refuse(call.number, device, error.key)
+        raise Ending(EndReason.UNTRUSTED, str(error)) from None
+    if offer is None:
+        line.used_sids.add(call.sid)
+    if verdict.pin is not None:
+        line.profile.pin(call.number, device, verdict.pin)
+    call.trust = verdict.trust
+
+
+async def create_offer(call: Call) -> str:
+    """SDP of our engine; gathering begins with it."""
+    media = _media(call)
+    media.start(call.line.ice_servers)
+    return await media.engine.create_offer()
+
+
+async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
+    """The caller's half: session-initiate to the device that took the call, its answer verified and applied."""
+    description = parse_sdp(await offer, Role.INITIATOR)
+    passport = _sign(call, description, None)
+    jingle = Jingle(
+        Action.SESSION_INITIATE, call.sid, description, initiator=str(call.line.own), passport=passport
+    )
+    call.step(Step.INITIATE, "session_initiate")
+    await _ask(call, jingle)
+    _start_trickle(call, description)
+    deadline = call.line.clock() + ACCEPT_TIMEOUT
+    while True:
+        item = await call.next(deadline)
+        match item:
+            case None:
+                raise Ending(EndReason.TIMEOUT, "the other device accepted the call, but sent no answer")
+            case JingleReceived(Jingle(action=Action.SESSION_ACCEPT) as answer):
+                break
+            case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):
+                await _media(call).add_remote(info.description.contents)
+    await _verify(call, answer, passport)
+    sdp = _render(_in_order_of(answer.description, description), Role.RESPONDER)
+    try:
+        await _media(call).engine.set_answer(sdp)
+    except ValueError as error:
+        raise Ending(EndReason.INCOMPATIBLE, _short(error)) from None
+    call.step(Step.ACCEPT, "session_accept")
+    await _media(call).remote_applied()
+
+
+async def answer_session(call: Call) -> None:
+    """The callee's half, after `proceed`: wait for the offer, verify it, and only then let the engine see it."""
+    deadline = call.line.clock() + INITIATE_TIMEOUT
+    while True:
+        item = await call.next(deadline)
+        match item:
+            case None:
+                raise Ending(EndReason.TIMEOUT, "the caller sent no offer")
+            case JingleReceived(Jingle(action=Action.SESSION_INITIATE) as offer):
+                break
+    call.step(Step.INITIATE, "session_initiate")
+    await _verify(call, offer, None)
+    media = _media(call)
+    sdp = _render(offer.description, Role.INITIATOR)
+    try:
+        media.start(call.line.ice_servers)
+        answer = await media.engine.create_answer(sdp)
+    except ValueError as error:
+        raise Ending(EndReason.INCOMPATIBLE, _short(error)) from None
+    description = parse_sdp(answer, Role.RESPONDER)
+    await media.remote_applied()
+    jingle = Jingle(
+        Action.SESSION_ACCEPT,
+        call.sid,
+        description,
+        responder=str(call.line.own),
+        passport=_sign(call, description, offer.passport or ""),
+    )
+    call.step(Step.ACCEPT, "session_accept")
+    await _ask(call, jingle)
+    _start_trickle(call, description)
+
+
+async def run_session(call: Call) -> None:
+    """From the answer to the end. Leaves only by Ending."""
+    deadline: float | None = call.line.clock() + ROUTE_TIMEOUT
+    while True:
+        item = await call.next(deadline)
+        match item:
+            case None:
+                up = call.state is State.DISCONNECTED
+                raise Ending(EndReason.CONNECTION_LOST if up else EndReason.NO_ROUTE)
+            case EngineState("connected") if call.state is not State.CONNECTED:
+                again = call.state is State.DISCONNECTED
+                call.step(Step.CONNECT, "reconnected" if again else "connected")
+                deadline = None
+                if not call.ready.done():
+                    call.ready.set_result(None)
+            case EngineState("disconnected") if call.state is State.CONNECTED:
+                call.step(Step.DISCONNECT, "disconnected")
+                deadline = call.line.clock() + RECOVERY_TIMEOUT
+            case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):
+                await _media(call).add_remote(info.description.contents)
+
+
+def _render(description: SessionDescription, role: Role) -> str:
+    try:
+        return render_sdp(description, role)
+    except JingleError as error:
+        raise Ending(EndReason.INCOMPATIBLE, str(error)) from None
+
+
+def _in_order_of(answer: SessionDescription, offer: SessionDescription) -> SessionDescription:
+    """The answer with its contents in the offer's order, those that it left out as rejected (RFC 3264)."""
+    by_name = {content.name: content for content in answer.contents}
+    if not by_name.keys() <= {content.name for content in offer.contents}:
+        raise Ending(EndReason.INCOMPATIBLE, "the answer has a content that was not offered")
+    contents = tuple(
+        by_name.get(c.name)
+        or Content(c.name, Transport(), c.description, senders="none", creator=c.creator, rejected=True)
+        for c in offer.contents
+    )
+    groups = tuple(Group(g.semantics, g.names) for g in answer.groups)
+    return SessionDescription(contents, groups, answer.attributes)
+
+
+async def _ask(call: Call, jingle: Jingle) -> None:
+    try:
+        await call.ask_jingle(jingle)
+    except StanzaError as error:
+        reason = f"the other device refused {jingle.action}: {error.info.condition}"
+        raise Ending(EndReason.FAILED, reason) from None
+
+
+def _start_trickle(call: Call, described: SessionDescription) -> None:
+    by_mid = {content.name: content for content in described.contents}
+
+    async def send(batch: list[tuple[str, Candidate]]) -> None:
+        contents: dict[str, list[Candidate]] = {}
+        for mid, candidate in batch:
+            contents.setdefault(mid if mid in by_mid else described.contents[0].name, []).append(candidate)
+        info = SessionDescription(
+            tuple(
+                Content(
+                    name,
+                    Transport(
+                        by_mid[name].transport.ufrag, by_mid[name].transport.pwd, candidates=tuple(found)
+                    ),
+                    creator=by_mid[name].creator,
+                )
+                for name, found in contents.items()
+            )
+        )
+        while True:
+            try:
+                return await call.ask_jingle(Jingle(Action.TRANSPORT_INFO, call.sid, info))
+            except StanzaError:
+                return  # the peer does not want them; those that it has may do
+            except ServerUnreachable:
+                await call.line.connection.wait_online()
+
+    _media(call).start_trickle(send)
+
+
+def _short(error: ValueError) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,107 @@
+"""Calling somebody: lookup, propose, ring, and the session with the device that takes the call."""
+
+import asyncio
+
+from signaling.client.call import Call
+from signaling.client.incoming import accept_proposal
+from signaling.client.line import Ending, InitiationReceived, MessageBounced
+from signaling.client.negotiation import create_offer, offer_session, run_session
+from signaling.errors import RegistrationError
+from signaling.jid import Jid
+from signaling.jingle.content import Role
+from signaling.jingle.initiation import Initiation, Kind
+from signaling.jingle.session import RINGING_TIMEOUT, EndReason, State, Step, reason_of
+
+ONLINE_TIMEOUT = 10.0
+
+
+async def place_call(call: Call, timeout: float) -> None:
+    """The life of an outgoing call that rings for `timeout` seconds at most. Leaves only by Ending."""
+    line = call.line
+    await line.connection.wait_online(ONLINE_TIMEOUT)
+    try:
+        contact = await line.contacts.find(call.number)
+    except RegistrationError as error:
+        raise Ending(EndReason.FAILED, error.title) from None
+    if contact is None:
+        raise Ending(EndReason.NOT_REGISTERED)
+    call.peer = contact.jid
+    line.profile.remember(call.number)
+    line.say(Initiation(Kind.PROPOSE, call.sid, media=call.media), call.peer)
+    call.step(Step.PROPOSE)
+    offer: asyncio.Task[str] | None = None
+    try:
+        offer = await _ring(call, timeout)
+        if offer is None:  # both called each other, and the other call is the one
+            await accept_proposal(call)
+        else:
+            await offer_session(call, offer)
+    finally:
+        if offer is not None and not offer.done():
+            offer.cancel()
+    await run_session(call)
+
+
+async def _ring(call: Call, timeout: float) -> "asyncio.Task[str] | None":
+    """Until a device takes the call: the offer that is being made. None when glare turned the call round."""
+    offer: asyncio.Task[str] | None = None
+    started = call.line.clock()
+    taken = False
+    try:
+        while not taken:
+            rings = call.state is State.RINGING
+            item = await call.next(started + (timeout if rings else min(timeout, RINGING_TIMEOUT)))
+            match item:
+                case None:
+                    raise Ending(EndReason.TIMEOUT if rings else EndReason.UNREACHABLE)
+                case MessageBounced(error):
+                    if error.condition == "resource-constraint":
+                        raise Ending(
+                            EndReason.FAILED, "too many numbers were called, wait a while", by_peer=True
+                        )
+                    raise Ending(EndReason.UNREACHABLE, by_peer=True)
+                case InitiationReceived(Initiation(kind=Kind.RINGING)):
+                    call.step(Step.RING, "ringing")
+                case InitiationReceived(Initiation(kind=Kind.PROCEED), sender):
+                    call.peer = sender
+                    call.step(Step.PROCEED, "accepted")
+                    taken = True
+                case InitiationReceived(Initiation(kind=Kind.REJECT) as reject):
+                    raise _rejected(reject)
+                case InitiationReceived(Initiation(kind=Kind.PROPOSE) as rival, sender):
+                    if offer is None and rival.sid < call.sid:
+                        _turn_round(call, rival, sender)
+                        return None
+                    call.line.say(
+                        Initiation(Kind.REJECT, rival.sid, reason="expired", tie_break=True), sender.bare
+                    )
+                case _:
+                    continue
+            if offer is None:
+                # From the first ring on, so that candidates are there when the call is taken.
+                offer = asyncio.create_task(create_offer(call), name="ringline-offer")
+    except BaseException:
+        if offer is not None:
+            offer.cancel()
+            await asyncio.wait([offer])
+        raise
+    return offer
+
+
+def _rejected(reject: Initiation) -> Ending:
+    if reject.tie_break:  # of a rival call that never reached us
+        return Ending(EndReason.BUSY, by_peer=True)
+    reason = reason_of(reject.reason or "decline")
+    why = reject.reason if reason is EndReason.DECLINED else reject.text
+    return Ending(reason, why, by_peer=True)
+
+
+def _turn_round(call: Call, rival: Initiation, sender: Jid) -> None:
+    """Glare, and the peer's sid is the lower one: take back ours and become the callee of theirs."""
+    call.line.say(Initiation(Kind.RETRACT, call.sid, reason="expired", tie_break=True), call.peer.bare)
+    old, call.sid, call.peer, call.role = call.sid, rival.sid, sender, Role.RESPONDER
+    call.media = rival.media
+    call.line.moved(call, old)
+    call.line.say(Initiation(Kind.RINGING, call.sid), sender.bare)
+    if call.state is State.PROPOSED:
+        call.step(Step.RING, "ringing")

@@ -1,0 +1,265 @@
+"""The connection to the server: logged in, kept alive, made again when it is lost."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+import aiohttp
+
+from signaling import stanza as st
+from signaling.client.api import AccessTokens, ServerApi
+from signaling.client.profile import Profile
+from signaling.client_stream import ClientStream
+from signaling.errors import RegistrationError, ServerUnreachable, SignalingError
+from signaling.iq import TIMEOUT, IqTracker
+from signaling.jid import Jid
+from signaling.stream import Ended, Online, StanzaReceived
+from signaling.xml import MAX_FRAME_BYTES, Element
+
+log = logging.getLogger(__name__)
+
+BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds, each with full jitter
+URGENT_BACKOFF = (0.0, 0.25, 0.5, 1.0, 2.0)  # while a call runs
+MAX_UNSENT = 512
+CLOSE_TIMEOUT = 3.0
+# Refusals that no later attempt can change.
+FINAL = frozenset(("device_revoked",))
+
+
+class StanzaError(SignalingError):
+    """An iq was answered with an error."""
+
+    def __init__(self, info: st.ErrorInfo) -> None:
+        super().__init__(info.text or info.condition)
+        self.info = info
+
+
+class Connection:
+    """Keeps one stream alive in a task. `on_stanza` gets every stanza that is not an answer to `ask`.
+
+    `online` is set while messages to this device arrive; `failed` is set for good when the server said that
+    this device may not come back.
+    """
+
+    def __init__(
+        self,
+        api: ServerApi,
+        tokens: AccessTokens,
+        profile: Profile,
+        session: aiohttp.ClientSession,
+        on_stanza: Callable[[Element], None],
+        *,
+        is_urgent: Callable[[], bool] = lambda: False,
+        on_failed: Callable[[], None] = lambda: None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._api = api
+        self._tokens = tokens
+        self._profile = profile
+        self._session = session
+        self._on_stanza = on_stanza
+        self._is_urgent = is_urgent
+        self._on_failed = on_failed
+        self._rng = rng or random.SystemRandom()
+        self._loop = asyncio.get_running_loop()
+        self._tracker = IqTracker(profile.jid, self._rng)
+        self._answers: dict[str, asyncio.Future[Element]] = {}
+        self._stream: ClientStream | None = None
+        self._outgoing = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()  # online or failed
+        self.online = asyncio.Event()
+        self.failed: SignalingError | None = None
+        self.last_error: SignalingError | None = None
+        self.logins = 0
+
+    def start(self) -> None:
+        self._task = self._loop.create_task(self._run(), name="ringline-connection")
+
+    async def close(self) -> None:
+        """Say goodbye and stop. Always returns, within three seconds."""
+        self._closing.set()
+        self._outgoing.set()
+        if self._stream is not None:
+            self._stream.end(now=self._loop.time())
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._fail_answers("the client was closed")
+
+    async def wait_online(self, timeout: float | None = None) -> None:
+        """Raises ServerUnreachable after `timeout` seconds, or what made the server refuse this device."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not self.online.is_set():
+                    if self.failed is not None:
+                        raise self.failed
+                    self._settled.clear()
+                    await self._settled.wait()
+        except TimeoutError:
+            raise ServerUnreachable(
+                str(self.last_error) if self.last_error else f"no connection to {self._api.url}"
+            ) from None
+
+    def send(self, stanza: Element) -> bool:
+        """Queue a stanza; False when there is no stream to carry it."""
+        stream = self._stream
+        if stream is None or not self.online.is_set():
+            return False
+        stream.send(stanza)
+        self._outgoing.set()
+        return True
+
+    def new_id(self) -> str:
+        return f"{self._rng.getrandbits(64):016x}"
+
+    async def ask(self, type_: str, payload: Element, to: Jid | None, timeout: float = TIMEOUT) -> Element:
+        """Send an iq and wait for its answer.
+
+        Raises:
+            StanzaError: answered with an error. ServerUnreachable: not answered in time, or the stream was lost.
+        """
+        id_ = self._tracker.ask(to, self._loop.time(), timeout)
+        answer: asyncio.Future[Element] = self._loop.create_future()
+        self._answers[id_] = answer
+        try:
+            if not self.send(st.iq(type_, payload, id=id_, to=to)):
+                raise ServerUnreachable("not connected to the server")
+            async with asyncio.timeout(timeout):
+                result = await answer
+        except TimeoutError:
+            raise ServerUnreachable("a question was not answered in time") from None
+        finally:
+            self._tracker.forget(id_)
+            self._answers.pop(id_, None)
+        info = st.error_of(result)
+        if info is not None:
+            raise StanzaError(info)
+        return result
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set() and self.failed is None:
+            logins = self.logins
+            try:
+                await self._one_stream()
+            except RegistrationError as error:
+                self.last_error = error
+                if error.code in FINAL:
+                    self.failed = error
+                    self._on_failed()
+            except ServerUnreachable as error:
+                self.last_error = error
+            except Exception:
+                log.exception("unexpected error in the connection")
+            finally:
+                self.online.clear()
+                self._stream = None
+                self._fail_answers("the connection to the server was lost")
+                self._settled.set()
+            failures = 0 if self.logins > logins else failures + 1
+            if self._closing.is_set() or self.failed is not None:
+                return
+            await self._pause(failures)
+
+    async def _pause(self, failures: int) -> None:
+        steps = URGENT_BACKOFF if self._is_urgent() else BACKOFF
+        delay = self._rng.uniform(0.0, steps[min(failures, len(steps) - 1)])
+        try:
+            async with asyncio.timeout(delay):
+                await self._closing.wait()
+        except TimeoutError:
+            pass
+
+    async def _one_stream(self) -> None:
+        info = await self._api.server()
+        if info.domain != self._profile.jid.domain:
+            raise ServerUnreachable(f"{self._api.url} now serves {info.domain}, not this profile's domain")
+        token = await self._tokens.get(fresh=True)
+        try:
+            async with self._session.ws_connect(
+                info.websocket,
+                protocols=("xmpp",),
+                max_msg_size=MAX_FRAME_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2),
+            ) as socket:
+                jid = self._profile.jid
+                now = self._loop.time()
+                stream = self._stream = ClientStream(
+                    jid.domain, jid.local, token, jid.resource, now, self._rng
+                )
+                writer = self._loop.create_task(self._write(stream, socket), name="ringline-writer")
+                try:
+                    await self._read(stream, socket)
+                finally:
+                    writer.cancel()
+                    await asyncio.wait([writer])
+                    await self._flush(stream, socket)
+        except TimeoutError:
+            raise ServerUnreachable(f"{info.websocket} does not answer") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServerUnreachable(f"cannot connect to {info.websocket}: {type(error).__name__}") from None
+
+    async def _read(self, stream: ClientStream, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while not stream.is_closed:
+            self._outgoing.set()
+            timer = stream.get_timer()
+            now = self._loop.time()
+            try:
+                message = await socket.receive(None if timer is None else max(0.01, timer - now))
+            except TimeoutError:
+                stream.handle_timer(self._loop.time())
+            else:
+                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    stream.receive_frame(message.data, self._loop.time())
+                else:
+                    stream.connection_lost()
+            while (event := stream.next_event()) is not None:
+                self._handle(event)
+
+    def _handle(self, event: object) -> None:
+        match event:
+            case Online():
+                self.logins += 1
+                self.last_error = None
+                self.online.set()
+                self._settled.set()
+            case StanzaReceived(stanza):
+                id_ = self._tracker.receive(stanza)
+                if id_ is None:
+                    self._on_stanza(stanza)
+                elif (answer := self._answers.get(id_)) is not None and not answer.done():
+                    answer.set_result(stanza)
+            case Ended(condition=condition, text=text):
+                self.online.clear()
+                if condition is not None:
+                    self.last_error = ServerUnreachable(
+                        f"the server ended the connection: {text or condition}"
+                    )
+
+    async def _write(self, stream: ClientStream, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            await self._outgoing.wait()
+            self._outgoing.clear()
+            await self._flush(stream, socket)
+
+    async def _flush(self, stream: ClientStream, socket: aiohttp.ClientWebSocketResponse) -> None:
+        frames = stream.frames_to_send()
+        if len(frames) > MAX_UNSENT:  # the socket has not taken anything for a long time
+            await socket.close()
+            return
+        try:
+            for frame in frames:
+                await socket.send_str(frame)
+        except (ConnectionError, aiohttp.ClientError):
+            pass  # the reader learns of it
+
+    def _fail_answers(self, why: str) -> None:
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ServerUnreachable(why))
+                # Asked and not awaited any more is no error.
+                answer.exception()

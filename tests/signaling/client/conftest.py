@@ -1,0 +1,178 @@
+"""Registered clients over the in-process server, and an engine without media that is strict about its use."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signaling.client import Client
+from signaling.client.registration import Progress, register
+
+SDP = """v=0
+o=- 1 1 IN IP4 0.0.0.0
+s=-
+t=0 0
+a=group:BUNDLE 0
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=mid:0
+a=ice-ufrag:{ufrag}
+a=ice-pwd:{pwd}
+a=ice-options:trickle
+a=fingerprint:sha-256 {digest}
+a=setup:{setup}
+a=sendrecv
+a=rtcp-mux
+a=rtcp-rsize
+a=rtpmap:111 opus/48000/2
+a=fmtp:111 minptime=10;useinbandfec=1
+"""
+
+
+class MisuseError(AssertionError):
+    """The engine was used out of order."""
+
+
+class FakeEngine:
+    """Negotiates like a media engine and is "connected" once both ends have each other's description and a
+    candidate. Records what was done in `log`; raises MisuseError for steps out of order."""
+
+    def __init__(self, ether: dict[str, "FakeEngine"], *, reachable: bool = True) -> None:
+        rng = random.Random(len(ether))
+        self.ufrag = f"u{rng.getrandbits(32):08x}"
+        self.pwd = f"{rng.getrandbits(128):032x}"
+        self.digest = ":".join(f"{b:02X}" for b in rng.randbytes(32))
+        self.reachable = reachable
+        self.log: list[str] = []
+        self.candidates: list[str] = []
+        self.remote: str | None = None
+        self.refuse: str | None = None
+        self.connected = False
+        self._ether = ether
+        self._queue: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+        self._reading = False
+        ether[self.ufrag] = self
+
+    def _note(self, step: str, *after: str, never: Sequence[str] = ()) -> None:
+        done = {entry.partition(" ")[0] for entry in self.log}
+        if "close" in done or not set(after) <= done or done & set(never):
+            raise MisuseError(f"{step} after {self.log}")
+        self.log.append(step)
+
+    def configure(self, ice_servers: Sequence[Any]) -> None:
+        self._note("configure", never=("configure",))
+
+    async def create_offer(self, *, ice_restart: bool = False) -> str:
+        self._note("create_offer", "configure", never=("create_offer", "create_answer"))
+        return self._describe("actpass")
+
+    async def create_answer(self, offer: str) -> str:
+        self._note("create_answer", "configure", never=("create_offer", "create_answer"))
+        self._apply(offer)
+        return self._describe("active")
+
+    async def set_answer(self, answer: str) -> None:
+        self._note("set_answer", "create_offer", never=("set_answer",))
+        self._apply(answer)
+
+    async def add_ice_candidate(self, mid: str, candidate: str) -> None:
+        if self.remote is None or mid != "0" or not candidate.startswith("candidate:"):
+            raise MisuseError(f"candidate {candidate!r} for {mid!r} after {self.log}")
+        self.candidates.append(candidate)
+        self._try()
+
+    async def events(self) -> AsyncIterator[tuple[str, ...]]:
+        if self._reading:
+            raise MisuseError("events() is for one reader")
+        self._reading = True
+        while True:
+            event = await self._queue.get()
+            yield event
+            if event == ("state", "closed"):
+                return
+
+    async def close(self) -> None:
+        if "close" not in self.log:
+            self.log.append("close")
+            self.say("closed")
+
+    def say(self, state: str) -> None:
+        self._queue.put_nowait(("state", state))
+
+    def _describe(self, setup: str) -> str:
+        line = f"candidate:1 1 udp 2122260223 127.0.0.1 {5000 + len(self._ether)} typ host"
+        self._queue.put_nowait(("candidate", "0", line))
+        self._queue.put_nowait(("state", "connecting"))
+        text = SDP.format(ufrag=self.ufrag, pwd=self.pwd, digest=self.digest, setup=setup)
+        return text.replace("\n", "\r\n")
+
+    def _apply(self, sdp: str) -> None:
+        if self.refuse:
+            raise ValueError(self.refuse)
+        lines = dict(line[2:].partition(":")[::2] for line in sdp.split("\r\n") if line.startswith("a="))
+        self.remote = lines["ice-ufrag"]
+        peer = self._ether.get(self.remote)
+        assert peer is None or lines["fingerprint"] == f"sha-256 {peer.digest}", "wrong fingerprint applied"
+        self._try()
+
+    def _try(self) -> None:
+        peer = self._ether.get(self.remote or "")
+        if peer is None or peer.remote != self.ufrag or not (self.reachable and peer.reachable):
+            return
+        if self.candidates and peer.candidates:
+            for end in (self, peer):
+                if not end.connected:
+                    end.connected = True
+                    end.say("connected")
+
+
+@pytest.fixture
+def ether() -> dict[str, FakeEngine]:
+    return {}
+
+
+@pytest.fixture
+def engine(ether: dict[str, FakeEngine]) -> Callable[..., FakeEngine]:
+    """engine() -> FakeEngine; reachable=False never connects."""
+
+    def make(**options: Any) -> FakeEngine:
+        return FakeEngine(ether, **options)
+
+    return make
+
+
+@pytest.fixture
+def make_profile(server: Any, tmp_path: Path) -> Callable[..., Awaitable[Path]]:
+    """await make_profile(number) -> path of a registered profile."""
+
+    async def make(number: str, name: str = "") -> Path:
+        async def code(progress: Progress) -> str:
+            text: str = server.code_for(progress.number)
+            return text
+
+        path = tmp_path / f"{name or number}.profile"
+        profile = await register(number, server.url, path, code, device_name="test")
+        profile.close()
+        return path
+
+    return make
+
+
+@pytest.fixture
+async def open_client(
+    make_profile: Callable[..., Awaitable[Path]],
+) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """await open_client(number) -> Client, online, letting unknown numbers ring; closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def run(number: str, **options: Any) -> Client:
+            path = await make_profile(number)
+            client = await stack.enter_async_context(Client.open(path, **{"ring_unknown": True} | options))
+            await client.wait_online(5)
+            return client
+
+        yield run
