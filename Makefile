@@ -25,7 +25,7 @@ check: $(VENV)/.ready-test
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 interop: $(VENV)/.ready-interop
-	$(BIN)/python -m pytest tests/interop -o norecursedirs= --timeout 120
+	$(BIN)/python -m pytest -o addopts='--import-mode=importlib -q --strict-markers' --timeout 120 tests/interop
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff check --fix -q . || true

@@ -1,0 +1,77 @@
+"""Ringline as an engine of the measurement lab: see its engines/__init__.py for the interface."""
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# The lab has a module `media` of its own, which it has imported by now and does not ask for again.
+sys.modules.pop("media", None)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from media import PeerConnection
+from media.codecs.libopus import version
+
+
+class Microphone:
+    """The lab's microphone as an AudioSource."""
+
+    def __init__(self, mic: Any) -> None:
+        self._mic = mic
+
+    async def read(self) -> np.ndarray:
+        data, _ = await self._mic.read(960)
+        return np.frombuffer(data, np.int16)
+
+    def close(self) -> None:
+        pass
+
+
+class Speaker:
+    """The lab's sound card as a PullSink: it pulls 10 ms every 10 ms from a thread."""
+
+    def __init__(self, speaker: Any) -> None:
+        self._speaker = speaker
+
+    def start(self, pull: Callable[[int], np.ndarray]) -> None:
+        self._speaker.attach(pull)
+
+    def close(self) -> None:
+        self._speaker.stop()
+
+
+class Endpoint:
+    def __init__(self, send: Callable[[dict], None]) -> None:
+        self._send = send
+
+    @staticmethod
+    def version() -> str:
+        try:
+            ours = importlib.metadata.version("ringline")
+        except importlib.metadata.PackageNotFoundError:
+            ours = "(checkout)"
+        return f"ringline {ours}, {version()}"
+
+    async def setup(self, mic=None, speaker=None, camera=None, screen=None) -> None:
+        self._connection = PeerConnection(
+            microphone=Microphone(mic) if mic is not None else None,
+            speaker=Speaker(speaker) if speaker is not None else None,
+        )
+
+    async def start(self) -> None:
+        self._send({"type": "offer", "sdp": await self._connection.create_offer()})
+
+    async def on_signal(self, message: dict) -> None:
+        if message["type"] == "offer":
+            self._send({"type": "answer", "sdp": await self._connection.create_answer(message["sdp"])})
+        else:
+            await self._connection.set_answer(message["sdp"])
+
+    async def stats(self) -> dict:
+        return self._connection.get_stats()
+
+    async def close(self) -> None:
+        await self._connection.close()
