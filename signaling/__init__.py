@@ -1,5 +1,8 @@
 """Who calls whom: phone numbers, XMPP over WebSocket and Jingle. Needs no media library."""
 
+from typing import TYPE_CHECKING, Any
+
+from signaling.engine import IceServer, IceServerConfig, MediaEngine
 from signaling.errors import (
     CallBusy,
     CallError,
@@ -17,19 +20,42 @@ from signaling.errors import (
     SignalingError,
 )
 
+if TYPE_CHECKING:
+    from signaling.client import Call, CallEvent, Client, IncomingCall, MissedCall, Profile
+
 __all__ = [
+    "Call",
     "CallBusy",
     "CallError",
+    "CallEvent",
     "CallFailed",
     "CallNotRegistered",
     "CallRejected",
     "CallTimeout",
     "CallUnreachable",
     "CallUntrusted",
+    "Client",
+    "IceServer",
+    "IceServerConfig",
+    "IncomingCall",
     "InvalidNumber",
+    "MediaEngine",
+    "MissedCall",
+    "Profile",
     "ProfileError",
     "RegistrationError",
     "RemoteProtocolError",
     "ServerUnreachable",
     "SignalingError",
 ]
+
+_CLIENT = frozenset(("Call", "CallEvent", "Client", "IncomingCall", "MissedCall", "Profile"))
+
+
+def __getattr__(name: str) -> Any:
+    # The client is loaded when it is first used: the server and the parsers start without it.
+    if name in _CLIENT:
+        import signaling.client
+
+        return getattr(signaling.client, name)
+    raise AttributeError(f"module 'signaling' has no attribute {name!r}")

@@ -1,0 +1,219 @@
+"""`python -m signaling register | trust | contact | whoami`."""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+
+from signaling.client.api import ServerApi
+from signaling.client.profile import Profile, ProfileData
+from signaling.client.registration import Progress, Registration
+from signaling.errors import ProfileError, RegistrationError
+from signaling.identity import key_fingerprint
+from signaling.phone_number import parse_number, region_of
+
+SMS_TIMEOUT = 10.0
+DEFAULT_SERVER = "http://127.0.0.1:8480"
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the client's commands; the `run` of each takes the parsed arguments and returns the exit code."""
+    command = _command(subparsers, "register", register, "register a phone number and write its profile")
+    command.add_argument("number", help="the phone number, e.g. +12025550100")
+    command.add_argument("--server", default=DEFAULT_SERVER, metavar="URL", help=f"default {DEFAULT_SERVER}")
+    command.add_argument("--name", default="ringline", help="what this device is called")
+    command.add_argument("--region", help="country of a number without +NN, e.g. US")
+    source = command.add_mutually_exclusive_group()
+    source.add_argument("--code", help="the code, instead of asking for it")
+    source.add_argument(
+        "--sms-file", type=Path, metavar="PATH", help="read it from the server's --sms file:PATH"
+    )
+
+    command = _command(subparsers, "trust", trust, "acknowledge the changed key of a number")
+    command.add_argument("number")
+
+    command = _command(subparsers, "contact", contact, "let a number ring that never was in a call")
+    command.add_argument("number")
+
+    _command(subparsers, "whoami", whoami, "show a profile")
+
+
+def _command(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help: str,
+) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.add_argument("--profile", type=Path, required=True, metavar="FILE")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def register(arguments: argparse.Namespace) -> int:
+    """Registers and writes the profile."""
+    path: Path = arguments.profile
+    if not path.parent.is_dir():
+        raise ProfileError(f"the folder {path.parent} does not exist")
+    sms_offset = _size(arguments.sms_file)
+    # A runner, so that the terminal is asked outside of the loop, where Ctrl-C works.
+    with asyncio.Runner() as runner:
+        attempt = _Attempt(arguments.server)
+        try:
+            progress = runner.run(attempt.start(arguments.number, arguments.region))
+            if path.exists():
+                _check_owner(path, progress.number)
+            if arguments.code is not None:
+                data = runner.run(attempt.verify(arguments.code, arguments.name))
+            elif arguments.sms_file is not None:
+                code = _code_from_file(arguments.sms_file, sms_offset, progress.number)
+                data = runner.run(attempt.verify(code, arguments.name))
+            else:
+                data = _ask_terminal(runner, attempt, progress, arguments.name)
+        finally:
+            runner.run(attempt.close())
+    with Profile.create(path, data) as profile:
+        say(f"{profile.number} is registered as device {data.device}; the profile is {path}")
+    return 0
+
+
+class _Attempt:
+    """A registration with its HTTP session, which needs a running loop to be made."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._session: aiohttp.ClientSession | None = None
+        self._registration: Registration | None = None
+
+    @property
+    def registration(self) -> Registration:
+        assert self._registration is not None
+        return self._registration
+
+    async def start(self, number: str, region: str | None) -> Progress:
+        self._session = aiohttp.ClientSession()
+        self._registration = Registration(ServerApi(self._session, self._server))
+        return await self._registration.start(number, region)
+
+    async def resend(self) -> Progress:
+        return await self.registration.resend()
+
+    async def verify(self, code: str, name: str) -> ProfileData:
+        return await self.registration.verify(code.strip(), name)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def _check_owner(path: Path, number: str) -> None:
+    with Profile.open(path) as profile:
+        if profile.number != number:
+            raise ProfileError(f"{path} belongs to {profile.number}: choose another file")
+
+
+def _ask_terminal(runner: asyncio.Runner, attempt: _Attempt, progress: Progress, name: str) -> ProfileData:
+    say(f"A code was sent to {progress.number} by SMS.")
+    while True:
+        try:
+            code = input("Code (or r for another SMS): ").strip()
+        except EOFError:
+            raise RegistrationError("no_code", "no code was given") from None
+        try:
+            if code == "r":
+                runner.run(attempt.resend())
+                say("Another code is on its way.")
+            elif code:
+                return runner.run(attempt.verify(code, name))
+        except RegistrationError as error:
+            again = (error.code == "wrong_code" and error.tries_left) or error.code == "too_many"
+            if not again:
+                raise
+            left = f", {error.tries_left} tries left" if error.tries_left is not None else ""
+            wait = f", wait {error.retry_after_s:g} s" if error.retry_after_s else ""
+            say(f"{error}{left}{wait}.")
+
+
+def _size(path: Path | None) -> int:
+    return path.stat().st_size if path is not None and path.exists() else 0
+
+
+def _code_from_file(path: Path, offset: int, number: str) -> str:
+    """The code of the last SMS to the number that came after `offset`. Waits for it: the server may be slow."""
+    deadline = time.monotonic() + SMS_TIMEOUT
+    while time.monotonic() < deadline:
+        code = _read_code(path, offset, number)
+        if code is not None:
+            return code
+        time.sleep(0.05)
+    raise RegistrationError("no_code", f"no SMS to {number} arrived in {path}")
+
+
+def _read_code(path: Path, offset: int, number: str) -> str | None:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RegistrationError("no_code", f"cannot read {path}: {error.strerror}") from None
+    for line in reversed(lines):
+        try:
+            message = json.loads(line)
+            text = message["text"] if message["to"] == number else ""
+        except (ValueError, KeyError, TypeError):
+            continue
+        words = [word.strip(".,:;") for word in str(text).split()]
+        code = next((word for word in words if len(word) == 6 and word.isdecimal() and word.isascii()), None)
+        if code is not None:
+            return code
+    return None
+
+
+def trust(arguments: argparse.Namespace) -> int:
+    """Acknowledges the key because of which a call with the number was refused."""
+    with Profile.open(arguments.profile) as profile:
+        number = parse_number(arguments.number, region_of(profile.number))
+        key = profile.trust(number)
+        if key is None:
+            raise ProfileError(f"no changed key of {number} was seen: there is nothing to acknowledge")
+        profile.save()
+    say(f"The key of {number} is now {key_fingerprint(key)}. Compare it with what `whoami` shows there.")
+    return 0
+
+
+def contact(arguments: argparse.Namespace) -> int:
+    """Adds a number to those that may ring."""
+    with Profile.open(arguments.profile) as profile:
+        number = parse_number(arguments.number, region_of(profile.number))
+        if number not in profile.data.contacts:
+            profile.data.contacts.append(number)
+            profile.save()
+    say(f"{number} is a contact.")
+    return 0
+
+
+def whoami(arguments: argparse.Namespace) -> int:
+    """Shows number, device, server and key; and whose keys are known."""
+    with Profile.open(arguments.profile) as profile:
+        data = profile.data
+        say(f"number  {data.number}\ndevice  {data.device} ({data.device_name})\nserver  {data.server}")
+        say(f"key     {key_fingerprint(profile.public_key)}")
+        for number, devices in sorted(data.pins.items()):
+            for key in devices.values():
+                say(f"knows   {number} with key {key_fingerprint(key)}")
+        for number, devices in sorted(data.refused.items()):
+            for key in devices.values():
+                say(f"REFUSED {number} with key {key_fingerprint(key)}: see `python -m signaling trust`")
+    return 0
