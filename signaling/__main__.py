@@ -1,7 +1,6 @@
 """`python -m signaling COMMAND`: the server, and the commands of the client."""
 
 import argparse
-import importlib.util
 import os
 import sys
 
@@ -10,14 +9,19 @@ from signaling.errors import SignalingError
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0, 1 for a failure told in one line, 2 for a wrong command line, 130 for Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         parser = argparse.ArgumentParser(prog="python -m signaling", description="Ringline signaling")
         subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         # Imported here, so that Ctrl-C during the import is quiet as well.
-        for module, function in (("server", "add_arguments"), ("client", "add_commands")):
-            name = f"signaling.{module}.command"
-            if importlib.util.find_spec(name) is not None:
-                getattr(importlib.import_module(name), function)(subparsers)
+        from signaling.server.command import add_arguments
+
+        add_arguments(subparsers)
+        # The server starts without the client's part.
+        if arguments[:1] != ["serve"]:
+            from signaling.client.command import add_commands
+
+            add_commands(subparsers)
         parsed = parser.parse_args(arguments)
         code: int = parsed.run(parsed)
         sys.stdout.flush()

@@ -1,6 +1,1 @@
-"""The embedded signaling server: registration, tokens, contacts, routing. At most 1,500 lines."""
-
-from signaling.server.app import Server, ServerConfig
-from signaling.server.limits import Limits
-
-__all__ = ["Limits", "Server", "ServerConfig"]
+"""The embedded signaling server: registration, tokens, contacts, routing. Begin reading at app.py."""

@@ -9,7 +9,6 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -17,72 +16,31 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from sqlalchemy.exc import SQLAlchemyError
 
-from signaling.errors import InvalidJid, ServerStartError
-from signaling.jid import Jid
-from signaling.phone_number import is_region
+from signaling.contact_budget import ContactBudget
+from signaling.errors import ServerStartError
+from signaling.network_address import address_key
+from signaling.problem import Problem
 from signaling.rate_limit import KeyedBuckets
+from signaling.routing import Sessions
 from signaling.server.contacts import ContactService
 from signaling.server.context import Context
 from signaling.server.keys import load_keys
-from signaling.server.limits import ContactBudget, Limits, address_key, is_loopback
-from signaling.server.problem import Handler, Problem, problem_middleware
+from signaling.server.problem import Handler, problem_middleware
 from signaling.server.registration import RegistrationService
-from signaling.server.router import Router
-from signaling.server.sessions import Sessions
+from signaling.server.router import StoringRouter
 from signaling.server.sms import SmsGateway, open_gateway
 from signaling.server.store import Store
 from signaling.server.tokens import TokenService
 from signaling.server.websocket import Connection
+from signaling.server_config import ServerConfig
+from signaling.server_limits import Limits
 from signaling.tokens import ACCESS_TOKEN_LIFE
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PORT = 8480
 SWEEP_INTERVAL = 3600.0
 PROTOCOL = 1
 HOST_HEADER = re.compile(r"[A-Za-z0-9._\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """The options of `python -m signaling serve`. `countries` empty: all; `database` empty: SQLite in `data`."""
-
-    data: Path
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    domain: str = "calls.localhost"
-    region: str = "US"
-    sms: str = "console"
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    behind_proxy: bool = False
-    allow_console_sms: bool = False
-    countries: frozenset[str] = frozenset()
-    database: str = field(default="", repr=False)
-
-    def check(self) -> None:
-        """Raises ServerStartError for options that are not allowed together."""
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ServerStartError("--tls-cert and --tls-key go together")
-        if not is_loopback(self.host):
-            if self.tls_cert is None and not self.behind_proxy:
-                raise ServerStartError(
-                    f"--host {self.host} is reachable from outside: give --tls-cert and --tls-key, "
-                    "or --behind-proxy if a proxy does TLS"
-                )
-            if self.sms == "console" and not self.allow_console_sms:
-                raise ServerStartError(
-                    "codes would only appear on this console: give --sms, or --allow-console-sms"
-                )
-        try:
-            plain = Jid.parse(self.domain) == Jid("", self.domain)
-        except InvalidJid:
-            plain = False
-        if not plain or ":" in self.domain:
-            raise ServerStartError(f"--domain {self.domain!r} is not a lower-case domain name")
-        for region in (self.region, *self.countries):
-            if not is_region(region):
-                raise ServerStartError(f"{region!r} is not an ISO 3166 country code such as US")
 
 
 class Server:
@@ -119,7 +77,7 @@ class Server:
             rng=rng,
         )
         self._tokens = TokenService(context)
-        self._router = Router(context)
+        self._router = StoringRouter(context)
         registration = RegistrationService(context, self._address_of)
         contacts = ContactService(context, self._tokens)
         app = web.Application(
@@ -129,8 +87,8 @@ class Server:
         app.add_routes(self._tokens.routes())
         app.add_routes(contacts.routes())
         app.add_routes([web.get("/v1/server", self._describe), web.get("/xmpp", self._xmpp)])
-        for base in ("", "/v1"):
-            app.add_routes([web.get(f"{base}/healthz", self._health), web.get(f"{base}/readyz", self._ready)])
+        for path in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
+            app.router.add_get(path, self._health)
         self._runner = web.AppRunner(
             app, access_log=None, logger=_http_logger(), shutdown_timeout=limits.drain, handle_signals=False
         )
@@ -169,9 +127,7 @@ class Server:
 
     async def _listen(self) -> None:
         config = self.config
-        await self._context.store.sweep(
-            self._context.clock(), self._context.clock() - self._context.limits.message_life
-        )
+        await self._sweep_once()
         await self._runner.setup()
         site = web.TCPSite(self._runner, config.host, config.port, ssl_context=_tls(config))
         try:
@@ -185,13 +141,15 @@ class Server:
         self._tokens.issuer = self.url
         self._sweeper = asyncio.create_task(self._sweep())
 
+    async def _sweep_once(self) -> None:
+        now = self._context.clock()
+        await self._context.store.sweep(now, now - self._context.limits.message_life)
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL)
             try:
-                await self._context.store.sweep(
-                    self._context.clock(), self._context.clock() - self._context.limits.message_life
-                )
+                await self._sweep_once()
             except SQLAlchemyError as error:
                 logger.error("the store failed: %s", type(error).__name__)
 
@@ -244,10 +202,8 @@ class Server:
         )
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
-    async def _ready(self, request: web.Request) -> web.Response:
-        await self._context.store.check()
+        if request.path.endswith("readyz"):
+            await self._context.store.check()
         return web.json_response({"status": "ok"})
 
     async def _xmpp(self, request: web.Request) -> web.StreamResponse:

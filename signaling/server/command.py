@@ -3,29 +3,23 @@
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from signaling.server.app import ServerConfig
+from signaling.server_config import ServerConfig
 
 DESCRIPTION = """\
 The signaling server: registers phone numbers by SMS code, finds contacts, routes calls.
-Its first line on stdout is "Ringline signaling server: URL (domain ..., data ..., SMS to ...)".
+Its first line on stdout is: Ringline signaling server: URL (domain ..., data ..., SMS to ...).
 """
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `serve`; its `run` takes the parsed arguments and returns the exit code."""
-    parser = subparsers.add_parser(
-        "serve",
-        help="start the signaling server",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = subparsers.add_parser("serve", help="start the signaling server", description=DESCRIPTION)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     add("--port", type=int, default=8480, help="port, 0 for any free one (default 8480)")
@@ -37,38 +31,28 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
     add("--tls-key", type=Path, help="its private key, PEM")
     add("--behind-proxy", action="store_true", help="a reverse proxy does TLS and sets X-Forwarded-*")
     add("--allow-console-sms", action="store_true", help="allow --sms console on an outside address")
-    add("--countries", default="", metavar="US,CA", help="serve only numbers of these countries")
+    add("--countries", default=frozenset(), type=_countries, metavar="US,CA", help="serve only these")
     add("--database", default="", metavar="URL", help="postgresql+asyncpg://... instead of SQLite in --data")
     parser.set_defaults(run=run)
 
 
+def _countries(text: str) -> frozenset[str]:
+    return frozenset(country.strip().upper() for country in text.split(",") if country.strip())
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT, then drains. Raises ServerStartError."""
-    # Imported here: the other commands start without the server's libraries.
-    from signaling.server.app import ServerConfig
-
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
-    config = ServerConfig(
-        data=arguments.data,
-        host=arguments.host,
-        port=arguments.port,
-        domain=arguments.domain,
-        region=arguments.region,
-        sms=arguments.sms,
-        tls_cert=arguments.tls_cert,
-        tls_key=arguments.tls_key,
-        behind_proxy=arguments.behind_proxy,
-        allow_console_sms=arguments.allow_console_sms,
-        countries=frozenset(c.strip().upper() for c in arguments.countries.split(",") if c.strip()),
-        database=arguments.database,
-    )
+    names = (field.name for field in dataclasses.fields(ServerConfig))
+    config = ServerConfig(**{name: getattr(arguments, name) for name in names})
     asyncio.run(_serve(config))
     return 0
 
 
-async def _serve(config: "ServerConfig") -> None:
+async def _serve(config: ServerConfig) -> None:
+    # Imported here: the other commands start without the server's libraries.
     from signaling.server.app import Server
 
     stopping = asyncio.Event()

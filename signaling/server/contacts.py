@@ -4,9 +4,10 @@ from aiohttp import web
 
 from signaling.errors import InvalidNumber
 from signaling.jid import Jid
-from signaling.phone_number import is_region, parse_number
+from signaling.phone_number import parse_number
+from signaling.problem import Problem
 from signaling.server.context import Context
-from signaling.server.problem import Problem, read_body, text_field
+from signaling.server.problem import read_body, region_field
 from signaling.server.tokens import TokenService
 
 
@@ -21,9 +22,7 @@ class ContactService:
     async def lookup(self, request: web.Request) -> web.Response:
         own = await self._tokens.bearer(request)
         body = await read_body(request)
-        region = text_field(body, "region", 2, optional=True) or self._context.region
-        if not is_region(region):
-            raise Problem("bad_request", "region must be an ISO 3166 country code such as US")
+        region = region_field(body, self._context.region)
         numbers = body.get("numbers")
         most = self._context.limits.lookup_numbers
         if (

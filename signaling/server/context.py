@@ -4,11 +4,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from signaling.contact_budget import ContactBudget
+from signaling.routing import Sessions
 from signaling.server.keys import Keys
-from signaling.server.limits import ContactBudget, Limits
-from signaling.server.sessions import Sessions
 from signaling.server.sms import SmsGateway
 from signaling.server.store import Store
+from signaling.server_limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,76 +1,62 @@
 """What survives a restart: registrations, devices, used assertions, messages for who is away. SQLAlchemy 2 async."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, Float, Integer, String, Table, delete, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Double, Integer, String, Table, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from signaling.one_time_code import Registration
+
 metadata = sa.MetaData()
-accounts = Table(
-    "accounts",
-    metadata,
-    Column("number", String(16), primary_key=True),
-    Column("generation", Integer, nullable=False),
-)
-devices = Table(
+
+
+def _column(name: str, type_: Any, *constraints: Any, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, type_, *constraints, nullable=False, **options)
+
+
+def _table(name: str, *columns: Any) -> Table:
+    return Table(name, metadata, *columns)
+
+
+NUMBER = String(16)
+accounts = _table("accounts", _column("number", NUMBER, primary_key=True), _column("generation", Integer))
+devices = _table(
     "devices",
-    metadata,
-    Column("device", String(17), primary_key=True),
-    Column("number", String(16), sa.ForeignKey("accounts.number"), nullable=False, index=True),
-    Column("key", String(43), nullable=False),
-    Column("name", String(64), nullable=False),
-    Column("token_hash", String(64), nullable=False, unique=True),
-    Column("added", Float, nullable=False),
-    Column("used", Float, nullable=False),
+    _column("device", String(17), primary_key=True),
+    _column("number", NUMBER, sa.ForeignKey("accounts.number"), index=True),
+    _column("key", String(43)),
+    _column("name", String(64)),
+    _column("token_hash", String(64), unique=True),
+    _column("added", Double),
+    _column("used", Double),
 )
-registrations = Table(
+registrations = _table(
     "registrations",
-    metadata,
-    Column("id", String(22), primary_key=True),
-    Column("number", String(16), nullable=False),
-    Column("code_hash", String(64), nullable=False),
-    Column("expires", Float, nullable=False, index=True),
-    Column("sent", Integer, nullable=False),
-    Column("next_send", Float, nullable=False),
-    Column("tries_left", Integer, nullable=False),
-    Column("next_try", Float, nullable=False),
+    _column("id", String(22), primary_key=True),
+    _column("number", NUMBER),
+    _column("code_hash", String(64)),
+    _column("expires", Double, index=True),
+    _column("sent", Integer),
+    _column("next_send", Double),
+    _column("tries_left", Integer),
+    _column("next_try", Double),
 )
-assertions = Table(
-    "assertions",
-    metadata,
-    Column("id", String(128), primary_key=True),
-    Column("expires", Float, nullable=False, index=True),
+assertions = _table(
+    "assertions", _column("id", String(128), primary_key=True), _column("expires", Double, index=True)
 )
-messages = Table(
+messages = _table(
     "messages",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("number", String(16), nullable=False),
-    Column("sender", String(16), nullable=False),
-    Column("kept", Float, nullable=False, index=True),
-    Column("stanza", sa.Text, nullable=False),
+    _column("id", Integer, primary_key=True, autoincrement=True),
+    _column("number", NUMBER),
+    _column("sender", NUMBER),
+    _column("kept", Double, index=True),
+    _column("stanza", sa.Text),
     sa.Index("messages_of_number", "number", "id"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """One attempt to register a number. Times are Unix seconds; `code_hash` is an HMAC (registration.py)."""
-
-    id: str
-    number: str
-    code_hash: str = field(repr=False)
-    expires: float
-    sent: int
-    next_send: float
-    tries_left: int
-    next_try: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +120,18 @@ class Store:
             await db.execute(sa.text("SELECT 1"))
 
     async def save_registration(self, registration: Registration) -> None:
-        insert = sqlite_insert if self._engine.dialect.name == "sqlite" else postgresql_insert
+        """Writes a registration, new or changed."""
         values = asdict(registration)
-        query = insert(registrations).values(values)
         async with self._engine.begin() as db:
-            await db.execute(query.on_conflict_do_update(index_elements=["id"], set_=values))
+            query = update(registrations).where(registrations.c.id == registration.id)
+            if not (await db.execute(query.values(values))).rowcount:
+                await db.execute(registrations.insert().values(values))
 
     async def registration(self, id_: str) -> Registration | None:
         async with self._engine.connect() as db:
             query = select(registrations).where(registrations.c.id == id_)
             row = (await db.execute(query)).mappings().one_or_none()
             return Registration(**row) if row else None
-
-    async def delete_registration(self, id_: str) -> None:
-        async with self._engine.begin() as db:
-            await db.execute(delete(registrations).where(registrations.c.id == id_))
 
     async def register_device(
         self, registration: str, number: str, device: str, key: str, name: str, token_hash: str, now: float

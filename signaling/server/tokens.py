@@ -7,8 +7,9 @@ from aiohttp import web
 
 from signaling.errors import TokenError
 from signaling.jid import Jid
+from signaling.problem import Problem
 from signaling.server.context import Context
-from signaling.server.problem import Problem, read_body, text_field
+from signaling.server.problem import read_body, text_field
 from signaling.server.store import Device
 from signaling.tokens import (
     ACCESS_TOKEN_LIFE,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from aiohttp import WSMsgType, web
 
 from signaling.jid import Jid
+from signaling.problem import Problem
 from signaling.rate_limit import TokenBucket
 from signaling.sasl import PlainCredentials
 from signaling.server.context import Context
-from signaling.server.problem import Problem
-from signaling.server.router import Router
+from signaling.server.router import StoringRouter
 from signaling.server.store import Device
 from signaling.server.tokens import TokenService
 from signaling.server_stream import ServerStream
@@ -31,7 +31,7 @@ class Connection:
         transport: asyncio.Transport | None,
         context: Context,
         tokens: TokenService,
-        router: Router,
+        router: StoringRouter,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = socket

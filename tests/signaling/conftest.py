@@ -4,8 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signaling.client_stream import ClientStream
-from signaling.server import Limits, Server, ServerConfig
+from signaling.server.app import Server
+from signaling.server_config import ServerConfig
+from signaling.server_limits import Limits
 from signaling.stanza import is_stanza
 from signaling.stream import Ended, Event, Online, StanzaReceived
 from signaling.tokens import Assertion, encode_public_key, make_assertion, make_proof

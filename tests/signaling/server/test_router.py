@@ -1,7 +1,7 @@
 """The routing table of protocol.md section 3, over real WebSockets."""
 
 from signaling import stanza as st
-from signaling.xml import CLIENT, DELAY, DISCO_INFO, HINTS, PING, child, element, is_named
+from signaling.xml import HINTS, child, element
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 JMI = "urn:xmpp:jingle-message:0"

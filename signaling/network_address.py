@@ -1,0 +1,24 @@
+"""What an IP address means to us: is it this host, and what counts as one client."""
+
+import ipaddress
+
+
+def address_key(address: str | None) -> str:
+    """What counts as one address: an IPv4 address, an IPv6 /64 (RFC 6177: a site has at least that)."""
+    try:
+        ip = ipaddress.ip_address((address or "").strip("[]").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ipaddress.ip_network((int(ip) >> 64 << 64, 64)))
+    return str(ip)
+
+
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and for loopback addresses; other names are not resolved."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,55 @@
+"""The options of the server, and which of them go together."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from signaling.errors import InvalidJid, ServerStartError
+from signaling.jid import Jid
+from signaling.network_address import is_loopback
+from signaling.phone_number import is_region
+
+DEFAULT_PORT = 8480
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """The options of `python -m signaling serve`. `countries` empty: all; `database` empty: SQLite in `data`."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    domain: str = "calls.localhost"
+    region: str = "US"
+    sms: str = "console"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: bool = False
+    allow_console_sms: bool = False
+    countries: frozenset[str] = frozenset()
+    database: str = field(default="", repr=False)
+
+    def check(self) -> None:
+        """Raises ServerStartError: nothing leaves this host without TLS, no code appears where nobody looks."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ServerStartError("--tls-cert and --tls-key go together")
+        if not is_loopback(self.host):
+            if self.tls_cert is None and not self.behind_proxy:
+                raise ServerStartError(
+                    f"--host {self.host} is reachable from outside: give --tls-cert and --tls-key, "
+                    "or --behind-proxy if a proxy does TLS"
+                )
+            if self.sms == "console" and not self.allow_console_sms:
+                raise ServerStartError(
+                    "codes would only appear on this console: give --sms, or --allow-console-sms"
+                )
+        try:
+            plain = Jid.parse(self.domain) == Jid("", self.domain)
+        except InvalidJid:
+            plain = False
+        if not plain or ":" in self.domain:
+            raise ServerStartError(f"--domain {self.domain!r} is not a lower-case domain name")
+        for region in (self.region, *self.countries):
+            if not is_region(region):
+                raise ServerStartError(f"{region!r} is not an ISO 3166 country code such as US")
+        if not 0 <= self.port <= 65535:
+            raise ServerStartError(f"--port {self.port} is not between 0 and 65535")

@@ -1,0 +1,33 @@
+"""Every number that bounds what one client can do to the server."""
+
+from dataclasses import dataclass, field
+
+from signaling.one_time_code import CodeRules
+from signaling.rate_limit import Rate
+from signaling.stream import DEFAULT_TIMES, StreamTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds unless the name says otherwise. Sources: protocol.md, and reference/signaling.md section 5."""
+
+    body_bytes: int = 64 * 1024
+    # Above a stream's own 256 KiB, so that a frame between the two still gets its stream error.
+    websocket_message_bytes: int = 1024 * 1024
+    queue_stanzas: int = 512
+    queue_bytes: int = 1024 * 1024
+    times: StreamTimes = DEFAULT_TIMES
+    # A client that sends faster is read slower (one unit is a stanza, or each 4 KiB of a larger one).
+    stanzas: Rate = field(default=Rate(256, 1 / 64))
+    contacts: Rate = field(default=Rate(10, 30))
+    login_failures: Rate = field(default=Rate(3, 20))
+    lookup_numbers: int = 1000
+    codes: CodeRules = field(default=CodeRules())
+    # Registrations and resends of one number, whoever asks; and of one address (loopback is exempt).
+    number_sends: Rate = field(default=Rate(10, 1800))
+    address_sends: Rate = field(default=Rate(20, 120))
+    device_idle: float = 90 * 86400
+    message_life: float = 7 * 86400
+    messages_kept: int = 1000
+    message_chars: int = 64 * 1024
+    drain: float = 2.0
