@@ -32,6 +32,7 @@ __all__ = ["Client", "MissedCall"]
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 16
+RINGING = (State.PROPOSED, State.RINGING)
 END_TIMEOUT = 10.0
 
 
@@ -166,7 +167,7 @@ class Client:
             raise CallFailed("the client is closed")
         for other in self._dispatch.calls.values():
             if other.number == number and not other.is_over:
-                if other.role is Role.RESPONDER and other.state is State.RINGING and other.engine is None:
+                if other.role is Role.RESPONDER and other.state in RINGING and other.engine is None:
                     return IncomingCall(other, True)
                 raise CallFailed(f"there is already a call with {number}")
         peer = Jid(number, self._profile.jid.domain)

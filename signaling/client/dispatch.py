@@ -116,7 +116,7 @@ class Dispatch:
         if kind is Kind.RETRACT:
             return call.role is Role.RESPONDER and sender == call.peer
         if sender.bare == self._line.own.bare:  # accept, reject and finish of our other devices
-            return call.role is Role.RESPONDER and call.state is State.RINGING
+            return call.role is Role.RESPONDER and call.state in _BEFORE_SESSION
         if kind is Kind.REJECT:
             return peer_says and call.role is Role.INITIATOR
         return kind is Kind.FINISH and peer_says
@@ -145,7 +145,7 @@ class Dispatch:
         live = [call for call in self.calls.values() if not call.is_over]
         same = [call for call in live if call.number == number]
         for call in same:
-            if call.role is Role.INITIATOR and call.state in _BEFORE_SESSION:
+            if call.role is Role.INITIATOR and call.state in (State.NEW, *_BEFORE_SESSION):
                 call.post(InitiationReceived(proposal, sender))  # glare: the call decides
                 return
         if not known and not self._ring_unknown and not same:

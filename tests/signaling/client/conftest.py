@@ -7,10 +7,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from signaling.client import Client
 from signaling.client.registration import Progress, register
+from signaling.stanza import is_stanza
+from signaling.xml import Element, parse, serialise
 
 SDP = """v=0
 o=- 1 1 IN IP4 0.0.0.0
@@ -149,13 +153,13 @@ def engine(ether: dict[str, FakeEngine]) -> Callable[..., FakeEngine]:
 def make_profile(server: Any, tmp_path: Path) -> Callable[..., Awaitable[Path]]:
     """await make_profile(number) -> path of a registered profile."""
 
-    async def make(number: str, name: str = "") -> Path:
+    async def make(number: str, url: str = "") -> Path:
         async def code(progress: Progress) -> str:
             text: str = server.code_for(progress.number)
             return text
 
-        path = tmp_path / f"{name or number}.profile"
-        profile = await register(number, server.url, path, code, device_name="test")
+        path = tmp_path / f"{number}.profile"
+        profile = await register(number, url or server.url, path, code, device_name="test")
         profile.close()
         return path
 
@@ -166,13 +170,98 @@ def make_profile(server: Any, tmp_path: Path) -> Callable[..., Awaitable[Path]]:
 async def open_client(
     make_profile: Callable[..., Awaitable[Path]],
 ) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
-    """await open_client(number) -> Client, online, letting unknown numbers ring; closed after the test."""
+    """await open_client(number, url=server's) -> Client, online, letting unknown numbers ring; closed after the test."""
     async with AsyncExitStack() as stack:
 
-        async def run(number: str, **options: Any) -> Client:
-            path = await make_profile(number)
+        async def run(number: str, url: str = "", **options: Any) -> Client:
+            path = await make_profile(number, url)
             client = await stack.enter_async_context(Client.open(path, **{"ring_unknown": True} | options))
             await client.wait_online(5)
             return client
 
         yield run
+
+
+@pytest.fixture
+async def connected(
+    open_client: Callable[..., Awaitable[Client]], engine: Callable[..., FakeEngine]
+) -> Callable[..., Awaitable[tuple[Any, Any]]]:
+    """await connected(caller, callee) -> (call of the caller, call of the callee), media flowing."""
+
+    async def run(caller: Client, callee: Client) -> tuple[Any, Any]:
+        async with asyncio.timeout(5):
+            calling = asyncio.create_task(caller.call(callee.number, engine()))
+            incoming = await callee.next_incoming()
+            theirs = await incoming.accept(engine())
+            return await calling, theirs
+
+    return run
+
+
+@pytest.fixture
+async def between(server: Any) -> AsyncIterator[Any]:
+    """A server that reads and changes everything: all stanzas pass through its `tamper(stanza, to_client)`.
+
+    `between.url` is what clients register with. Returning None from `tamper` swallows the stanza.
+    """
+    man = ManInTheMiddle(server.url)
+    await man.start()
+    yield man
+    await man.stop()
+
+
+class ManInTheMiddle:
+    """Forwards HTTP and WebSocket to the real server, except what `tamper` does to the stanzas."""
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self.tamper: Callable[[Element, bool], Element | None] = lambda stanza, to_client: stanza
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/xmpp", self._websocket)
+        app.router.add_route("*", "/{path:.*}", self._http)
+        self._session = aiohttp.ClientSession()
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+        await self._session.close()
+
+    async def _http(self, request: web.Request) -> web.Response:
+        headers = {k: v for k, v in request.headers.items() if k in ("Authorization", "Content-Type")}
+        url = self._upstream + request.path_qs
+        async with self._session.request(
+            request.method, url, data=await request.read(), headers=headers
+        ) as answer:
+            body = (await answer.text()).replace(
+                self._upstream.removeprefix("http"), self.url.removeprefix("http")
+            )
+            return web.Response(status=answer.status, text=body, content_type=answer.content_type)
+
+    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
+        client = web.WebSocketResponse(protocols=("xmpp",))
+        await client.prepare(request)
+        async with self._session.ws_connect(f"{self._upstream}/xmpp", protocols=("xmpp",)) as server:
+            ways = (self._forward(client, server, False), self._forward(server, client, True))
+            tasks = [asyncio.create_task(way) for way in ways]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        await client.close()
+        return client
+
+    async def _forward(self, source: Any, target: Any, to_client: bool) -> None:
+        async for message in source:
+            stanza = parse(message.data)
+            changed = self.tamper(stanza, to_client) if is_stanza(stanza) else stanza
+            if changed is not None:
+                await target.send_str(serialise(changed))

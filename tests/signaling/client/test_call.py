@@ -1,4 +1,4 @@
-"""Calls between two clients through the real server, with engines that carry no media."""
+"""Calls between clients through the real server, with engines that carry no media."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,24 +7,30 @@ from typing import Any
 import pytest
 
 from signaling.client import Client
-from signaling.errors import CallRejected
+from signaling.client.call import Call
+from signaling.errors import (
+    CallBusy,
+    CallFailed,
+    CallNotRegistered,
+    CallRejected,
+    CallTimeout,
+    CallUnreachable,
+    InvalidNumber,
+)
+from signaling.jingle.initiation import Initiation, Kind, build_initiation
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 
 Open = Callable[..., Awaitable[Client]]
 Engine = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Any:
-    return None
+Connected = Callable[..., Awaitable[tuple[Call, Call]]]
 
 
 async def test_a_call(open_client: Open, engine: Engine) -> None:
     alice, bob = await open_client(ALICE), await open_client(BOB)
     one, two = engine(), engine()
     async with asyncio.timeout(5):
-        calling = asyncio.create_task(alice.call(BOB, one))
+        calling = asyncio.create_task(alice.call("(202) 555-0101", one))
         incoming = await bob.next_incoming()
         assert (incoming.number, incoming.media, incoming.known) == (ALICE, ("audio",), False)
         theirs = await incoming.accept(two)
@@ -34,12 +40,25 @@ async def test_a_call(open_client: Open, engine: Engine) -> None:
         assert ours.trust == theirs.trust == "not verified"
         await ours.hang_up()
         assert await theirs.ended() == "hung_up"
+        names = [event.name async for event in ours.events()]
     assert ours.end_reason == "hung_up"
     assert one.log == ["configure", "create_offer", "set_answer", "close"]
     assert two.log == ["configure", "create_answer", "close"]
     moments = ["asked", "ringing", "accepted", "session_initiate", "session_accept", "connected", "ended"]
+    assert names == moments[1:]
     times = [ours.timings[name] for name in moments]
     assert None not in times and times == sorted(times)  # type: ignore[type-var]
+
+
+async def test_a_second_call_is_verified_and_known(open_client: Open, connected: Connected) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    first, second = await connected(alice, bob)
+    await first.hang_up()
+    await second.ended()
+    back, theirs = await connected(bob, alice)
+    assert back.trust == theirs.trust == "verified"
+    await theirs.hang_up()
+    assert await back.ended() == "hung_up"
 
 
 async def test_declined(open_client: Open, engine: Engine) -> None:
@@ -47,9 +66,251 @@ async def test_declined(open_client: Open, engine: Engine) -> None:
     one = engine()
     async with asyncio.timeout(5):
         calling = asyncio.create_task(alice.call(BOB, one))
-        incoming = await bob.next_incoming()
-        await incoming.reject("decline")
+        await (await bob.next_incoming()).reject("decline")
         with pytest.raises(CallRejected) as rejected:
             await calling
     assert rejected.value.reason == "decline"
     assert one.log[-1] == "close"
+
+
+async def test_not_registered(open_client: Open, engine: Engine) -> None:
+    alice = await open_client(ALICE)
+    one = engine()
+    with pytest.raises(CallNotRegistered):
+        await alice.call(BOB, one)
+    assert one.log == ["close"]
+
+
+async def test_unreachable(
+    open_client: Open, make_profile: Callable[..., Awaitable[Any]], engine: Engine, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.2)
+    alice = await open_client(ALICE)
+    await make_profile(BOB)
+    with pytest.raises(CallUnreachable):
+        await alice.call(BOB, engine())
+
+
+async def test_timeout_takes_the_call_back(open_client: Open, engine: Engine) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    with pytest.raises(CallTimeout):
+        await alice.call(BOB, engine(), timeout=0.3)
+    async with asyncio.timeout(5):
+        missed = await bob.next_missed()
+    assert (missed.number, missed.why) == (ALICE, "not answered")
+
+
+async def test_cancelling_takes_the_call_back(open_client: Open, engine: Engine) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    one, two = engine(), engine()
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, one))
+        incoming = await bob.next_incoming()
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        assert await incoming.ended() == "cancelled"
+        with pytest.raises(CallFailed, match="cancelled"):
+            await incoming.accept(two)
+    assert one.log[-1] == two.log[-1] == "close"
+    assert [m.why for m in bob.missed] == ["not answered"]
+
+
+async def test_busy_while_in_a_call_and_while_ringing(
+    open_client: Open, engine: Engine, connected: Connected
+) -> None:
+    alice, bob, carol = await open_client(ALICE), await open_client(BOB), await open_client(CAROL)
+    call, theirs = await connected(alice, bob)
+    with pytest.raises(CallBusy):
+        await carol.call(BOB, engine())
+    assert call.state == theirs.state == "connected"
+    await call.hang_up()
+    await theirs.ended()
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, engine()))
+        incoming = await bob.next_incoming()
+        with pytest.raises(CallBusy):
+            await carol.call(BOB, engine())
+        await incoming.reject("busy")
+        with pytest.raises(CallBusy):
+            await calling
+
+
+async def test_glare_becomes_one_call(open_client: Open, engine: Engine) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    async with asyncio.timeout(10):
+        ours, theirs = await asyncio.gather(alice.call(BOB, engine()), bob.call(ALICE, engine()))
+    assert ours.sid == theirs.sid
+    assert {ours.role, theirs.role} == {"initiator", "responder"}
+    await ours.hang_up()
+    assert await theirs.ended() == "hung_up"
+
+
+async def test_calling_back_while_it_rings_answers(open_client: Open, engine: Engine) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, engine()))
+        await bob.next_incoming()
+        theirs = await bob.call(ALICE, engine())
+        ours = await calling
+    assert ours.sid == theirs.sid
+
+
+async def test_answered_elsewhere(open_client: Open, engine: Engine) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, engine()))
+        incoming = await bob.next_incoming()
+        # Linking a second device comes later: its message is handed in as the server would deliver it.
+        own = bob._profile.jid
+        accept = build_initiation(Initiation(Kind.ACCEPT, incoming.sid), own.bare, "x")
+        accept.set("from", str(own.with_resource("d0123456789abcdef")))
+        bob._on_stanza(accept)
+        assert await incoming.ended() == "answered_elsewhere"
+        assert not bob.missed
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+
+
+async def test_a_new_call_of_the_peer_replaces_the_running_one(
+    open_client: Open, engine: Engine, connected: Connected
+) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    old, theirs = await connected(alice, bob)
+    # Alice's device has forgotten the call, as after a crash.
+    alice._dispatch.calls.clear()
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, engine()))
+        assert await theirs.ended() == "replaced"
+        incoming = await bob.next_incoming()
+        new = await incoming.accept(engine())
+        assert (await calling).sid == new.sid != old.sid
+    old.stop(_silent())
+    await old.ended()
+
+
+def _silent() -> Any:
+    from signaling.client.line import Ending
+    from signaling.jingle.session import EndReason
+
+    return Ending(EndReason.FAILED, by_peer=True)
+
+
+async def test_strangers_are_missed_not_rung(open_client: Open, engine: Engine, monkeypatch: Any) -> None:
+    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.3)
+    alice, bob = await open_client(ALICE), await open_client(BOB, ring_unknown=False)
+    with pytest.raises(CallUnreachable):
+        await alice.call(BOB, engine())
+    assert [(m.number, m.why) for m in bob.missed] == [(ALICE, "unknown caller")]
+
+
+async def test_calls_while_offline_are_missed_and_never_ring(
+    open_client: Open, make_profile: Callable[..., Awaitable[Any]], engine: Engine, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.2)
+    alice = await open_client(ALICE)
+    path = await make_profile(BOB)
+    with pytest.raises(CallUnreachable):
+        await alice.call(BOB, engine())
+    async with Client.open(path, ring_unknown=True) as bob, asyncio.timeout(5):
+        missed = await bob.next_missed()
+        assert (missed.number, missed.why) == (ALICE, "offline")
+        assert bob._waiting.empty()
+
+
+async def test_no_route(open_client: Open, engine: Engine, monkeypatch: Any) -> None:
+    monkeypatch.setattr("signaling.client.negotiation.ROUTE_TIMEOUT", 0.3)
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    one, two = engine(reachable=False), engine()
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, one))
+        incoming = await bob.next_incoming()
+        for attempt in (asyncio.create_task(incoming.accept(two)), calling):
+            with pytest.raises(CallFailed, match="no_route"):
+                await attempt
+    assert one.log[-1] == two.log[-1] == "close"
+
+
+async def test_incompatible(open_client: Open, engine: Engine) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    two = engine()
+    two.refuse = "no codec in common"
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, engine()))
+        incoming = await bob.next_incoming()
+        for attempt in (incoming.accept(two), calling):
+            with pytest.raises(CallFailed, match="incompatible"):
+                await attempt
+
+
+async def test_disconnected_and_back(
+    open_client: Open, engine: Engine, connected: Connected, ether: Any
+) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    one = next(e for e in ether.values() if "create_offer" in e.log)
+    events = ours.events()
+    async with asyncio.timeout(5):
+        one.say("disconnected")
+        seen = [(await anext(events)).name for _ in range(6)]
+        assert seen[-2:] == ["connected", "disconnected"] and ours.state == "disconnected"
+        one.say("connected")
+        assert (await anext(events)).name == "reconnected" and ours.state == "connected"
+    assert theirs.state == "connected"
+
+
+async def test_connection_lost(open_client: Open, connected: Connected, ether: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("signaling.client.negotiation.RECOVERY_TIMEOUT", 0.2)
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    next(e for e in ether.values() if "create_offer" in e.log).say("disconnected")
+    async with asyncio.timeout(5):
+        assert await ours.ended() == "connection_lost"
+        assert await theirs.ended() == "connection_lost"
+
+
+async def test_engine_failure_ends_the_call_at_once(
+    open_client: Open, connected: Connected, ether: Any
+) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    next(e for e in ether.values() if "create_offer" in e.log).say("failed")
+    async with asyncio.timeout(5):
+        assert await ours.ended() == await theirs.ended() == "connection_lost"
+
+
+async def test_closing_the_client_tells_the_peer(open_client: Open, connected: Connected) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    await alice.close()
+    async with asyncio.timeout(5):
+        assert await theirs.ended() == "hung_up"
+    assert ours.end_reason == "hung_up"
+    assert [i async for i in alice.incoming()] == []
+
+
+async def test_numbers_that_cannot_be_called(open_client: Open, engine: Engine) -> None:
+    alice = await open_client(ALICE)
+    for number in ("not a number", ALICE):
+        one = engine()
+        with pytest.raises(InvalidNumber):
+            await alice.call(number, one)
+        assert one.log == ["close"]
+
+
+async def test_a_call_survives_the_servers_restart(
+    open_client: Open, connected: Connected, server: Any
+) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    await server.restart()
+    async with asyncio.timeout(20):
+        for client in (alice, bob):
+            while client._connection.logins < 2:
+                client._connection._settled.clear()
+                await client._connection._settled.wait()
+            await client.wait_online(5)
+        assert ours.state == theirs.state == "connected"
+        await ours.hang_up()
+        assert await theirs.ended() == "hung_up"
