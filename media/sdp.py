@@ -97,6 +97,9 @@ def parse(text: str) -> SessionDescription:
                 session.ice_lite = True
             else:
                 _parse_attribute(current, name, argument)
+    for media in session.media:  # a section's own lines replace those of the session (RFC 8122 section 5)
+        media.ice_options = media.ice_options or list(defaults.ice_options)
+        media.fingerprints = media.fingerprints or list(defaults.fingerprints)
     return session
 
 
@@ -134,8 +137,6 @@ def _parse_media_line(value: str, defaults: MediaDescription) -> MediaDescriptio
         formats=formats,
         ice_ufrag=defaults.ice_ufrag,
         ice_pwd=defaults.ice_pwd,
-        ice_options=list(defaults.ice_options),
-        fingerprints=list(defaults.fingerprints),
         setup=defaults.setup,
         direction=defaults.direction,
     )
@@ -274,6 +275,7 @@ def _serialize_media(media: MediaDescription) -> list[str]:
         attribute(f"a={candidate}")
     if media.ice_ufrag:
         attribute(f"a=ice-ufrag:{media.ice_ufrag}")
+    if media.ice_pwd:
         attribute(f"a=ice-pwd:{media.ice_pwd}")
     if media.ice_options:
         attribute("a=ice-options:" + " ".join(media.ice_options))

@@ -1,0 +1,342 @@
+"""Offer and answer (RFC 9429, RFC 3264)."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
+
+from media.errors import NegotiationError, SdpError
+from media.negotiation import (
+    DEFAULT_BITRATE_BPS,
+    MIN_BITRATE_BPS,
+    LocalParameters,
+    apply_answer,
+    create_answer,
+    create_offer,
+)
+from media.rtp.extensions import MID_URI
+from media.sdp import Codec, MediaDescription, SessionDescription, parse
+
+DIGEST = ":".join(["AB"] * 32)
+ALICE = LocalParameters(1, "aaaa", "a" * 22, DIGEST, 0xA11CE, "alice")
+BOB = LocalParameters(2, "bbbb", "b" * 22, DIGEST.replace("A", "C"), 0xB0B, "bob")
+
+Change = Callable[[MediaDescription], None]
+
+
+@functools.cache
+def foreign_offer() -> str:
+    async def make() -> str:
+        connection = RTCPeerConnection()
+        connection.createDataChannel("chat")
+        connection.addTransceiver("video")
+        connection.addTransceiver("audio")
+        offer = await connection.createOffer()
+        await connection.close()
+        return str(offer.sdp)
+
+    return asyncio.run(make())
+
+
+def offer_with(change: Change) -> SessionDescription:
+    offer = create_offer(ALICE)
+    change(offer.media[0])
+    return parse(str(offer))
+
+
+def answer_with(change: Change) -> SessionDescription:
+    answer, _ = create_answer(offer_with(setting()), BOB)
+    change(answer.media[0])
+    return parse(str(answer))
+
+
+def setting(**values: object) -> Change:
+    def change(media: MediaDescription) -> None:
+        for name, value in values.items():
+            setattr(media, name, value)
+
+    return change
+
+
+# -- both ends are ours
+
+
+def test_our_answer_to_our_offer() -> None:
+    offer = parse(str(create_offer(ALICE)))
+    answer, bob = create_answer(offer, BOB)
+    alice = apply_answer(offer, parse(str(answer)))
+    for side, peer in ((alice, BOB), (bob, ALICE)):
+        assert side.audio.mid == "0"
+        assert side.audio.send_payload_type == 111
+        assert side.audio.receive_payload_types == {111}
+        assert side.audio.mid_extension == 1
+        assert side.audio.use_inband_fec
+        assert side.audio.bitrate_bps == DEFAULT_BITRATE_BPS
+        assert side.audio.send and side.audio.receive
+        assert side.transport.ice_ufrag == peer.ice_ufrag
+        assert side.transport.ice_pwd == peer.ice_pwd
+        assert side.transport.fingerprints == (("sha-256", peer.fingerprint),)
+        assert not side.transport.ice_lite
+    assert bob.transport.dtls_client and not alice.transport.dtls_client
+    section = answer.media[0]
+    assert section.rtcp_mux and section.rtcp_rsize
+    assert section.ssrcs == {0xB0B: "bob"}
+    assert section.ice_options == ["trickle"]
+    assert answer.bundle == ["0"]
+
+
+def test_an_offer_says_what_webrtc_demands() -> None:
+    text = str(create_offer(ALICE, version=3, mid="voice"))
+    for line in (
+        "o=- 1 3 IN IP4 127.0.0.1",
+        "a=group:BUNDLE voice",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+        "a=rtpmap:111 opus/48000/2",
+        "a=fmtp:111 minptime=10;useinbandfec=1",
+        f"a=extmap:1 {MID_URI}",
+        f"a=fingerprint:sha-256 {DIGEST}",
+        "a=setup:actpass",
+        "a=rtcp-mux",
+        "a=rtcp-rsize",
+        "a=mid:voice",
+    ):
+        assert line in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("offered", "client"), [("actpass", True), ("", True), ("passive", True), ("active", False)]
+)
+def test_who_sends_the_client_hello(offered: str, client: bool) -> None:
+    answer, agreed = create_answer(offer_with(setting(setup=offered)), BOB)
+    assert agreed.transport.dtls_client is client
+    assert answer.media[0].setup == ("active" if client else "passive")
+
+
+@pytest.mark.parametrize(("said", "client"), [("active", False), ("passive", True)])
+def test_the_answer_says_who_sends_the_client_hello(said: str, client: bool) -> None:
+    agreed = apply_answer(create_offer(ALICE), answer_with(setting(setup=said)))
+    assert agreed.transport.dtls_client is client
+
+
+DIRECTIONS = {
+    (True, True): "sendrecv",
+    (True, False): "sendonly",
+    (False, True): "recvonly",
+    (False, False): "inactive",
+}
+
+
+@pytest.mark.parametrize("a", list(DIRECTIONS))
+@pytest.mark.parametrize("b", list(DIRECTIONS))
+def test_directions_meet(a: tuple[bool, bool], b: tuple[bool, bool]) -> None:
+    offer = create_offer(replace(ALICE, send=a[0], receive=a[1]))
+    assert offer.media[0].direction == DIRECTIONS[a]
+    answer, bob = create_answer(parse(str(offer)), replace(BOB, send=b[0], receive=b[1]))
+    alice = apply_answer(offer, parse(str(answer)))
+    assert alice.audio.send is bob.audio.receive is (a[0] and b[1])
+    assert alice.audio.receive is bob.audio.send is (a[1] and b[0])
+    assert answer.media[0].direction == DIRECTIONS[bob.audio.send, bob.audio.receive]
+
+
+# -- payload types, parameters
+
+
+@pytest.mark.parametrize("payload_type", [35, 63, 96, 109, 111, 127])
+def test_the_answer_uses_the_offer_s_payload_type(payload_type: int) -> None:
+    def change(media: MediaDescription) -> None:
+        media.formats = [str(payload_type)]
+        media.codecs[0].payload_type = payload_type
+
+    answer, agreed = create_answer(offer_with(change), BOB)
+    assert answer.media[0].codecs[0].payload_type == payload_type
+    assert f"m=audio 9 UDP/TLS/RTP/SAVPF {payload_type}" in str(answer)
+    assert agreed.audio.send_payload_type == payload_type
+    assert agreed.audio.receive_payload_types == {payload_type}
+
+
+def test_opus_is_found_among_others_whatever_its_case() -> None:
+    def change(media: MediaDescription) -> None:
+        media.formats = ["0", "63", "101", "111"]
+        opus = replace(media.codecs[0], name="OPUS")
+        media.codecs = [
+            Codec(0, "PCMU", 8000),
+            Codec(63, "red", 48000, 2, {"111/111": ""}),
+            Codec(101, "opus", 16000, 2),
+            opus,
+        ]
+
+    answer, agreed = create_answer(offer_with(change), BOB)
+    assert agreed.audio.send_payload_type == 111
+    assert [c.name for c in answer.media[0].codecs] == ["opus"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"),
+    [
+        ("20000", 20000),
+        ("510000", DEFAULT_BITRATE_BPS),
+        ("1", MIN_BITRATE_BPS),
+        ("0", MIN_BITRATE_BPS),
+        ("-5", DEFAULT_BITRATE_BPS),
+        ("much", DEFAULT_BITRATE_BPS),
+        ("²", DEFAULT_BITRATE_BPS),
+        ("9" * 50, DEFAULT_BITRATE_BPS),
+        ("", DEFAULT_BITRATE_BPS),
+    ],
+)
+def test_maxaveragebitrate(asked: str, got: int) -> None:
+    def change(media: MediaDescription) -> None:
+        media.codecs[0].parameters["maxaveragebitrate"] = asked
+
+    _, agreed = create_answer(offer_with(change), BOB)
+    assert agreed.audio.bitrate_bps == got
+    assert apply_answer(create_offer(ALICE), answer_with(change)).audio.bitrate_bps == got
+
+
+@pytest.mark.parametrize(("parameters", "fec"), [({}, False), ({"useinbandfec": "0"}, False)])
+def test_no_fec_for_a_peer_that_did_not_ask_for_it(parameters: dict[str, str], fec: bool) -> None:
+    def change(media: MediaDescription) -> None:
+        media.codecs[0].parameters = parameters
+
+    _, agreed = create_answer(offer_with(change), BOB)
+    assert agreed.audio.use_inband_fec is fec
+
+
+def test_the_peer_s_extension_number_is_taken_over() -> None:
+    extensions = {3: "urn:ietf:params:rtp-hdrext:ssrc-audio-level", 9: MID_URI}
+    answer, agreed = create_answer(offer_with(setting(extensions=extensions)), BOB)
+    assert answer.media[0].extensions == {9: MID_URI}
+    assert agreed.audio.mid_extension == 9
+
+
+def test_no_mid_extension_where_it_was_not_offered() -> None:
+    answer, agreed = create_answer(offer_with(setting(extensions={})), BOB)
+    assert answer.media[0].extensions == {}
+    assert agreed.audio.mid_extension is None
+
+
+def test_an_offer_without_mid() -> None:
+    offer = create_offer(ALICE)
+    offer.bundle = []
+    offer.media[0].mid = ""
+    answer, agreed = create_answer(parse(str(offer)), BOB)
+    assert agreed.audio.mid == "" and agreed.audio.mid_extension is None
+    assert "a=mid" not in str(answer) and "BUNDLE" not in str(answer)
+    apply_answer(offer, parse(str(answer)))
+
+
+# -- other sections
+
+
+def test_a_foreign_offer_with_video_and_data_is_answered_with_voice() -> None:
+    offer = parse(foreign_offer())
+    kinds = [m.kind for m in offer.media]
+    answer, agreed = create_answer(offer, BOB)
+    back = parse(str(answer))
+    assert [m.kind for m in back.media] == kinds
+    audio = kinds.index("audio")
+    assert [m.port == 0 for m in back.media] == [i != audio for i in range(len(kinds))]
+    assert [m.mid for m in back.media] == [m.mid for m in offer.media]
+    assert [m.protocol for m in back.media] == [m.protocol for m in offer.media]
+    assert back.bundle == [offer.media[audio].mid]
+    assert agreed.audio.send_payload_type == 96
+    assert agreed.audio.mid == offer.media[audio].mid
+    for rejected in (m for m in back.media if m.port == 0):
+        assert rejected.direction == "inactive"
+        assert not rejected.codecs and not rejected.fingerprints
+
+
+async def test_aiortc_takes_our_answer() -> None:
+    connection = RTCPeerConnection()
+    try:
+        connection.addTransceiver("audio")
+        await connection.setLocalDescription(await connection.createOffer())
+        answer, _ = create_answer(parse(connection.localDescription.sdp), BOB)
+        await connection.setRemoteDescription(RTCSessionDescription(str(answer), "answer"))
+        assert connection.signalingState == "stable"
+    finally:
+        await connection.close()
+
+
+def test_only_one_voice_section_is_taken() -> None:
+    offer = create_offer(ALICE)
+    offer.media.append(replace(offer.media[0], mid="1"))
+    answer, _ = create_answer(parse(str(offer)), BOB)
+    assert [m.port for m in answer.media] == [9, 0]
+
+
+# -- rejections
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (setting(kind="video"), "no audio section with Opus"),
+        (setting(port=0), "no audio section with Opus"),
+        (setting(protocol="RTP/AVP"), "no audio section with Opus"),
+        (setting(protocol="UDP/DTLS/SCTP"), "no audio section with Opus"),
+        (setting(codecs=[Codec(111, "opus", 48000, 1)]), "no audio section with Opus"),
+        (setting(codecs=[Codec(111, "PCMU", 8000)]), "no audio section with Opus"),
+        (setting(formats=["0"]), "no audio section with Opus"),
+        (setting(setup="holdconn"), "setup:holdconn"),
+        (setting(rtcp_mux=False), "does not multiplex"),
+        (setting(fingerprints=[]), "no DTLS fingerprint"),
+        (setting(fingerprints=[("sha-1", "AB:CD")]), "no DTLS fingerprint"),
+        (setting(ice_ufrag="abc"), "ICE user name"),
+        (setting(ice_ufrag="", ice_pwd=""), "ICE user name"),
+        (setting(ice_pwd="short"), "ICE user name"),
+    ],
+)
+def test_an_offer_that_does_not_fit_is_refused(change: Change, why: str) -> None:
+    with pytest.raises(NegotiationError, match=why):
+        create_answer(offer_with(change), BOB)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (setting(port=0), "rejected the audio"),
+        (setting(kind="video"), "rejected the audio"),
+        (setting(codecs=[Codec(0, "PCMU", 8000)]), "no Opus"),
+        (setting(codecs=[Codec(96, "opus", 48000, 2)]), "no Opus"),
+        (setting(formats=["111"], codecs=[]), "no Opus"),
+        (setting(setup="actpass"), "setup:active or passive"),
+        (setting(setup=""), "setup:active or passive"),
+        (setting(rtcp_mux=False), "does not multiplex"),
+        (setting(fingerprints=[]), "no DTLS fingerprint"),
+        (setting(ice_pwd="x" * 257), "not a token"),
+        (setting(ice_ufrag="abc"), "ICE user name"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_refused(change: Change, why: str) -> None:
+    with pytest.raises(SdpError, match=why):
+        apply_answer(create_offer(ALICE), answer_with(change))
+
+
+def test_an_offer_without_sections_is_refused() -> None:
+    with pytest.raises(NegotiationError):
+        create_answer(SessionDescription(), BOB)
+
+
+@pytest.mark.parametrize("sections", [0, 2])
+def test_an_answer_with_another_number_of_sections_is_refused(sections: int) -> None:
+    answer = answer_with(lambda media: None)
+    answer.media = answer.media[:1] * sections
+    with pytest.raises(NegotiationError, match="sections"):
+        apply_answer(create_offer(ALICE), answer)
+
+
+def test_ice_lite_is_passed_on() -> None:
+    offer = create_offer(ALICE)
+    offer.ice_lite = True
+    _, agreed = create_answer(parse(str(offer)), BOB)
+    assert agreed.transport.ice_lite
+
+
+def test_candidates_of_the_description_are_passed_on() -> None:
+    line = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
+    _, agreed = create_answer(offer_with(setting(candidates=[line])), BOB)
+    assert agreed.transport.candidates == (line,)
