@@ -6,6 +6,7 @@ reason. So there is no way out of a call that leaves one of these undone.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from signaling.client.line import (
 )
 from signaling.client.media import Media
 from signaling.engine import MediaEngine
-from signaling.errors import ServerUnreachable
+from signaling.errors import ServerUnreachable, SignalingError
 from signaling.identity import Trust
 from signaling.jid import Jid
 from signaling.jingle.content import Action, Jingle, Role, build_jingle
@@ -225,11 +226,18 @@ class Call:
     async def _finish(self, ending: Ending) -> None:
         before = self.state
         self.end_reason, self.end_text = ending.reason, ending.why
+        tell = not ending.by_peer or before in (State.PROPOSED, State.RINGING)
         try:
-            if not ending.by_peer or before in (State.PROPOSED, State.RINGING):
-                await self._tell_peer(ending, before)
+            if tell and self.line.connection.online.is_set():
+                self._tell_peer(ending, before)
+                tell = False
             for media in self._engines():
                 await media.close()
+            if tell and before is not State.NEW:
+                # The stream may just be coming back; the media are closed already.
+                with contextlib.suppress(SignalingError):
+                    await self.line.connection.wait_online(GOODBYE_TIMEOUT)
+                    self._tell_peer(ending, before)
         finally:
             self.line.gone(self)
             self.step(Step.END, "ended")
@@ -247,16 +255,9 @@ class Call:
                 engines.append(Media(item.engine, lambda state: None))
         return engines
 
-    async def _tell_peer(self, ending: Ending, before: State) -> None:
+    def _tell_peer(self, ending: Ending, before: State) -> None:
         if before is State.NEW:
             return
-        connection = self.line.connection
-        if not connection.online.is_set():
-            try:
-                await connection.wait_online(GOODBYE_TIMEOUT)
-            except Exception:
-                log.debug("no stream to say goodbye on")
-                return
         condition = CONDITIONS[ending.reason]
         own = self.line.own.bare
         if before in (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED):

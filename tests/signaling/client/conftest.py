@@ -170,7 +170,7 @@ def make_profile(server: Any, tmp_path: Path) -> Callable[..., Awaitable[Path]]:
 async def open_client(
     make_profile: Callable[..., Awaitable[Path]],
 ) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
-    """await open_client(number, url=server's) -> Client, online, letting unknown numbers ring; closed after the test."""
+    """await open_client(number, url=server's) -> Client, online, unknown numbers ring; closed after the test."""
     async with AsyncExitStack() as stack:
 
         async def run(number: str, url: str = "", **options: Any) -> Client:
