@@ -25,6 +25,9 @@ EXPORTER_LABEL = b"EXTRACTOR-dtls_srtp"  # RFC 5764 section 4.2
 RECORD_HEADER = 13
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 MAX_DATA = 65536
+DIGESTS = ("sha-256", "sha-384", "sha-512")
+VERIFY_FAILED = "certificate verify failed"  # OpenSSL's words when the verify callback said no
+WRONG_FINGERPRINT = "the peer's certificate does not have the fingerprint of its description"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,13 @@ class DtlsTransport:
     ) -> None:
         context = SSL.Context(SSL.DTLS_METHOD)
         context.set_options(SSL.OP_NO_TICKET)
-        # Any certificate will do for OpenSSL: who it belongs to is told by its fingerprint, checked below.
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+        # Who a certificate belongs to is told by its fingerprint alone. A wrong one ends the handshake with an alert
+        # (RFC 8122 section 6.2), so that the peer does not believe itself connected.
+        claimed = frozenset((a.lower(), v.upper()) for a, v in fingerprints)
+        context.set_verify(
+            SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+            lambda _ssl, found, _error, depth, _ok: depth > 0 or _matches(found.to_cryptography(), claimed),
+        )
         context.use_certificate(certificate._cert)
         context.use_privatekey(certificate._key)
         context.set_cipher_list(
@@ -80,7 +88,7 @@ class DtlsTransport:
             self._ssl.set_connect_state()
         else:
             self._ssl.set_accept_state()
-        self._fingerprints = frozenset((a.lower(), v.upper()) for a, v in fingerprints)
+        self._fingerprints = claimed
         self._outgoing: deque[bytes] = deque()
         self._events: deque[DtlsEvent] = deque()
         self._flight: list[bytes] = []
@@ -130,8 +138,12 @@ class DtlsTransport:
     def handle_timer(self, now: float) -> None:
         if self.closed or self.connected or self._resend_at is None or now < self._resend_at:
             return
-        if self._ssl.DTLSv1_get_timeout() == 0 and self._ssl.DTLSv1_handle_timeout():
-            self._collect_flight()
+        try:
+            if self._ssl.DTLSv1_get_timeout() == 0 and self._ssl.DTLSv1_handle_timeout():
+                self._collect_flight()
+        except SSL.Error:  # OpenSSL gives up after 12 timeouts of its own
+            self._fail("DTLS handshake failed: the peer does not answer")
+            return
         self._outgoing.extend(self._flight)
         self._resend_after = min(MAX_RESEND, self._resend_after * RESEND_BACKOFF)
         self._resend_at = now + self._resend_after
@@ -171,7 +183,8 @@ class DtlsTransport:
         except SSL.Error as error:
             self._collect_flight()
             self._outgoing.extend(self._flight)  # the alert
-            self._fail(f"DTLS handshake failed: {_text(error)}")
+            text = _text(error)
+            self._fail(WRONG_FINGERPRINT if text == VERIFY_FAILED else f"DTLS handshake failed: {text}")
             return
         if self._collect_flight():
             self._outgoing.extend(self._flight)
@@ -179,8 +192,8 @@ class DtlsTransport:
 
     def _finish(self) -> None:
         certificate = self._ssl.get_peer_certificate(as_cryptography=True)
-        if certificate is None or not self._matches(certificate):
-            self._fail("the peer's certificate does not have the fingerprint of its description")
+        if certificate is None or not _matches(certificate, self._fingerprints):
+            self._fail(WRONG_FINGERPRINT)
             return
         name = self._ssl.get_selected_srtp_profile()
         profile = next((p for p in PROFILES if p.openssl_name == name), None)
@@ -196,11 +209,6 @@ class DtlsTransport:
         keys = SrtpKeys(profile, client, server) if self._client else SrtpKeys(profile, server, client)
         self._events.append(DtlsConnected(keys))
         self._read()
-
-    def _matches(self, certificate: x509.Certificate) -> bool:
-        supported = ("sha-256", "sha-384", "sha-512")
-        claimed = [(a, v) for a, v in self._fingerprints if a in supported]
-        return any(certificate_digest(certificate, a).upper() == v for a, v in claimed)
 
     def _read(self) -> None:
         while True:
@@ -241,6 +249,11 @@ class DtlsTransport:
             except SSL.Error:
                 break
         return split_records(b"".join(chunks), MTU)
+
+
+def _matches(certificate: x509.Certificate, fingerprints: Collection[tuple[str, str]]) -> bool:
+    claimed = [(a, v) for a, v in fingerprints if a in DIGESTS]
+    return any(certificate_digest(certificate, a).upper() == v for a, v in claimed)
 
 
 def split_records(data: bytes, mtu: int) -> list[bytes]:

@@ -73,12 +73,12 @@ class SrtpSession:
         """Raises PacketError for a packet that is not authentic, or a replay."""
         try:
             return bytes(self._inbound.unprotect(data))
-        except (pylibsrtp.Error, TypeError) as error:
+        except (pylibsrtp.Error, ValueError) as error:
             raise PacketError(f"SRTP: {error}") from None
 
     def unprotect_rtcp(self, data: bytes) -> bytes:
         """As unprotect, for SRTCP."""
         try:
             return bytes(self._inbound.unprotect_rtcp(data))
-        except (pylibsrtp.Error, TypeError) as error:
+        except (pylibsrtp.Error, ValueError) as error:
             raise PacketError(f"SRTCP: {error}") from None
