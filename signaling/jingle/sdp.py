@@ -188,6 +188,8 @@ def _rtp(section: _Section, kind: str, formats: list[str], role: Role) -> RtpDes
             raise JingleError("an rtcp-fb line is malformed")
         subtype = tokens(" ".join(words[1:]), "feedback") if words[1:] else None
         feedback.setdefault(target, []).append(Feedback(token(words[0], "feedback"), subtype))
+    for group in feedback.values():
+        group.sort(key=lambda f: f.type == "trr-int")  # an element of its own in XEP-0293, after the others
     extensions = [_extension(value, role) for value in section.all("extmap") if len(value.split(" ")) == 2]
     if len(extensions) > MAX_EXTENSIONS:
         raise JingleError(f"more than {MAX_EXTENSIONS} header extensions")

@@ -255,13 +255,13 @@ async def test_stanzas_of_the_wrong_sender_change_nothing(
     open_client: Open, engine: Engine, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.3)
-    alice, bob = await open_client(ALICE), await open_client(BOB, ring_unknown=False)
+    alice, _ = await open_client(ALICE), await open_client(BOB, ring_unknown=False)
     own = alice._profile.jid
     strangers = [own.with_resource("d1"), Jid(CAROL, own.domain, "d2"), Jid(BOB, "elsewhere.example", "d3")]
     calling = asyncio.create_task(alice.call(BOB, engine()))
     async with asyncio.timeout(5):
         while not (sids := [c.sid for c in alice._dispatch.calls.values() if c.state == "proposed"]):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # noqa: ASYNC110
         for kind in Kind:
             for stranger in strangers:
                 message = build_initiation(Initiation(kind, sids[0], ("audio",)), own.bare, "m")

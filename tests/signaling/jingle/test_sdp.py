@@ -66,3 +66,81 @@ def test_real_descriptions_survive(path: Path) -> None:
 def test_second_trip_changes_nothing(path: Path) -> None:
     once = over_the_wire(path.read_bytes().decode(), role_of(path))
     assert over_the_wire(once, role_of(path)) == once
+
+
+OFFER = (Path(__file__).parent / "fixtures" / "wrtc-audio-offer.sdp").read_bytes().decode()
+
+
+@pytest.mark.parametrize("direction", ["sendrecv", "sendonly", "recvonly", "inactive"])
+@pytest.mark.parametrize("role", list(Role))
+def test_directions(direction: str, role: Role) -> None:
+    sdp = OFFER.replace("a=sendrecv", f"a={direction}")
+    sdp = sdp.replace("a=extmap:1 ", f"a=extmap:1/{direction} ")
+    through = over_the_wire(sdp, role)
+    assert f"\r\na={direction}\r\n" in through
+    assert f"a=extmap:1{'' if direction == 'sendrecv' else '/' + direction} urn" in through
+
+
+def test_rejected_and_bundle_only_media() -> None:
+    section = "m=video 0 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:9\r\na=inactive\r\na=rtpmap:96 VP8/90000\r\n"
+    through = over_the_wire(OFFER + section, Role.RESPONDER)
+    assert "m=video 0 UDP/TLS/RTP/SAVPF 96" in through
+    credentials = "a=ice-ufrag:abcd\r\na=ice-pwd:" + "x" * 22 + "\r\na=setup:actpass\r\n"
+    credentials += "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=bundle-only\r\n"
+    through = over_the_wire(OFFER + section + credentials, Role.INITIATOR)
+    assert "m=video 9 " in through and "a=bundle-only" in through
+
+
+def test_lines_that_no_xep_carries() -> None:
+    extra = "a=ptime:20\r\na=maxptime:60\r\na=rtcp-fb:* ccm tmmbr smaxpr=120\r\na=rtcp-fb:111 trr-int 100\r\n"
+    extra += "a=rid:h send\r\na=simulcast:send h;m\r\na=tls-id:0123456789abcdef0123\r\n"
+    sdp = OFFER.replace("a=sendrecv\r\n", "a=sendrecv\r\n" + extra)
+    sdp = sdp.replace("c=IN IP4 192.0.2.2\r\n", "c=IN IP4 192.0.2.2\r\nb=AS:128\r\nb=TIAS:96000\r\n")
+    assert normal_form(over_the_wire(sdp, Role.INITIATOR)) == normal_form(sdp)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("v=0", "v=1"),
+        ("a=mid:0\r\n", ""),
+        ("a=setup:actpass", "a=setup:none"),
+        ("a=fingerprint:sha-256 ", "a=fingerprint:sha-1 "),
+        ("a=ice-ufrag:", "a=ice-ufrag:x "),
+        ("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
+        ("m=audio", "m=text"),
+        (" 111 63", " 111 111"),
+        ("a=rtpmap:111 opus/48000/2", "a=rtpmap:111 opus"),
+        ("a=extmap:1 ", "a=extmap:0 "),
+        ("a=ssrc:3729285203 cname", "a=ssrc:99999999999 cname"),
+        ("m=audio", "m=audio " + " ".join(map(str, range(90)))),
+    ],
+)
+def test_unusable_descriptions_are_refused(old: str, new: str) -> None:
+    sdp = (Path(__file__).parent / "fixtures" / "wrtc-audio-offer.sdp").read_bytes().decode()
+    sdp = re.sub(r"a=ssrc:\d+ cname", "a=ssrc:3729285203 cname", sdp)
+    assert old in sdp
+    with pytest.raises(JingleError):
+        parse_sdp(sdp.replace(old, new), Role.INITIATOR)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_sdp_is_refused_or_comes_through_unbroken(data: st.DataObject) -> None:
+    lines = OFFER.split("\r\n")
+    for _ in range(data.draw(st.integers(1, 4))):
+        index = data.draw(st.integers(0, len(lines) - 1))
+        junk = data.draw(st.text(max_size=30))
+        cut = data.draw(st.integers(0, len(lines[index])))
+        lines[index] = lines[index][:cut] + junk + data.draw(st.sampled_from(["", lines[index][cut:]]))
+    try:
+        description = parse_sdp("\r\n".join(lines), Role.INITIATOR)
+    except JingleError:
+        return
+    jingle = Jingle(Action.SESSION_INITIATE, "sid", description)
+    try:
+        received = parse_jingle(parse(serialise(build_jingle(jingle))), CandidatePolicy(allow_loopback=True))
+    except JingleError:
+        return  # e.g. a group that names nobody
+    for line in render_sdp(received.description, Role.INITIATOR).split("\r\n")[:-1]:
+        assert re.fullmatch(r"[a-z]=[ -~]*", line)
