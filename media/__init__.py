@@ -9,17 +9,33 @@ from media.errors import (
     SdpError,
     SourceError,
 )
+from media.io.files import AudioFile, AudioRecorder, load_speech
 from media.io.ice import IceServer
 from media.io.peer_connection import PeerConnection
+from media.io.sources import AudioSink, AudioSource, Discard, GeneratedVoice, PullSink, Silence, Tone
+from media.quality.report import QualityReport
+from media.simulation.profiles import get_profile
 
 __all__ = [
+    "AudioFile",
+    "AudioRecorder",
+    "AudioSink",
+    "AudioSource",
     "CodecError",
     "ConnectionClosed",
+    "Discard",
+    "GeneratedVoice",
     "IceServer",
     "MediaError",
     "NegotiationError",
     "PacketError",
     "PeerConnection",
+    "PullSink",
+    "QualityReport",
     "SdpError",
+    "Silence",
     "SourceError",
+    "Tone",
+    "get_profile",
+    "load_speech",
 ]

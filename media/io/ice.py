@@ -19,6 +19,8 @@ from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, Connection, StunProtocol
 
 from media.errors import SdpError
+from media.io.impairment import ImpairedTransport
+from media.simulation.link import Link
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +31,9 @@ MAX_REMOTE_CANDIDATES = 64
 EARLY_RESENDS = (0.1, 0.2, 0.35)
 CONSENT_INTERVAL = 5.0  # RFC 7675 section 5.1, +-20 %
 CONSENT_EXPIRY = 30.0
-DISCONNECTED_AFTER = 5.0
-WATCH_INTERVAL = 0.5
+# A peer that has vanished is noticed within 5 s; between live peers RTCP comes twice a second.
+DISCONNECTED_AFTER = 4.5
+WATCH_INTERVAL = 0.25
 SOCKET_BUFFER_BYTES = 1 << 20
 
 
@@ -67,6 +70,13 @@ class _Protocol(StunProtocol):
     """One local socket."""
 
     receiver: "_Connection"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        link = self.receiver.owner.network
+        if link is not None:
+            assert isinstance(transport, asyncio.DatagramTransport)
+            transport = ImpairedTransport(transport, link)  # type: ignore[assignment]
+        super().connection_made(transport)
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         self.receiver.heard(addr)
@@ -226,8 +236,10 @@ class IceTransport:
         on_candidate: Callable[[str], None],
         servers: Sequence[IceServer] = (),
         addresses: Sequence[str] | None = None,
+        network: Link | None = None,
     ) -> None:
         self.on_datagram = on_datagram
+        self.network = network  # emulated, in the outgoing direction
         self._on_state = on_state
         self._on_candidate = on_candidate
         self._servers = servers

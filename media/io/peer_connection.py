@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
@@ -19,15 +19,20 @@ from media.errors import ConnectionClosed, MediaError, NegotiationError
 from media.io.ice import IceServer
 from media.io.playout import Playout
 from media.io.secure_transport import SecureTransport
+from media.io.ticker import Ticker
 from media.io.sources import AudioSink, AudioSource, PullSink
+from media.quality.report import QualityReport, ReportBuilder
 from media.sdp import SessionDescription
+from media.simulation.link import Link
 from media.transport.srtp import SrtpKeys
+from media.versions import versions
 from media.webrtc_stats import Stats
 
 logger = logging.getLogger(__name__)
 
 MAX_EVENTS = 256
 CLOSE_TIMEOUT = 2.0
+SAMPLE_INTERVAL = 1.0
 
 Event = tuple[str, ...]
 
@@ -36,8 +41,7 @@ class PeerConnection:
     """A voice call with one peer.
 
     `microphone` and `speaker` are taken over: they are closed with the connection. `addresses` restricts the local
-    addresses that candidates are made of. `impairment` puts an emulated network in front of the sockets
-    (see media/io/impairment.py).
+    addresses that candidates are made of. `network` is an emulated link that everything sent goes through.
     """
 
     def __init__(
@@ -47,14 +51,14 @@ class PeerConnection:
         speaker: AudioSink | PullSink | None = None,
         ice_servers: Sequence[IceServer] = (),
         addresses: Sequence[str] | None = None,
-        impairment: Callable[[Callable[[bytes], object]], Callable[[bytes], object]] | None = None,
+        network: Link | None = None,
         rng: Random | None = None,
     ) -> None:
         self._microphone = microphone
         self._speaker = speaker
         self._ice_servers = list(ice_servers)
         self._addresses = addresses
-        self._impairment = impairment
+        self._network = network
         self._loop = asyncio.get_running_loop()
         self._rng = rng if rng is not None else SystemRandom()
         self._engine = MediaEngine(rng=self._rng, unix_time_offset=time.time() - self._loop.time())
@@ -69,6 +73,8 @@ class PeerConnection:
         self._timer: asyncio.TimerHandle | None = None
         self._playout: Playout | None = None
         self._capture: asyncio.Task[None] | None = None
+        self._report = ReportBuilder(versions())
+        self._sampler: Ticker | None = None
         self._closed = False
         self.state = "new"
         self.failure = ""  # why, when the state is failed
@@ -79,7 +85,7 @@ class PeerConnection:
     def configure(self, ice_servers: Sequence[Any]) -> None:
         """STUN and TURN servers for the next gathering: objects with urls, username, credential."""
         self._ice_servers = [
-            IceServer(tuple(s.urls), getattr(s, "username", None), getattr(s, "credential", None))
+            IceServer((s.urls,) if isinstance(s.urls, str) else tuple(s.urls), s.username, s.credential)
             for s in ice_servers
         ]
 
@@ -153,6 +159,11 @@ class PeerConnection:
             "first_sound": receiver.jitter_buffer.first_played if receiver else None,
         }
 
+    def report(self) -> QualityReport:
+        """How good the call was up to now, or up to its end. Times of set-up count from the connection's making."""
+        steps = self.setup_times()
+        return self._report.build({k: None if v is None else v - self.created_at for k, v in steps.items()})
+
     # -- the end
 
     async def close(self) -> None:
@@ -165,6 +176,9 @@ class PeerConnection:
         if self._capture is not None:
             self._capture.cancel()
             await asyncio.wait([self._capture], timeout=CLOSE_TIMEOUT)
+        if self._sampler is not None:
+            self._sampler.stop()
+            self._report.sample(self.get_stats(), self._loop.time())
         for device in (self._playout or self._speaker, self._microphone):
             if device is not None:
                 _close_quietly(device)
@@ -194,7 +208,7 @@ class PeerConnection:
             on_candidate=lambda line: self._emit(("candidate", "0", line)),
             servers=self._ice_servers,
             addresses=self._addresses,
-            send=self._impairment,
+            network=self._network,
         )
         self._transport = transport
         self._candidates = await transport.ice.gather()
@@ -222,6 +236,9 @@ class PeerConnection:
     def _keys(self, keys: SrtpKeys) -> None:
         with self._lock:
             self._engine.set_keys(keys, self._loop.time())
+        self._sampler = Ticker(
+            lambda now: self._report.sample(self.get_stats(), now), interval=SAMPLE_INTERVAL
+        )
         if self._speaker is not None:
             self._playout = Playout(self._speaker, self._pull)
         if self._microphone is not None:

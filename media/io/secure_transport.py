@@ -8,6 +8,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 
 from media.io.ice import IceServer, IceTransport
 from media.negotiation import TransportParameters
+from media.simulation.link import Link
 from media.transport.demux import Kind, classify
 from media.transport.dtls import DtlsClosed, DtlsConnected, DtlsFailed, DtlsTransport, fingerprint
 from media.transport.srtp import SrtpKeys
@@ -28,7 +29,7 @@ class SecureTransport:
         on_candidate: Callable[[str], None],
         servers: Sequence[IceServer] = (),
         addresses: Sequence[str] | None = None,
-        send: Callable[[Callable[[bytes], object]], Callable[[bytes], object]] | None = None,
+        network: Link | None = None,
     ) -> None:
         self._certificate = RTCCertificate.generateCertificate()
         self.fingerprint = fingerprint(self._certificate)
@@ -42,8 +43,9 @@ class SecureTransport:
             on_candidate=on_candidate,
             servers=servers,
             addresses=addresses,
+            network=network,
         )
-        self.send: Callable[[bytes], object] = send(self.ice.send) if send is not None else self.ice.send
+        self.send = self.ice.send
         self._loop = asyncio.get_running_loop()
         self._dtls: DtlsTransport | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)

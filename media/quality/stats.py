@@ -1,0 +1,196 @@
+"""From the engine's cumulative W3C statistics (webrtc-stats) to figures of one interval.
+
+`get_stats` gives {id: {"type", "timestamp", ...}}. Every figure here is a difference between two such
+snapshots, never a cumulative one: a bad start must not weigh on the rest of a call. What cannot be known yet
+is None.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from media.quality import emodel
+
+Stats = Mapping[str, Mapping[str, Any]]
+
+_FRAME_SAMPLES = 960
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedSecond:
+    """What was heard in one interval. `time`: its end, seconds after the report's start.
+
+    Shares are percent: `lost_percent`, `late_percent` and `recovered_percent` of the packets expected,
+    `concealed_percent` of the samples played. `burst_ratio`: see emodel. Delays and jitter in ms, `bitrate_bps`
+    of RTP packets (headers in). `mos_lq` knows loss only, `mos_cq` also the delay; both G.107.2.
+    """
+
+    time: float
+    mos_lq: float | None = None
+    mos_cq: float | None = None
+    lost_percent: float | None = None
+    late_percent: float | None = None
+    recovered_percent: float | None = None
+    concealed_percent: float | None = None
+    burst_ratio: float | None = None
+    jitter_ms: float | None = None
+    jitter_buffer_ms: float | None = None
+    jitter_buffer_target_ms: float | None = None
+    delay_ms: float | None = None
+    bitrate_bps: float | None = None
+    level: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentSecond:
+    """What was sent in one interval, and what the other end reported (RTCP) by its end."""
+
+    time: float
+    bitrate_bps: float | None = None
+    target_bitrate_bps: float | None = None
+    remote_lost_percent: float | None = None
+    remote_jitter_ms: float | None = None
+    rtt_ms: float | None = None
+
+
+def entries(stats: Stats, type_: str, kind: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The entries of a type (and kind, where they say one), with their ids, in the order of ids."""
+    for id_, entry in sorted(stats.items()):
+        if entry.get("type") == type_ and (kind is None or entry.get("kind", kind) == kind):
+            yield id_, entry
+
+
+def first(stats: Stats, type_: str, key: str, kind: str | None = None) -> Any:
+    """The first value that is there under `key` in the entries of a type, or None."""
+    for _, entry in entries(stats, type_, kind):
+        if entry.get(key) is not None:
+            return entry[key]
+    return None
+
+
+class Change:
+    """Sums of counter differences over all entries of a type between two snapshots."""
+
+    def __init__(self, before: Stats, after: Stats, type_: str, kind: str = "audio") -> None:
+        self._pairs = [(before.get(id_, {}), entry) for id_, entry in entries(after, type_, kind)]
+
+    def total(self, key: str) -> float | None:
+        """Now, cumulative; None where nobody counts it."""
+        values = [after[key] for _, after in self._pairs if after.get(key) is not None]
+        return float(sum(values)) if values else None
+
+    def of(self, key: str) -> float | None:
+        """The difference. An entry that has just come counts from 0, and so does one that began anew."""
+        total = None
+        for before, after in self._pairs:
+            value, old = after.get(key), before.get(key) or 0
+            if value is None:
+                continue
+            total = (total or 0.0) + (value - old if value >= old or key == "packetsLost" else value)
+        return total
+
+
+def _ratio(part: float | None, whole: float | None, factor: float) -> float | None:
+    if part is None or whole is None or whole <= 0:
+        return None
+    return max(0.0, part / whole) * factor
+
+
+def _percent(part: float | None, whole: float | None) -> float | None:
+    share = _ratio(part, whole, 100.0)
+    return None if share is None else min(100.0, share)
+
+
+def _first_of(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def rtt_ms(stats: Stats, before: Stats | None = None, kind: str = "audio") -> float | None:
+    """Round trip: the mean of the interval's measurements, else the newest one; RTCP's, else ICE's."""
+    if before is not None:
+        change = Change(before, stats, "remote-inbound-rtp", kind)
+        mean = _ratio(change.of("totalRoundTripTime"), change.of("roundTripTimeMeasurements"), 1000)
+        if mean is not None:
+            return mean
+    newest = _first_of(
+        first(stats, "remote-inbound-rtp", "roundTripTime", kind),
+        first(stats, "candidate-pair", "currentRoundTripTime"),
+    )
+    return None if newest is None else float(newest) * 1000
+
+
+def received(before: Stats, after: Stats, time: float, interval: float) -> ReceivedSecond:
+    """Figures of the received audio between two snapshots that lie `interval` seconds apart."""
+    change = Change(before, after, "inbound-rtp")
+    if not change.total("packetsReceived") or interval <= 0:
+        return ReceivedSecond(time)
+    packets, lost = change.of("packetsReceived"), change.of("packetsLost")
+    expected = None if packets is None else packets + max(0.0, lost or 0.0)
+    samples, concealed = change.of("totalSamplesReceived"), change.of("concealedSamples")
+    late = _first_of(change.of("latePackets"), change.of("packetsDiscarded"))
+    concealed_percent = _percent(concealed, samples)
+    burst = _burst_ratio(concealed, change.of("concealmentEvents"), concealed_percent)
+    emitted = change.of("jitterBufferEmittedCount")
+    buffer_ms = _ratio(change.of("jitterBufferDelay"), emitted, 1000)
+    round_trip = rtt_ms(after, before)
+    delay = None
+    if round_trip is not None and buffer_ms is not None:
+        delay = emodel.one_way_delay_ms(round_trip, buffer_ms)
+    mos_lq = mos_cq = None
+    if concealed_percent is not None and burst is not None:
+        mos_lq = emodel.mos(concealed_percent, burst_ratio=burst)
+        mos_cq = None if delay is None else emodel.mos(concealed_percent, delay, burst)
+    jitter = first(after, "inbound-rtp", "jitter", "audio")
+    return ReceivedSecond(
+        time=time,
+        mos_lq=mos_lq,
+        mos_cq=mos_cq,
+        lost_percent=None if lost is None else _percent(lost, expected),
+        late_percent=_percent(late, expected),
+        recovered_percent=_percent(change.of("recoveredFrames"), expected),
+        concealed_percent=concealed_percent,
+        burst_ratio=burst,
+        jitter_ms=None if jitter is None else float(jitter) * 1000,
+        jitter_buffer_ms=buffer_ms,
+        jitter_buffer_target_ms=_ratio(change.of("jitterBufferTargetDelay"), emitted, 1000),
+        delay_ms=delay,
+        bitrate_bps=_bitrate(change, "Received", interval),
+        level=first(after, "inbound-rtp", "audioLevel", "audio"),
+    )
+
+
+def sent(before: Stats, after: Stats, time: float, interval: float) -> SentSecond:
+    """Figures of the sent audio between two snapshots that lie `interval` seconds apart."""
+    change = Change(before, after, "outbound-rtp")
+    if not change.total("packetsSent") or interval <= 0:
+        return SentSecond(time)
+    fraction = first(after, "remote-inbound-rtp", "fractionLost", "audio")
+    jitter = first(after, "remote-inbound-rtp", "jitter", "audio")
+    target = first(after, "outbound-rtp", "targetBitrate", "audio")
+    return SentSecond(
+        time=time,
+        bitrate_bps=_bitrate(change, "Sent", interval),
+        target_bitrate_bps=None if target is None else float(target),
+        remote_lost_percent=None if fraction is None else float(fraction) * 100,
+        remote_jitter_ms=None if jitter is None else float(jitter) * 1000,
+        rtt_ms=rtt_ms(after, before),
+    )
+
+
+def _bitrate(change: Change, direction: str, interval: float) -> float | None:
+    payload = change.of(f"bytes{direction}")
+    if payload is None:
+        return None
+    return (payload + (change.of(f"headerBytes{direction}") or 0.0)) * 8 / interval
+
+
+def _burst_ratio(
+    concealed: float | None, events: float | None, concealed_percent: float | None
+) -> float | None:
+    """BurstR of the concealed frames; an event that began in the interval before counts as one."""
+    if concealed is None or concealed_percent is None:
+        return None
+    if concealed <= 0:
+        return 1.0
+    run = concealed / max(1.0, events or 0.0) / _FRAME_SAMPLES
+    return emodel.burst_ratio(run, concealed_percent / 100)

@@ -1,0 +1,114 @@
+"""A report as a table for the terminal: one column an end, a row a figure. What is not known is a dash."""
+
+import io
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from media.quality.report import QualityReport
+
+Row = tuple[str, Callable[[QualityReport], str]]
+WIDTH = 80
+
+
+def _number(value: float | None, unit: str = "", digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}{unit}"
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value / 1000:.1f} kbit/s"
+
+
+def _worst(report: QualityReport) -> str:
+    worst = report.summary.worst
+    return "-" if worst is None else f"{worst.mos_lq:.2f} at {worst.time:.0f} s"
+
+
+def _mouth_to_ear(report: QualityReport) -> str:
+    speech = report.speech
+    if speech is None or speech.mouth_to_ear_median_ms is None:
+        return "-"
+    return f"{speech.mouth_to_ear_median_ms:.0f} ms (95 %: {_number(speech.mouth_to_ear_p95_ms, ' ms', 0)})"
+
+
+def _setup(step: str) -> Callable[[QualityReport], str]:
+    def cell(report: QualityReport) -> str:
+        at = report.setup.get(step)
+        return "-" if at is None else f"{at * 1000:.0f} ms"
+
+    return cell
+
+
+ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
+    (
+        "what was heard",
+        (
+            ("MOS, listening (G.107.2)", lambda r: _number(r.summary.mos_lq, digits=2)),
+            ("MOS, conversation", lambda r: _number(r.summary.mos_cq, digits=2)),
+            ("worst second", _worst),
+            ("mouth to ear, measured", _mouth_to_ear),
+            ("mouth to ear, estimated", lambda r: _number(r.summary.delay_ms, " ms", 0)),
+            ("PESQ-WB", lambda r: _number(r.speech.pesq_wb if r.speech else None, digits=2)),
+            ("concealed", lambda r: _number(r.summary.concealed_percent, " %", 2)),
+        ),
+    ),
+    (
+        "the network",
+        (
+            ("packets lost", lambda r: _number(r.summary.lost_percent, " %", 2)),
+            ("came too late", lambda r: _number(r.summary.late_percent, " %", 2)),
+            ("recovered by FEC", lambda r: _number(r.summary.recovered_percent, " %", 2)),
+            ("jitter", lambda r: _number(r.summary.jitter_ms, " ms")),
+            ("jitter buffer", lambda r: _number(r.summary.jitter_buffer_ms, " ms")),
+            ("round trip", lambda r: _number(r.summary.rtt_ms, " ms")),
+            ("received / sent", lambda r: f"{_rate(r.summary.received_bps)} / {_rate(r.summary.sent_bps)}"),
+        ),
+    ),
+    (
+        "set-up, after the call was asked for",
+        (
+            ("ringing", _setup("ringing")),
+            ("accepted", _setup("accepted")),
+            ("ICE connected", _setup("ice_connected")),
+            ("DTLS connected", _setup("dtls_connected")),
+            ("first sound", _setup("first_sound")),
+        ),
+    ),
+    (
+        "the call",
+        (
+            ("measured", lambda r: f"{r.duration:.0f} s"),
+            ("ended", lambda r: r.end_reason or "-"),
+            ("peer's identity", lambda r: r.trust or "-"),
+        ),
+    ),
+)
+
+
+def make_table(reports: Sequence[QualityReport], title: str | None = None) -> Table:
+    """Rows that are a dash everywhere are left out."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("")
+    for report in reports:
+        table.add_column(f"{report.end}", justify="right")
+    for heading, rows in ROWS:
+        cells = [(name, [cell(r) for r in reports]) for name, cell in rows]
+        known = [(name, values) for name, values in cells if any(v != "-" for v in values)]
+        if known:
+            table.add_row(f"[bold]{heading}[/bold]", *[""] * len(reports))
+        for name, values in known:
+            table.add_row(f"  {name}", *values)
+    return table
+
+
+def render(reports: Sequence[QualityReport], title: str | None = None) -> str:
+    """The table as plain text."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
+    console.print(make_table(reports, title))
+    versions = ", ".join(f"{name} {version}" for name, version in reports[0].versions.items())
+    if versions:
+        console.print(versions)
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return output.getvalue().rstrip("\n")
