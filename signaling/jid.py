@@ -40,6 +40,8 @@ class Jid:
         if slash:
             _check(resource, "resource", space=True)
         domain = _check(domain.removesuffix("."), "domain", FORBIDDEN_DOMAIN).lower()
+        if "" in domain.split("."):
+            raise InvalidJid("bad domain in a JID")
         return cls(local, domain, resource)
 
     @property

@@ -39,7 +39,7 @@ class Problem(Exception):
         self.code = code
         self.status, default = PROBLEMS[code]
         self.title = title or default
-        self.retry_after_s = None if retry_after_s is None else max(1, math.ceil(retry_after_s))
+        self.retry_after_s = None if retry_after_s is None else max(1, math.ceil(retry_after_s - 1e-6))
         self.tries_left = tries_left
 
     def body(self) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def element(
     for key, value in (attributes or {}).items():
         if value is not None:
             node.set(key, value)
-    node.text = text
+    node.text = text or None
     node.extend(children)
     return node
 

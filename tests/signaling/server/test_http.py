@@ -426,7 +426,7 @@ async def test_keys_and_health(server, post, http):
             assert answer.status == 200
 
 
-async def test_a_broken_store_is_503_and_comes_back_never(server, post, http, caplog):
+async def test_a_broken_store_is_503_without_a_traceback(server, post, http, caplog):
     await server.server._context.store.close()
     (server.server.config.data / "ringline.db").unlink()
     (server.server.config.data / "ringline.db").mkdir()
