@@ -153,12 +153,12 @@ def engine(ether: dict[str, FakeEngine]) -> Callable[..., FakeEngine]:
 def make_profile(server: Any, tmp_path: Path) -> Callable[..., Awaitable[Path]]:
     """await make_profile(number) -> path of a registered profile."""
 
-    async def make(number: str, url: str = "") -> Path:
+    async def make(number: str, url: str = "", name: str = "") -> Path:
         async def code(progress: Progress) -> str:
             text: str = server.code_for(progress.number)
             return text
 
-        path = tmp_path / f"{number}.profile"
+        path = tmp_path / f"{name or number}.profile"
         profile = await register(number, url or server.url, path, code, device_name="test")
         profile.close()
         return path
@@ -224,7 +224,7 @@ class ManInTheMiddle:
         app.router.add_get("/xmpp", self._websocket)
         app.router.add_route("*", "/{path:.*}", self._http)
         self._session = aiohttp.ClientSession()
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

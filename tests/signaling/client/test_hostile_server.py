@@ -13,7 +13,7 @@ from signaling.errors import CallUnreachable, CallUntrusted
 from signaling.identity import Binding, Party, sign_passport
 from signaling.jid import Jid
 from signaling.jingle.content import NS_JINGLE, parse_jingle
-from signaling.jingle.initiation import Initiation, Kind, build_initiation
+from signaling.jingle.initiation import NS_JMI, Initiation, Kind, build_initiation
 from signaling.jingle.syntax import NS_RINGLINE
 from signaling.jingle.transport import NS_DTLS, CandidatePolicy
 from signaling.xml import Element
@@ -252,19 +252,27 @@ async def test_a_new_device_of_a_known_number_needs_trust(
 
 
 async def test_stanzas_of_the_wrong_sender_change_nothing(
-    open_client: Open, engine: Engine, monkeypatch: Any
+    open_client: Open, between: Any, engine: Engine, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.3)
-    alice, _ = await open_client(ALICE), await open_client(BOB, ring_unknown=False)
+    alice, _ = await open_client(ALICE, between.url), await open_client(BOB, ring_unknown=False)
     own = alice._profile.jid
     strangers = [own.with_resource("d1"), Jid(CAROL, own.domain, "d2"), Jid(BOB, "elsewhere.example", "d3")]
+    proposed = asyncio.Event()
+
+    def watch(stanza: Element, to_client: bool) -> Element:
+        if stanza.find(f"{{{NS_JMI}}}propose") is not None:
+            proposed.set()
+        return stanza
+
+    between.tamper = watch
     calling = asyncio.create_task(alice.call(BOB, engine()))
     async with asyncio.timeout(5):
-        while not (sids := [c.sid for c in alice._dispatch.calls.values() if c.state == "proposed"]):
-            await asyncio.sleep(0)  # noqa: ASYNC110
+        await proposed.wait()
+        (sid,) = alice._dispatch.calls
         for kind in Kind:
             for stranger in strangers:
-                message = build_initiation(Initiation(kind, sids[0], ("audio",)), own.bare, "m")
+                message = build_initiation(Initiation(kind, sid, ("audio",)), own.bare, "m")
                 message.set("from", str(stranger))
                 alice._on_stanza(message)
         with pytest.raises(CallUnreachable):

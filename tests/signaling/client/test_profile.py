@@ -1,0 +1,135 @@
+"""The profile file: private, whole or not at all, one process at a time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signaling.client.profile import Profile, ProfileData, private_key_text
+from signaling.errors import ProfileError
+from signaling.identity import new_device_key
+
+ALICE, BOB = "+12025550100", "+12025550101"
+
+
+def data(**changes: Any) -> ProfileData:
+    values = {
+        "server": "http://127.0.0.1:1",
+        "number": ALICE,
+        "jid": f"{ALICE}@calls.example",
+        "device": "d0123456789abcdef",
+        "device_name": "test",
+        "device_token": "token",
+        "private_key": private_key_text(new_device_key()),
+    }
+    return ProfileData(**{**values, **changes})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    Profile.create(tmp_path / "alice.profile", data()).close()
+    return tmp_path / "alice.profile"
+
+
+def test_what_is_saved_comes_back(path: Path) -> None:
+    with Profile.open(path) as profile:
+        profile.pin(BOB, "d1", "key")
+        profile.remember(BOB)
+        key = profile.public_key
+    with Profile.open(path) as profile:
+        assert profile.pins(BOB) == {"d1": "key"} and profile.knows(BOB)
+        assert profile.public_key == key
+        assert str(profile.jid) == f"{ALICE}@calls.example/d0123456789abcdef"
+
+
+def test_it_is_private_and_leaves_no_temporary_file(path: Path) -> None:
+    path.chmod(0o644)
+    with Profile.open(path) as profile:
+        profile.save()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(p.name for p in path.parent.iterdir()) == ["alice.profile", "alice.profile.lock"]
+
+
+def test_one_process_at_a_time(path: Path) -> None:
+    with Profile.open(path), pytest.raises(ProfileError, match="in use"):
+        Profile.open(path)
+    with Profile.open(path):
+        code = f"from signaling.client import Profile; Profile.open({str(path)!r})"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "in use by another process" in other.stderr
+    Profile.open(path).close()
+
+
+def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_text()
+    with Profile.open(path) as profile:
+        monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(ProfileError, match="No space"):
+            profile.pin(BOB, "d1", "key")
+    assert path.read_text() == before
+    assert len(list(path.parent.iterdir())) == 2
+
+
+def test_registering_again_keeps_the_pins(path: Path) -> None:
+    with Profile.open(path) as profile:
+        profile.pin(BOB, "d1", "key")
+    with Profile.create(path, data(device="d2")) as profile:
+        assert profile.pins(BOB) == {"d1": "key"} and profile.data.device == "d2"
+    with pytest.raises(ProfileError, match="belongs to"):
+        Profile.create(path, data(number=BOB, jid=f"{BOB}@calls.example"))
+
+
+def test_trust_takes_the_key_that_was_refused(path: Path) -> None:
+    with Profile.open(path) as profile:
+        assert profile.trust(BOB) is None
+        profile.pin(BOB, "d1", "old")
+        profile.refuse(BOB, "d2", "new")
+        assert profile.pins(BOB) == {"d1": "old"}
+        assert profile.trust(BOB) == "new"
+        assert profile.pins(BOB) == {"d2": "new"} and profile.trust(BOB) is None
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="does not exist"):
+        Profile.open(tmp_path / "none")
+    with pytest.raises(ProfileError, match="cannot open"):
+        Profile.create(tmp_path / "no" / "folder", data())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(["", "pins", "number", "jid", "device", "private_key", "contacts", "version"]),
+    JSON,
+    st.binary(),
+)
+def test_any_content_is_refused_or_usable(
+    tmp_path_factory: pytest.TempPathFactory, name: str, value: Any, junk: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "p"
+    with Profile.create(path, data()):
+        pass
+    content = json.loads(path.read_text())
+    if name:
+        content[name] = value
+        path.write_text(json.dumps(content))
+    else:
+        path.write_bytes(junk)
+    try:
+        with Profile.open(path) as profile:
+            profile.pins(BOB)
+            profile.save()
+    except ProfileError as error:
+        assert len(str(error).splitlines()) == 1
