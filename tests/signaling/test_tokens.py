@@ -1,6 +1,5 @@
 """Proofs, assertions and access tokens: what verifies, and everything that must not."""
 
-import base64
 import json
 from dataclasses import replace
 
@@ -146,12 +145,10 @@ def test_a_signed_payload_that_is_no_claims(payload):
 
 def test_every_changed_byte_is_noticed():
     text = make_access_token(KEY, "k1", TOKEN)
-    for n in range(0, len(text), 7):
-        changed = text[:n] + ("A" if text[n] != "A" else "B") + text[n + 1 :]
-        # The last characters of a base64 text have bits that mean nothing; a decoder may ignore those.
-        if base64.urlsafe_b64decode(changed.split(".")[2] + "==") != base64.urlsafe_b64decode(
-            text.split(".")[2] + "=="
-        ) or (changed.split(".")[:2] != text.split(".")[:2]):
+    # The very last character of a base64 text has bits that mean nothing: left out.
+    for n in range(0, len(text) - 1, 5):
+        if text[n] != ".":
+            changed = text[:n] + ("A" if text[n] != "A" else "B") + text[n + 1 :]
             assert reason(check, changed) in ("malformed", "signature")
 
 
