@@ -50,7 +50,7 @@ class MediaEngine(Protocol):
         """A candidate of the peer: `candidate:...` as in RFC 8839 section 5.1, without `a=`."""
 
     def events(self) -> AsyncIterator[tuple[str, ...]]:
-        """("candidate", mid, line) and ("state", connecting|connected|disconnected|failed|closed).
+        """("candidate", mid, line) and ("state", connecting|connected|disconnected|failed|closed[, why]).
 
         "disconnected" means five seconds without a packet. Ends after ("state", "closed").
         """

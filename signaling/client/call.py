@@ -151,9 +151,9 @@ class Call:
         """From here on the engine is this call's, and is closed with it."""
         self.engine = Media(engine, self._engine_state)
 
-    def _engine_state(self, state: str) -> None:
+    def _engine_state(self, state: str, reason: str) -> None:
         if not self._inputs.full():
-            self._inputs.put_nowait(EngineState(state))
+            self._inputs.put_nowait(EngineState(state, reason))
 
     def step(self, step: Step, event: str | None = None) -> None:
         """Advance the state and note when.
@@ -194,9 +194,9 @@ class Call:
                 raise Ending(reason_of(reason or default), self._said(text), by_peer=True)
             case EngineState("closed"):
                 raise Ending(EndReason.HUNG_UP, "the engine was closed")
-            case EngineState("failed"):
+            case EngineState("failed", why):
                 was_up = self.timings["connected"] is not None
-                raise Ending(EndReason.CONNECTION_LOST if was_up else EndReason.NO_ROUTE)
+                raise Ending(EndReason.CONNECTION_LOST if was_up else EndReason.NO_ROUTE, why or None)
         return item
 
     @staticmethod
@@ -252,7 +252,7 @@ class Call:
         while not self._inputs.empty():
             item = self._inputs.get_nowait()
             if isinstance(item, Accepted):
-                engines.append(Media(item.engine, lambda state: None))
+                engines.append(Media(item.engine, lambda state, reason: None))
         return engines
 
     def _tell_peer(self, ending: Ending, before: State) -> None:

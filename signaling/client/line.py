@@ -64,6 +64,7 @@ class MessageBounced:
 @dataclass(frozen=True, slots=True)
 class EngineState:
     state: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ SendCandidates = Callable[[list[tuple[str, Candidate]]], Awaitable[None]]
 class Media:
     """Owns one engine from `start` to `close`."""
 
-    def __init__(self, engine: MediaEngine, on_state: Callable[[str], None]) -> None:
+    def __init__(self, engine: MediaEngine, on_state: Callable[[str, str], None]) -> None:
         self.engine = engine
         self._on_state = on_state
         self._tasks: list[asyncio.Task[None]] = []
@@ -47,11 +47,11 @@ class Media:
                 match event:
                     case ("candidate", mid, line):
                         self._found(mid, line)
-                    case ("state", state):
-                        self._on_state(state)
+                    case ("state", state, *reason):
+                        self._on_state(state, " ".join(reason))
         except Exception:
             log.exception("the media engine failed")
-            self._on_state("failed")
+            self._on_state("failed", "the media engine failed")
 
     def _found(self, mid: str, line: str) -> None:
         if self._local_count >= MAX_CANDIDATES or not line:

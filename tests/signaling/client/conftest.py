@@ -96,7 +96,7 @@ class FakeEngine:
         while True:
             event = await self._queue.get()
             yield event
-            if event == ("state", "closed"):
+            if event[:2] == ("state", "closed"):
                 return
 
     async def close(self) -> None:
@@ -104,8 +104,8 @@ class FakeEngine:
             self.log.append("close")
             self.say("closed")
 
-    def say(self, state: str) -> None:
-        self._queue.put_nowait(("state", state))
+    def say(self, state: str, *why: str) -> None:
+        self._queue.put_nowait(("state", state, *why))
 
     def _describe(self, setup: str) -> str:
         line = f"candidate:1 1 udp 2122260223 127.0.0.1 {5000 + len(self._ether)} typ host"

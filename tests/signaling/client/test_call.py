@@ -275,9 +275,10 @@ async def test_engine_failure_ends_the_call_at_once(
 ) -> None:
     alice, bob = await open_client(ALICE), await open_client(BOB)
     ours, theirs = await connected(alice, bob)
-    next(e for e in ether.values() if "create_offer" in e.log).say("failed")
+    next(e for e in ether.values() if "create_offer" in e.log).say("failed", "DTLS broke")
     async with asyncio.timeout(5):
         assert await ours.ended() == await theirs.ended() == "connection_lost"
+    assert ours.end_text == "DTLS broke" and "DTLS broke" in (theirs.end_text or "")
 
 
 async def test_closing_the_client_tells_the_peer(open_client: Open, connected: Connected) -> None:
