@@ -19,8 +19,8 @@ from media.errors import ConnectionClosed, MediaError, NegotiationError
 from media.io.ice import IceServer
 from media.io.playout import Playout
 from media.io.secure_transport import SecureTransport
-from media.io.ticker import Ticker
 from media.io.sources import AudioSink, AudioSource, PullSink
+from media.io.ticker import Ticker
 from media.quality.report import QualityReport, ReportBuilder
 from media.sdp import SessionDescription
 from media.simulation.link import Link
@@ -54,8 +54,8 @@ class PeerConnection:
         network: Link | None = None,
         rng: Random | None = None,
     ) -> None:
-        self._microphone = microphone
-        self._speaker = speaker
+        self.microphone = microphone
+        self.speaker = speaker
         self._ice_servers = list(ice_servers)
         self._addresses = addresses
         self._network = network
@@ -179,7 +179,7 @@ class PeerConnection:
         if self._sampler is not None:
             self._sampler.stop()
             self._report.sample(self.get_stats(), self._loop.time())
-        for device in (self._playout or self._speaker, self._microphone):
+        for device in (self._playout or self.speaker, self.microphone):
             if device is not None:
                 _close_quietly(device)
         now = self._loop.time()
@@ -222,7 +222,7 @@ class PeerConnection:
             fingerprint=transport.fingerprint,
             ssrc=self._engine.ssrc,
             cname=self._engine.cname,
-            send=self._microphone is not None,
+            send=self.microphone is not None,
         )
 
     async def _apply(self, agreed: negotiation.Negotiated) -> None:
@@ -239,10 +239,10 @@ class PeerConnection:
         self._sampler = Ticker(
             lambda now: self._report.sample(self.get_stats(), now), interval=SAMPLE_INTERVAL
         )
-        if self._speaker is not None:
-            self._playout = Playout(self._speaker, self._pull)
-        if self._microphone is not None:
-            self._capture = asyncio.ensure_future(self._read_microphone(self._microphone))
+        if self.speaker is not None:
+            self._playout = Playout(self.speaker, self._pull)
+        if self.microphone is not None:
+            self._capture = asyncio.ensure_future(self._read_microphone(self.microphone))
         self._drain()
 
     async def _read_microphone(self, microphone: AudioSource) -> None:

@@ -97,6 +97,20 @@ class QualityReport:
     def to_json(self) -> str:
         return document(self)
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "QualityReport":
+        """The report that to_dict() gave. Raises ValueError for something else."""
+        try:
+            values = {f.name: content[f.name] for f in fields(cls)}
+            worst = values["summary"]["worst"]
+            values["received"] = tuple(ReceivedSecond(**s) for s in values["received"])
+            values["sent"] = tuple(SentSecond(**s) for s in values["sent"])
+            values["summary"] = Summary(**values["summary"] | {"worst": Worst(**worst) if worst else None})
+            values["speech"] = SpeechScore(**values["speech"]) if values["speech"] else None
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a quality report: {error!r}") from None
+
     def __str__(self) -> str:
         from media.quality.table import render
 

@@ -1,0 +1,139 @@
+"""What the samples share: options of both ends of a call, and what they do when it is over."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # run from a checkout, installed or not
+
+import numpy as np
+
+from media import (
+    AudioFile,
+    AudioRecorder,
+    AudioSink,
+    Discard,
+    GeneratedVoice,
+    MediaError,
+    PeerConnection,
+    get_profile,
+)
+from signaling import Call, CallError, SignalingError
+
+EXIT_FAILED, EXIT_CALL_FAILED, EXIT_INTERRUPTED = 1, 3, 130
+
+
+def add_call_options(parser: argparse.ArgumentParser) -> None:
+    """Options that caller and callee have in common."""
+    add = parser.add_argument
+    add("--profile", required=True, type=Path, metavar="FILE", help="made by `python -m signaling register`")
+    add(
+        "--play",
+        type=Path,
+        metavar="FILE",
+        help="sound to send: anything that PyAV opens (default: a generated voice)",
+    )
+    add("--record", type=Path, metavar="FILE.wav", help="write what is heard")
+    add("--report", type=Path, metavar="FILE.json", help="write the quality report")
+    add(
+        "--network",
+        default="none",
+        metavar="PROFILE",
+        help="emulate a network towards the other end, e.g. wifi",
+    )
+    add("--seed", type=int, default=1, help="of the emulated network (default 1)")
+    add("--quiet", action="store_true", help="do not print the report's table")
+    add("--address", action="append", metavar="IP", help="use only this local address (may be repeated)")
+
+
+class Echo:
+    """A microphone that gives what its speaker plays, 20 ms at a time."""
+
+    def __init__(self, speaker: AudioSink) -> None:
+        self._speaker = speaker
+        self._heard: deque[np.ndarray] = deque(maxlen=6)  # an echo that falls behind skips, and stays short
+        self._more = asyncio.Event()
+
+    def write(self, samples: np.ndarray) -> None:
+        self._speaker.write(samples)
+        self._heard.append(samples)
+        self._more.set()
+
+    async def read(self) -> np.ndarray:
+        while len(self._heard) < 2:
+            self._more.clear()
+            await self._more.wait()
+        return np.concatenate((self._heard.popleft(), self._heard.popleft()))
+
+    def close(self) -> None:
+        self._speaker.close()
+
+
+def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnection:
+    """The media engine for one call, with sound from and to files."""
+    a_to_b, b_to_a = get_profile(options.network).links(options.seed)
+    speaker = AudioRecorder(options.record) if options.record else Discard()
+    if getattr(options, "echo", False):
+        speaker = Echo(speaker)
+        microphone = speaker
+    else:
+        microphone = AudioFile(options.play) if options.play else GeneratedVoice()
+    return PeerConnection(
+        microphone=microphone,
+        speaker=speaker,
+        addresses=options.address,
+        network=(a_to_b if caller else b_to_a) if options.network != "none" else None,
+    )
+
+
+def finish(
+    call: Call, connection: PeerConnection, options: argparse.Namespace, *, end: str, asked: float
+) -> None:
+    """Join what signaling and media measured; print it, write it. `asked`: the loop's time when the call began."""
+    report = connection.report().with_signaling(
+        call.timings,
+        str(call.end_reason),
+        trust=str(call.trust),
+        end=end,
+        offset=asked - connection.created_at,
+    )
+    if not options.quiet:
+        print(report)
+    if options.report:
+        content = json.loads(report.to_json())
+        content["clock"] = {
+            "microphone_started": getattr(connection.microphone, "started_at", None),
+            "speaker_started": getattr(connection.speaker, "started_at", None),
+        }
+        options.report.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def run(
+    main: Callable[[argparse.Namespace], Coroutine[Any, Any, int]], parser: argparse.ArgumentParser
+) -> None:
+    """Parse, run until done or told to stop (Ctrl-C, SIGTERM), exit with a code; errors are one line each."""
+    options = parser.parse_args()
+    try:
+        code = asyncio.run(_until_told(main(options)))
+    except (SignalingError, MediaError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = EXIT_CALL_FAILED if isinstance(error, CallError) else EXIT_FAILED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+async def _until_told(work: Coroutine[Any, Any, int]) -> int:
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return EXIT_INTERRUPTED

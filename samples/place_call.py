@@ -1,0 +1,44 @@
+"""Call a number, talk for some seconds, hang up, and say how good it was.
+
+python samples/place_call.py +12025550101 --profile alice.profile --play question.wav --record answer.wav
+"""
+
+import argparse
+import asyncio
+
+from _ringline import add_call_options, finish, make_connection, run
+
+from signaling import Client
+
+
+async def place_call(options: argparse.Namespace) -> int:
+    async with Client.open(options.profile) as client:
+        print(f"{client.number} calls {options.number} ...", flush=True)
+        connection = make_connection(options, caller=True)
+        asked = asyncio.get_running_loop().time()
+        call = await client.call(options.number, connection, timeout=options.timeout)
+        print(f"connected after {call.timings['connected']:.2f} s, identity: {call.trust}", flush=True)
+        try:
+            await asyncio.wait_for(call.ended(), options.seconds)
+        except TimeoutError:
+            pass
+        finally:
+            await call.hang_up()
+        print(f"the call ended: {call.end_reason}", flush=True)
+        finish(call, connection, options, end="caller", asked=asked)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("number", help="whom to call, e.g. +12025550101")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long to talk (default 20)")
+    parser.add_argument("--timeout", type=float, default=45.0, help="how long to let it ring (default 45)")
+    add_call_options(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run(place_call, parser())

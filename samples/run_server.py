@@ -1,0 +1,16 @@
+"""Start the signaling server: the same as `python -m signaling serve`, and how to do it from Python.
+
+    python samples/run_server.py                    # http://127.0.0.1:8480, codes are printed here
+    python samples/run_server.py --port 0 --sms file:sms.jsonl --data /var/lib/ringline
+
+Stop it with Ctrl-C.
+"""
+
+import sys
+
+import _ringline  # noqa: F401  (finds the checkout)
+
+from signaling.__main__ import main
+
+if __name__ == "__main__":
+    sys.exit(main(["serve", *sys.argv[1:]]))
