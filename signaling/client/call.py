@@ -23,12 +23,13 @@ from signaling.client.line import (
 )
 from signaling.client.media import Media
 from signaling.engine import MediaEngine
-from signaling.errors import ServerUnreachable, SignalingError
+from signaling.errors import RegistrationError, ServerUnreachable, SignalingError
 from signaling.identity import Trust
 from signaling.jid import Jid
 from signaling.jingle.content import Action, Jingle, Role, build_jingle
 from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.session import CONDITIONS, EndReason, State, Step, advance, error_for, reason_of
+from signaling.jingle.syntax import JingleError
 from signaling.jingle.transport import CandidatePolicy
 from signaling.rate_limit import Rate, TokenBucket
 
@@ -39,6 +40,11 @@ GOODBYE_TIMEOUT = 2.0  # for a stream that is just being made again
 TRANSPORT_INFO_RATE = Rate(burst=20, seconds_per_token=1 / 20)
 MAX_EVENTS = 64
 _MOMENTS = ("ringing", "accepted", "session_initiate", "session_accept", "connected", "ended")
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, for a terminal and for the peer."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ class Call:
 
     async def events(self) -> AsyncIterator[CallEvent]:
         """What happens to the call, as it happens, up to "ended". For one reader."""
-        while True:
+        while not (self._done.is_set() and self._events.empty()):
             event = await self._events.get()
             yield event
             if event.name == "ended":
@@ -215,11 +221,14 @@ class Call:
         except asyncio.CancelledError:
             # Not wanted by anybody here: the loop is being shut down.
             ending = self._wanted or Ending(EndReason.CANCELLED)
-        except ServerUnreachable as error:
+        except JingleError as error:
+            ending = Ending(EndReason.INCOMPATIBLE, str(error))
+        except (ServerUnreachable, RegistrationError) as error:
             ending = Ending(EndReason.NO_SIGNALING, str(error))
         except Exception as error:
-            log.exception("a call failed")
-            ending = Ending(EndReason.FAILED, type(error).__name__)
+            # The engine's own errors are not known here: its words are for the user, the rest for the log.
+            log.debug("a call failed", exc_info=True)
+            ending = Ending(EndReason.FAILED, one_line(error))
         self._finishing = True
         await self._finish(ending)
 

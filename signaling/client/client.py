@@ -196,9 +196,9 @@ class Client:
             try:
                 yield await self.next_incoming()
             except SignalingError:
-                if self._connection.failed is not None:
-                    raise
-                return
+                if self._closed:
+                    return
+                raise
 
     async def next_missed(self) -> MissedCall:
         """The next missed call; all of the last hundred are in `missed`."""

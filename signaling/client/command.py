@@ -12,7 +12,7 @@ import aiohttp
 
 from signaling.client.api import ServerApi
 from signaling.client.profile import Profile, ProfileData
-from signaling.client.registration import Progress, Registration
+from signaling.client.registration import Progress, Registration, check_owner
 from signaling.errors import ProfileError, RegistrationError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
@@ -71,8 +71,7 @@ def register(arguments: argparse.Namespace) -> int:
         attempt = _Attempt(arguments.server)
         try:
             progress = runner.run(attempt.start(arguments.number, arguments.region))
-            if path.exists():
-                _check_owner(path, progress.number)
+            check_owner(path, progress.number)
             if arguments.code is not None:
                 data = runner.run(attempt.verify(arguments.code, arguments.name))
             elif arguments.sms_file is not None:
@@ -114,12 +113,6 @@ class _Attempt:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
-
-
-def _check_owner(path: Path, number: str) -> None:
-    with Profile.open(path) as profile:
-        if profile.number != number:
-            raise ProfileError(f"{path} belongs to {profile.number}: choose another file")
 
 
 def _ask_terminal(runner: asyncio.Runner, attempt: _Attempt, progress: Progress, name: str) -> ProfileData:

@@ -104,8 +104,8 @@ class Dispatch:
         elif call is None or not self._may_say(call, initiation.kind, sender):
             self.ignored += 1
         elif initiation.kind is Kind.PROCEED and call.state not in _BEFORE_SESSION:
-            # Two devices took the call at once: the first one has it.
-            self._line.say(Initiation(Kind.RETRACT, call.sid, reason="cancel"), sender)
+            if sender != call.peer:  # two devices took the call at once: the first one has it
+                self._line.say(Initiation(Kind.RETRACT, call.sid, reason="cancel"), sender)
         else:
             call.post(InitiationReceived(initiation, sender))
 

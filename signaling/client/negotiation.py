@@ -1,8 +1,10 @@
 """The session of a call: offer and answer with their passports, candidates, and the time that media flow."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
-from signaling.client.call import Call
+from signaling.client.call import Call, one_line
 from signaling.client.line import Ending, EngineState, JingleReceived
 from signaling.client.media import Media
 from signaling.client.websocket import StanzaError
@@ -21,6 +23,11 @@ from signaling.jingle.session import (
 )
 from signaling.jingle.syntax import JingleError
 from signaling.jingle.transport import Candidate, Transport
+
+T = TypeVar("T")
+
+# How long a stream that is being made again is waited for in the middle of a negotiation.
+STREAM_TIMEOUT = 5.0
 
 
 def _media(call: Call) -> Media:
@@ -86,7 +93,7 @@ async def create_offer(call: Call) -> str:
 
 async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     """The caller's half: session-initiate to the device that took the call, its answer verified and applied."""
-    description = parse_sdp(await offer, Role.INITIATOR)
+    description = parse_sdp(await _in_time(offer, INITIATE_TIMEOUT), Role.INITIATOR)
     passport = _sign(call, description, None)
     jingle = Jingle(
         Action.SESSION_INITIATE, call.sid, description, initiator=str(call.line.own), passport=passport
@@ -107,9 +114,9 @@ async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     await _verify(call, answer, passport)
     sdp = _render(_in_order_of(answer.description, description), Role.RESPONDER)
     try:
-        await _media(call).engine.set_answer(sdp)
+        await _in_time(_media(call).engine.set_answer(sdp), ACCEPT_TIMEOUT)
     except ValueError as error:
-        raise Ending(EndReason.INCOMPATIBLE, _short(error)) from None
+        raise Ending(EndReason.INCOMPATIBLE, one_line(error)) from None
     call.step(Step.ACCEPT, "session_accept")
     await _media(call).remote_applied()
 
@@ -130,9 +137,9 @@ async def answer_session(call: Call) -> None:
     sdp = _render(offer.description, Role.INITIATOR)
     try:
         media.start(call.line.ice_servers)
-        answer = await media.engine.create_answer(sdp)
+        answer = await _in_time(media.engine.create_answer(sdp), ACCEPT_TIMEOUT)
     except ValueError as error:
-        raise Ending(EndReason.INCOMPATIBLE, _short(error)) from None
+        raise Ending(EndReason.INCOMPATIBLE, one_line(error)) from None
     description = parse_sdp(answer, Role.RESPONDER)
     await media.remote_applied()
     jingle = Jingle(
@@ -191,11 +198,22 @@ def _in_order_of(answer: SessionDescription, offer: SessionDescription) -> Sessi
 
 
 async def _ask(call: Call, jingle: Jingle) -> None:
+    await call.line.connection.wait_online(STREAM_TIMEOUT)
     try:
         await call.ask_jingle(jingle)
     except StanzaError as error:
-        reason = f"the other device refused {jingle.action}: {error.info.condition}"
-        raise Ending(EndReason.FAILED, reason) from None
+        incompatible = error.info.condition in ("bad-request", "feature-not-implemented", "not-acceptable")
+        reason = EndReason.INCOMPATIBLE if incompatible else EndReason.FAILED
+        raise Ending(reason, f"the other device refused {jingle.action}: {error.info.condition}") from None
+
+
+async def _in_time(step: Awaitable[T], timeout: float) -> T:
+    """A step of the engine, which may talk to servers of its own."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await step
+    except TimeoutError:
+        raise Ending(EndReason.FAILED, "the media engine did not finish in time") from None
 
 
 def _start_trickle(call: Call, described: SessionDescription) -> None:
@@ -226,7 +244,3 @@ def _start_trickle(call: Call, described: SessionDescription) -> None:
                 await call.line.connection.wait_online()
 
     _media(call).start_trickle(send)
-
-
-def _short(error: ValueError) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signaling.client.api import ServerApi, member
 from signaling.client.profile import Profile, ProfileData, private_key_text
-from signaling.errors import RegistrationError, ServerUnreachable
+from signaling.errors import ProfileError, RegistrationError, ServerUnreachable
 from signaling.identity import new_device_key
 from signaling.phone_number import is_e164
 from signaling.tokens import encode_public_key, make_proof
@@ -91,6 +91,16 @@ class Registration:
         return self.progress
 
 
+def check_owner(path: Path, number: str) -> None:
+    """Before a code is spent: raises ProfileError when the file cannot become this number's profile."""
+    if path.exists():
+        with Profile.open(path) as profile:
+            if profile.number != number:
+                raise ProfileError(f"{path} belongs to {profile.number}: choose another file")
+    elif not path.parent.is_dir():
+        raise ProfileError(f"the folder {path.parent} does not exist")
+
+
 AskCode = Callable[[Progress], Awaitable[str]]
 
 
@@ -113,6 +123,7 @@ async def register(
     async with aiohttp.ClientSession() as session:
         registration = Registration(ServerApi(session, server))
         progress = await registration.start(number, region)
+        check_owner(Path(profile), progress.number)
         while True:
             code = (await ask_code(progress)).strip()
             try:

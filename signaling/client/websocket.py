@@ -88,6 +88,8 @@ class Connection:
             await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT)
             self._task.cancel()
             await asyncio.wait([self._task])
+        self.failed = self.failed or SignalingError("the client is closed")
+        self._settled.set()
         self._fail_answers("the client was closed")
 
     async def wait_online(self, timeout: float | None = None) -> None:
