@@ -11,7 +11,7 @@ import random
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import aioice.ice
 from aioice import stun
@@ -74,8 +74,7 @@ class _Protocol(StunProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         link = self.receiver.owner.network
         if link is not None:
-            assert isinstance(transport, asyncio.DatagramTransport)
-            transport = ImpairedTransport(transport, link)  # type: ignore[assignment]
+            transport = cast(asyncio.BaseTransport, ImpairedTransport(cast(Any, transport), link))
         super().connection_made(transport)
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
