@@ -52,7 +52,9 @@ def test_randomness_is_injected(path: Path) -> None:
         return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
-            assert node.attr == "Random", f"{name(path)}:{node.lineno} uses random.{node.attr}: inject a Random"
+            assert node.attr == "Random", (
+                f"{name(path)}:{node.lineno} uses random.{node.attr}: inject a Random"
+            )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

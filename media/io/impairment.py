@@ -42,7 +42,9 @@ class ImpairedTransport:
         self._transport.close()
 
     def _deliver(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for _, datagram in self._link.receive(self._loop.time()):
             if isinstance(datagram, _Datagram) and not datagram.transport.is_closing():
                 datagram.transport.sendto(bytes(datagram), datagram.address)
