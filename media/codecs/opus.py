@@ -49,6 +49,8 @@ class OpusEncoder:
         self.set_bitrate(bitrate_bps)
 
     def _ctl(self, request: int, value: int) -> None:
+        if self._state is None:
+            raise CodecError("Opus encoder is closed")
         _check(self._lib.encoder_ctl(self._state, request, c_int32(value)), f"Opus encoder ctl {request}")
 
     def set_bitrate(self, bitrate_bps: int) -> None:

@@ -16,6 +16,7 @@ SAMPLE_RATE = 48000
 TICK = 480  # samples a pull
 STEP = 120  # libopus conceals in multiples of 2.5 ms
 JUMP = 2 * SAMPLE_RATE  # a gap longer than this, beyond what was concealed, is a new time line
+RECOVERY_JOIN = 240  # samples, 5 ms: a frame that was half concealed when its copy came
 LONG_LOSS = (
     9600  # after 200 ms libopus has faded out: what follows is silence, not concealment that could be heard
 )
@@ -186,11 +187,13 @@ class JitterBuffer:
             if skip:
                 return
         missing = min(gap, self._frame)
+        if copy and gap > self._frame:
+            missing = min(missing, gap - self._frame)  # so that the copy is played whole
         if missing < STEP:
             self._next = first
-        elif copy and gap <= self._frame and missing % STEP == 0 and payload is not None:
+        elif copy and gap <= self._frame and payload is not None:
             try:
-                samples = self._decoder.decode_fec(payload, missing).copy()
+                samples = self._recover(payload, missing)
             except CodecError:
                 self._advance_concealed(missing, now)
                 return
@@ -200,6 +203,22 @@ class JitterBuffer:
             self._append(samples)
         else:
             self._advance_concealed(missing, now)
+
+    def _recover(self, payload: bytes, missing: int) -> Samples:
+        """The last `missing` samples of the frame before `payload`, from the copy in it.
+
+        libopus decodes a copy as a whole, or else conceals. Where its beginning has been concealed already, the
+        concealment goes on under the join.
+        """
+        if missing == self._frame:
+            return self._decoder.decode_fec(payload, missing).copy()
+        concealed = self._decoder.conceal(RECOVERY_JOIN).astype(np.float32)
+        samples = self._decoder.decode_fec(payload, self._frame)[-missing:].copy()
+        overlap = min(missing, RECOVERY_JOIN)
+        fade_in = np.linspace(0, 1, overlap, dtype=np.float32)
+        joined = samples[:overlap] * fade_in + concealed[:overlap] * (1 - fade_in)
+        samples[:overlap] = np.rint(joined).astype(np.int16)
+        return samples
 
     def _advance_concealed(self, samples: int, now: float) -> None:
         assert self._next is not None

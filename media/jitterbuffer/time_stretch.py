@@ -63,7 +63,7 @@ def accelerate(
     if not lag:
         return samples
     join = x[:OVERLAP] * _FADE_OUT + x[lag : lag + OVERLAP] * _FADE_IN
-    return np.concatenate((join.astype(np.int16), samples[lag + OVERLAP :]))
+    return np.concatenate((np.rint(join).astype(np.int16), samples[lag + OVERLAP :]))
 
 
 def preemptive_expand(
@@ -74,4 +74,4 @@ def preemptive_expand(
     if not lag:
         return samples
     join = x[lag : lag + OVERLAP] * _FADE_OUT + x[:OVERLAP] * _FADE_IN
-    return np.concatenate((samples[:lag], join.astype(np.int16), samples[OVERLAP:]))
+    return np.concatenate((samples[:lag], np.rint(join).astype(np.int16), samples[OVERLAP:]))
