@@ -29,5 +29,8 @@ class Limits:
     device_idle: float = 90 * 86400
     message_life: float = 7 * 86400
     messages_kept: int = 1000
+    # So that nobody alone can fill what is kept for somebody else.
+    messages_kept_of_one: int = 250
+    connections: int = 10_000
     message_chars: int = 64 * 1024
     drain: float = 2.0

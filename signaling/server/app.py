@@ -214,6 +214,8 @@ class Server:
         wait = self._login_failures.wait(address, self._context.clock())
         if wait:
             raise Problem("too_many", "too many failed logins from this address", wait)
+        if len(self._connections) >= self._context.limits.connections:
+            raise Problem("unavailable", "too many connections", retry_after_s=10)
         socket = web.WebSocketResponse(
             protocols=("xmpp",),
             compress=False,

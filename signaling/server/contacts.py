@@ -1,5 +1,7 @@
 """Which of these numbers are registered? Matched in memory; misses are neither stored nor logged."""
 
+import asyncio
+
 from aiohttp import web
 
 from signaling.errors import InvalidNumber
@@ -33,7 +35,10 @@ class ContactService:
             raise Problem("bad_request", f"numbers must be a list of at most {most} texts")
         asked: dict[str, str] = {}
         unreadable: list[str] = []
-        for text in dict.fromkeys(numbers):
+        for count, text in enumerate(dict.fromkeys(numbers)):
+            # A thousand numbers take a tenth of a second: the calls of others go on in between.
+            if count % 20 == 19:
+                await asyncio.sleep(0)
             try:
                 asked[text] = parse_number(text, region)
             except InvalidNumber:

@@ -45,7 +45,7 @@ class StoringRouter:
         limits = self._context.limits
         message = KeptMessage(0, sender, self._context.clock(), text)
         return len(text) <= limits.message_chars and await self._context.store.keep_message(
-            number, message, limits.messages_kept
+            number, message, limits.messages_kept, limits.messages_kept_of_one
         )
 
     async def _deliver_kept(self, session: DrainableSession) -> None:

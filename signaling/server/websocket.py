@@ -89,7 +89,8 @@ class Connection:
             self._cut()
         if self._deadline is None and self._stream.is_ending:
             self._deadline = self._loop.call_later(self._limits.times.close + 1, self._cut)
-        self._drained.clear()
+        if self._queue:
+            self._drained.clear()
         self._wake.set()
 
     def _cut(self) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from signaling.__main__ import main
+
 ROOT = Path(__file__).resolve().parents[3]
 LINE = re.compile(
     r"Ringline signaling server: (http://127\.0\.0\.1:\d+) \(domain (\S+), data (\S+), SMS to console\)\n"
@@ -42,15 +44,6 @@ def serve(tmp_path):
         process.communicate()
 
 
-def fails(process, *words):
-    out, err = process.communicate(timeout=20)
-    assert process.returncode in (1, 2), err
-    assert out == "" and "Traceback" not in err
-    for word in words:
-        assert word in err
-    return err
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serves_and_drains(serve, tmp_path, number):
     process = serve("--domain", "calls.example")
@@ -64,7 +57,8 @@ def test_serves_and_drains(serve, tmp_path, number):
     for path in (*keys.iterdir(), tmp_path / "data" / "ringline.db"):
         assert path.stat().st_mode & 0o777 == 0o600, path
     # A second server on the same folder.
-    assert len(fails(serve(), "another server").splitlines()) == 1
+    out, err = serve().communicate(timeout=20)
+    assert out == "" and err == f"error: another server uses the data folder {tmp_path / 'data'}\n"
     process.send_signal(number)
     out, err = process.communicate(timeout=5)
     assert (process.returncode, out, err) == (0, "", "")
@@ -72,22 +66,54 @@ def test_serves_and_drains(serve, tmp_path, number):
         urllib.request.urlopen(found[1] + "/v1/server", timeout=5)
 
 
-def test_errors_are_one_line(serve, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--host", "0.0.0.0"), ("--tls-cert",)),
+        (("--host", "0.0.0.0", "--behind-proxy"), ("--allow-console-sms",)),
+        (("--sms", "pigeon"), ("--sms must be",)),
+        (("--sms", "file:{tmp}/none/sms"), ("cannot write the SMS file",)),
+        (("--sms", "webhook:ftp://x"), ("http or https",)),
+        (("--data", "{tmp}/file/x"), ("data folder",)),
+        (("--tls-cert", "no.pem", "--tls-key", "no.pem"), ("TLS certificate",)),
+        (("--tls-cert", "{tmp}/file", "--tls-key", "{tmp}/file"), ("TLS certificate",)),
+        (("--database", "nonsense://x:secret@y"), ("database",)),
+        (
+            ("--host", "192.0.2.1", "--behind-proxy", "--sms", "file:{tmp}/sms"),
+            ("cannot listen on 192.0.2.1",),
+        ),
+        (("--port", "{port}"), ("cannot listen", "{port}")),
+        (("--countries", "US,XX"), ("XX",)),
+    ],
+)
+def test_errors_are_one_line(tmp_path, capsys, options, words):
+    (tmp_path / "file").write_text("x")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        (tmp_path / "file").write_text("x")
-        started = [
-            (serve("--port", port), ("cannot listen", port)),
-            (serve("--host", "0.0.0.0"), ("--tls-cert",)),
-        ]
-        for process, words in started:
-            assert len(fails(process, *words).splitlines()) == 1
-        for options, words in (
-            (("--sms", "pigeon"), ("--sms must be",)),
-            (("--data", str(tmp_path / "file" / "x")), ("data folder",)),
-            (("--tls-cert", "no.pem", "--tls-key", "no.pem"), ("TLS certificate",)),
-        ):
-            assert len(fails(serve(*options), *words).splitlines()) == 1
-    assert "usage" in fails(serve("--port", "many"))
+        values = {"tmp": tmp_path, "port": taken.getsockname()[1]}
+        options = [option.format(**values) for option in options]
+        assert main(["serve", "--port", "0", "--data", str(tmp_path / "data"), *options]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1 and err.startswith("error: ")
+    assert "secret" not in err
+    for word in words:
+        assert word.format(**values) in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["serve", "--port", "many"], ["serve", "--nonsense"], ["nonsense"], []]
+)
+def test_a_wrong_command_line_is_2(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2 and "usage" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_130_and_quiet(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("signaling.server.command.run", interrupted)
+    assert main(["serve"]) == 130
+    assert capsys.readouterr() == ("", "")

@@ -3,8 +3,6 @@
 import asyncio
 from datetime import UTC, datetime
 
-import pytest
-
 from signaling import stanza as st
 from signaling.jid import Jid
 from signaling.xml import CLIENT, DELAY, DISCO_INFO, HINTS, PING, child, element, is_named
@@ -148,13 +146,12 @@ async def test_results_and_errors_that_reach_nobody_are_not_answered(register, c
     await nothing(bob)
 
 
-@pytest.mark.parametrize("to", [f"{CAROL}@calls.example", "info@calls.example", "calls.example"])
-@pytest.mark.parametrize("kind", ["chat", None, "groupchat"])
-async def test_messages_to_whom_there_is_not(register, connect, to, kind):
+async def test_messages_to_whom_there_is_not(register, connect):
     alice, _ = await two(register, connect)
-    await alice.send(jmi(to, type=kind))
-    error = st.error_of(await alice.receive())
-    assert error.condition == "service-unavailable"
+    for to in (f"{CAROL}@calls.example", "info@calls.example", "calls.example"):
+        for kind in ("chat", None, "groupchat"):
+            await alice.send(jmi(to, type=kind))
+            assert st.error_of(await alice.receive()).condition == "service-unavailable", (to, kind)
 
 
 async def test_offline_messages_are_kept_only_with_the_store_hint(server, register, connect):
@@ -187,6 +184,7 @@ async def test_kept_messages_survive_a_restart_and_die_after_seven_days(server, 
     alice = await connect(alice_phone)
     await alice.send(jmi(f"{BOB}@{server.domain}", sid="old"))
     await nothing(alice)
+    await alice.socket.close()
     await server.restart()
     server.advance(6 * 86400)
     alice = await connect(alice_phone)
@@ -205,7 +203,7 @@ async def test_a_thousand_kept_messages_arrive_in_order(server, register, connec
     alice_phone, bob_phone = await register(ALICE), await register(BOB)
     to = f"{BOB}@{server.domain}"
     rows = [
-        {"number": BOB, "sender": ALICE, "kept": server.clock(), "stanza": serialise(jmi(to, sid=f"s{n}"))}
+        {"number": BOB, "sender": CAROL, "kept": server.clock(), "stanza": serialise(jmi(to, sid=f"s{n}"))}
         for n in range(1000)
     ]
     async with server.server._context.store._engine.begin() as db:
@@ -215,7 +213,21 @@ async def test_a_thousand_kept_messages_arrive_in_order(server, register, connec
     assert st.error_of(await alice.receive()).condition == "service-unavailable"
     bob = await connect(bob_phone)
     assert [sid_of(await bob.receive()) for _ in range(1000)] == [f"s{n}" for n in range(1000)]
-    assert await server.server._context.store.keep_message(BOB, KeptMessage(0, ALICE, 0.0, "x"), 1)
+    assert await server.server._context.store.keep_message(BOB, KeptMessage(0, ALICE, 0.0, "x"), 1, 1)
+
+
+async def test_one_sender_cannot_fill_what_is_kept_for_another(make_server, http):
+    from signaling.server.store import KeptMessage
+
+    server = make_server()
+    await server.start()
+    store = server.server._context.store
+    await store.register_device("r", BOB, "d1", "key", "name", "hash", 0.0)
+    kept = [await store.keep_message(BOB, KeptMessage(0, ALICE, 0.0, "x"), 10, 4) for _ in range(6)]
+    assert kept == [True] * 4 + [False] * 2
+    assert await store.keep_message(BOB, KeptMessage(0, CAROL, 0.0, "x"), 10, 4)
+    assert not await store.keep_message(CAROL, KeptMessage(0, ALICE, 0.0, "x"), 10, 4)
+    await server.stop()
 
 
 async def test_messages_of_an_old_generation_are_not_shown_to_the_new_owner(server, register, connect):

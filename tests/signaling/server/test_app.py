@@ -1,0 +1,200 @@
+"""The server as a whole: TLS, proxy, gateways, what is left after many clients, and its own log."""
+
+import asyncio
+import datetime
+import gc
+import json
+import logging
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from signaling import stanza as st
+from signaling.errors import ServerStartError
+from signaling.rate_limit import Rate
+from signaling.server_limits import Limits
+from signaling.xml import PING, element
+
+ALICE, BOB = "+12025550100", "+12025550101"
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    pem = serialization.Encoding.PEM
+    paths[0].write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
+    paths[1].write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+async def test_tls(make_server, http, certificate):
+    server = make_server(host="localhost", tls_cert=certificate[0], tls_key=certificate[1])
+    await server.start()
+    assert server.url.startswith("https://localhost:")
+    trust = ssl.create_default_context(cafile=certificate[0])
+    async with http.get(f"{server.url}/v1/server", ssl=trust) as answer:
+        assert (await answer.json())["websocket"] == server.url.replace("https", "wss") + "/xmpp"
+    with pytest.raises(aiohttp.ClientError):
+        await http.get(server.url.replace("https", "http") + "/v1/server")
+    await server.stop()
+
+
+async def test_behind_a_proxy_the_address_is_the_proxys_word(make_server, http):
+    server = make_server(limits=Limits(address_sends=Rate(2, 60)), behind_proxy=True)
+    await server.start()
+
+    async def ask(address, number):
+        headers = {"X-Forwarded-For": address, "X-Forwarded-Proto": "https", "Host": "calls.example"}
+        async with http.post(
+            f"{server.url}/v1/registrations", json={"number": number}, headers=headers
+        ) as answer:
+            return answer.status
+
+    # What the client wrote itself stands first and counts for nothing.
+    assert [await ask(f"198.51.100.{n}, 192.0.2.1", f"+1202555010{n}") for n in range(3)] == [201, 201, 429]
+    assert await ask("192.0.2.2", ALICE) == 201
+    async with http.get(f"{server.url}/v1/server", headers={"Host": "calls.example"}) as answer:
+        assert (await answer.json())["websocket"] == "wss://calls.example/xmpp"
+    await server.stop()
+
+
+async def test_webhook(make_server, http):
+    got, answers = [], [204, 500, 302]
+
+    async def take(request):
+        got.append(await request.json())
+        return web.Response(status=answers.pop(0), headers={"Location": "/elsewhere"})
+
+    app = web.Application()
+    app.router.add_post("/sms", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    server = make_server(sms=f"webhook:http://127.0.0.1:{port}/sms")
+    await server.start()
+    statuses = []
+    for _ in range(3):
+        async with http.post(f"{server.url}/v1/registrations", json={"number": ALICE}) as answer:
+            statuses.append(answer.status)
+    assert statuses == [201, 502, 502]
+    assert [set(message) for message in got] == [{"to", "text"}] * 3 and got[0]["to"] == ALICE
+    await server.stop()
+    await runner.cleanup()
+
+
+async def test_the_sms_file_is_private_and_whole_lines(server, register):
+    await asyncio.gather(*(register(f"+1202555{n:04d}") for n in range(110, 120)))
+    assert len(server.messages()) == 10
+    assert Path(server._sms).stat().st_mode & 0o777 == 0o600
+
+
+async def test_no_secret_in_the_database_or_log(server, register, connect, http, caplog):
+    caplog.set_level(logging.DEBUG)
+    alice = await register(ALICE)
+    wire = await connect(alice)
+    async with http.post(f"{server.url}/v1/registrations", json={"number": BOB}) as answer:
+        assert answer.status == 201
+    async with http.post(
+        f"{server.url}/v1/contacts/lookup", json={"numbers": ["+12025550177"]}, headers=await alice.bearer()
+    ) as answer:
+        assert answer.status == 200
+    await wire.ask(st.iq("get", element(PING, "ping"), id="p"))
+    code = server.code_for(BOB)
+    await wire.socket.close()
+    await server.stop()
+    stored = b"".join(path.read_bytes() for path in (server._config.data).glob("ringline.db*"))
+    for secret in (alice.device_token, code, "+12025550177"):
+        assert secret.encode() not in stored, secret
+        assert secret not in "".join(r.getMessage() for r in caplog.records if r.name.startswith("signaling"))
+
+
+async def test_many_clients_leave_nothing(server, register, connect, http):
+    phone = await register(ALICE)
+    token = await phone.access_token()
+
+    async def once():
+        wire = await connect(phone, token=token)
+        await wire.socket.close()
+        async with http.get(f"{server.url}/v1/server") as answer:
+            await answer.read()
+
+    def count():
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir())), len(asyncio.all_tasks())
+
+    for _ in range(5):
+        await once()
+    before = count()
+    for _ in range(40):
+        await once()
+    async with asyncio.timeout(5):
+        while server.server._connections:
+            await once()
+    files, tasks = count()
+    assert files <= before[0] + 2 and tasks <= before[1] + 2
+    assert server.server._context.sessions._by_number == {}
+
+
+async def test_too_many_connections(make_server, http):
+    server = make_server(limits=Limits(connections=2))
+    await server.start()
+    url = server.url.replace("http", "ws") + "/xmpp"
+    sockets = [await http.ws_connect(url, protocols=("xmpp",)) for _ in range(2)]
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect(url, protocols=("xmpp",))
+    assert refused.value.status == 503
+    for socket in sockets:
+        await socket.close()
+    await server.stop()
+
+
+@pytest.mark.parametrize("name", ["keys/signing.pem", "keys/sms-pepper", "ringline.db"])
+async def test_damaged_data_is_one_clear_error(make_server, name):
+    server = make_server()
+    await server.start()
+    await server.stop()
+    path = server._config.data / name
+    for extra in server._config.data.glob("ringline.db-*"):
+        extra.unlink()
+    path.write_bytes(b"damaged" * 1000)
+    with pytest.raises(ServerStartError) as error:
+        await server.start()
+    assert "\n" not in str(error.value)
+    # The folder is free again.
+    path.unlink()
+    await server.start()
+    await server.stop()
+
+
+async def test_stop_is_safe_twice_and_at_once(server):
+    running = server.server
+    await server.stop()
+    await running.stop()
+
+
+async def test_requests_while_draining_are_503(server, http, register, connect):
+    wire = await connect(await register(ALICE))
+    server.server._draining = True
+    async with http.get(f"{server.url}/readyz") as answer:
+        assert answer.status == 503 and json.loads(await answer.text())["code"] == "unavailable"
+    async with http.post(f"{server.url}/v1/registrations", json={"number": ALICE}) as answer:
+        assert answer.status == 503
+    async with http.get(f"{server.url}/healthz") as answer:
+        assert answer.status == 200
+    await wire.socket.close()

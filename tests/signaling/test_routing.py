@@ -1,0 +1,118 @@
+"""The routing core alone: sessions, and stanzas of any shape. The table itself is tested over real WebSockets."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from signaling import stanza as st
+from signaling.contact_budget import ContactBudget
+from signaling.jid import Jid
+from signaling.rate_limit import Rate
+from signaling.routing import Announced, Keep, Router, Sessions
+from signaling.xml import HINTS, element, parse, serialise
+
+ALICE, BOB = "+12025550100", "+12025550101"
+DOMAIN = "calls.example"
+
+
+class Phone:
+    def __init__(self, number, device="d1", available=True):
+        self.jid = Jid(number, DOMAIN, device)
+        self.available = available
+        self.got = []
+        self.ended = None
+
+    def deliver(self, stanza):
+        self.got.append(parse(serialise(stanza)))
+
+    def end(self, condition, text=""):
+        self.ended = condition
+
+
+@pytest.fixture
+def world():
+    sessions = Sessions()
+    phones = [Phone(ALICE), Phone(BOB, "d2"), Phone(BOB, "d3"), Phone(BOB, "d4", available=False)]
+    for phone in phones:
+        sessions.add(phone)
+    return Router(DOMAIN, sessions, ContactBudget(Rate(10, 30), b"s")), sessions, *phones
+
+
+def test_every_available_device(world):
+    router, _, alice, second, third, fourth = world
+    assert router.route(alice, st.message(f"{BOB}@{DOMAIN}", id="1"), 0.0) is None
+    assert [len(phone.got) for phone in (alice, second, third, fourth)] == [0, 1, 1, 0]
+
+
+def test_keep_is_a_copy(world):
+    router, sessions, alice, *others = world
+    for phone in others:
+        sessions.remove(phone)
+    message = st.message(f"{BOB}@{DOMAIN}", element(HINTS, "store"))
+    kept = router.route(alice, message, 0.0)
+    assert isinstance(kept, Keep) and kept.number == BOB
+    assert kept.stanza is not message and serialise(kept.stanza) == serialise(message)
+    assert kept.stanza.get("from") == str(alice.jid)
+
+
+def test_announced_once(world):
+    router, *_, fourth = world
+    assert isinstance(router.route(fourth, st.presence(), 0.0), Announced)
+    assert router.route(fourth, st.presence(), 0.0) is None
+    assert fourth.available and len(fourth.got) == 2
+
+
+def test_sessions_replace_remove_and_revoke(world):
+    _, sessions, alice, second, third, fourth = world
+    again = Phone(BOB, "d2")
+    sessions.add(again)
+    assert second.ended == "conflict" and not second.available
+    # The old one leaves late: it takes nobody with it.
+    sessions.remove(second)
+    assert sessions.find(again.jid) is again and set(sessions.online(BOB)) == {again, third}
+    sessions.revoke(BOB, "d3")
+    assert (third.ended, again.ended) == ("not-authorized", None)
+    sessions.revoke(BOB)
+    assert again.ended == fourth.ended == "not-authorized" and sessions.online(BOB) == []
+    for phone in (alice, again, third, fourth):
+        sessions.remove(phone)
+        sessions.remove(phone)
+    assert sessions._by_number == {}
+
+
+TEXT = some.sampled_from(
+    [None, "", "x", "chat", "get", "set", "result", "error", "normal", "groupchat", "unavailable"]
+)
+ADDRESS = some.sampled_from(
+    [None, "", "@", "/", DOMAIN, f"{ALICE}@{DOMAIN}", f"{BOB}@{DOMAIN}", f"{BOB}@{DOMAIN}/d2", f"{BOB}@{DOMAIN}/gone",
+     f"{BOB}@other.example", f"{ALICE}@{DOMAIN}/d1", "a@b/c", f"x@{DOMAIN}"],
+) | some.text(max_size=20, alphabet=some.characters(codec="utf-8", categories=("L", "N", "P")))  # fmt: skip
+CHILD = some.sampled_from(["urn:xmpp:hints store", "urn:xmpp:ping ping", "urn:xmpp:delay delay", "urn:x y"])
+
+
+@settings(max_examples=300)
+@given(
+    some.sampled_from(["message", "iq", "presence"]),
+    ADDRESS,
+    ADDRESS,
+    TEXT,
+    TEXT,
+    some.lists(CHILD, max_size=3),
+)
+def test_any_stanza_has_the_senders_from_or_ends_the_sender(name, to, sender, kind, id_, inner):
+    sessions = Sessions()
+    alice, bob = Phone(ALICE), Phone(BOB, "d2")
+    sessions.add(alice)
+    sessions.add(bob)
+    router = Router(DOMAIN, sessions, ContactBudget(Rate(10, 30), b"s"))
+    attributes = {"to": to, "from": sender, "type": kind, "id": id_}
+    stanza = element("jabber:client", name, attributes, *(element(*child.split()) for child in inner))
+    router.route(alice, stanza, 0.0)
+    assert bob.ended is None
+    if alice.ended:
+        assert alice.ended == "invalid-from" and bob.got == []
+    for got in bob.got:
+        assert got.get("from") == str(alice.jid) and name != "presence"
+    # At most one answer, and never to an error.
+    if kind in ("error", "result") and name == "iq":
+        assert all(got.get("from") == str(alice.jid) for got in alice.got)
