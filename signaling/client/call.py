@@ -26,7 +26,7 @@ from signaling.engine import MediaEngine
 from signaling.errors import RegistrationError, ServerUnreachable, SignalingError
 from signaling.identity import Trust
 from signaling.jid import Jid
-from signaling.jingle.content import Action, Jingle, Role, build_jingle
+from signaling.jingle.content import Action, Jingle, Role, SessionDescription, build_jingle
 from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.session import CONDITIONS, EndReason, State, Step, advance, error_for, reason_of
 from signaling.jingle.syntax import JingleError
@@ -90,6 +90,9 @@ class Call:
         self.peer = peer
         self.policy = CandidatePolicy(allow_loopback=line.allow_loopback)
         self.engine: Media | None = None
+        self.local = SessionDescription(())  # what was last said by us, and by the peer
+        self.remote = SessionDescription(())
+        self.restarting = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked_at = line.clock()
         self._drive = drive

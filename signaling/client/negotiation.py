@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from signaling.client import restart
 from signaling.client.call import Call, one_line
 from signaling.client.line import Ending, EngineState, JingleReceived
 from signaling.client.media import Media
+from signaling.client.trickle import send_candidates
 from signaling.client.websocket import StanzaError
-from signaling.errors import ServerUnreachable
 from signaling.identity import Binding, IdentityError, Party, judge, sign_passport, verify_passport
 from signaling.jingle.content import Action, Content, Group, Jingle, Role, SessionDescription
 from signaling.jingle.sdp import parse_sdp, render_sdp
@@ -22,7 +23,7 @@ from signaling.jingle.session import (
     Step,
 )
 from signaling.jingle.syntax import JingleError
-from signaling.jingle.transport import Candidate, Transport
+from signaling.jingle.transport import Transport
 
 T = TypeVar("T")
 
@@ -100,7 +101,8 @@ async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     )
     call.step(Step.INITIATE, "session_initiate")
     await _ask(call, jingle)
-    _start_trickle(call, description)
+    call.local = description
+    _media(call).start_trickle(lambda batch: send_candidates(call, batch))
     deadline = call.line.clock() + ACCEPT_TIMEOUT
     while True:
         item = await call.next(deadline)
@@ -112,7 +114,8 @@ async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
             case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):
                 await _media(call).add_remote(info.description.contents)
     await _verify(call, answer, passport)
-    sdp = _render(_in_order_of(answer.description, description), Role.RESPONDER)
+    call.remote = _in_order_of(answer.description, description)
+    sdp = _render(call.remote, Role.RESPONDER)
     try:
         await _in_time(_media(call).engine.set_answer(sdp), ACCEPT_TIMEOUT)
     except ValueError as error:
@@ -134,7 +137,8 @@ async def answer_session(call: Call) -> None:
     call.step(Step.INITIATE, "session_initiate")
     await _verify(call, offer, None)
     media = _media(call)
-    sdp = _render(offer.description, Role.INITIATOR)
+    call.remote = offer.description
+    sdp = _render(call.remote, Role.INITIATOR)
     try:
         media.start(call.line.ice_servers)
         answer = await _in_time(media.engine.create_answer(sdp), ACCEPT_TIMEOUT)
@@ -151,7 +155,8 @@ async def answer_session(call: Call) -> None:
     )
     call.step(Step.ACCEPT, "session_accept")
     await _ask(call, jingle)
-    _start_trickle(call, description)
+    call.local = description
+    media.start_trickle(lambda batch: send_candidates(call, batch))
 
 
 async def run_session(call: Call) -> None:
@@ -172,7 +177,10 @@ async def run_session(call: Call) -> None:
             case EngineState("disconnected") if call.state is State.CONNECTED:
                 call.step(Step.DISCONNECT, "disconnected")
                 deadline = call.line.clock() + RECOVERY_TIMEOUT
+                if call.role is Role.INITIATOR:
+                    await restart.begin(call)
             case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):
+                await restart.follow(call, info.description)
                 await _media(call).add_remote(info.description.contents)
 
 
@@ -202,6 +210,9 @@ async def _ask(call: Call, jingle: Jingle) -> None:
     try:
         await call.ask_jingle(jingle)
     except StanzaError as error:
+        # Most often because the peer ended the call just then: its own words come first.
+        while await call.next(call.line.clock()) is not None:
+            pass
         incompatible = error.info.condition in ("bad-request", "feature-not-implemented", "not-acceptable")
         reason = EndReason.INCOMPATIBLE if incompatible else EndReason.FAILED
         raise Ending(reason, f"the other device refused {jingle.action}: {error.info.condition}") from None
@@ -214,33 +225,3 @@ async def _in_time(step: Awaitable[T], timeout: float) -> T:
             return await step
     except TimeoutError:
         raise Ending(EndReason.FAILED, "the media engine did not finish in time") from None
-
-
-def _start_trickle(call: Call, described: SessionDescription) -> None:
-    by_mid = {content.name: content for content in described.contents}
-
-    async def send(batch: list[tuple[str, Candidate]]) -> None:
-        contents: dict[str, list[Candidate]] = {}
-        for mid, candidate in batch:
-            contents.setdefault(mid if mid in by_mid else described.contents[0].name, []).append(candidate)
-        info = SessionDescription(
-            tuple(
-                Content(
-                    name,
-                    Transport(
-                        by_mid[name].transport.ufrag, by_mid[name].transport.pwd, candidates=tuple(found)
-                    ),
-                    creator=by_mid[name].creator,
-                )
-                for name, found in contents.items()
-            )
-        )
-        while True:
-            try:
-                return await call.ask_jingle(Jingle(Action.TRANSPORT_INFO, call.sid, info))
-            except StanzaError:
-                return  # the peer does not want them; those that it has may do
-            except ServerUnreachable:
-                await call.line.connection.wait_online()
-
-    _media(call).start_trickle(send)

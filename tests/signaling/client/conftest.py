@@ -71,16 +71,27 @@ class FakeEngine:
         self._note("configure", never=("configure",))
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
-        self._note("create_offer", "configure", never=("create_offer", "create_answer"))
+        if ice_restart:
+            self._note("restart_offer", "set_answer", never=("restart_offer",))
+            self._renew()
+        else:
+            self._note("create_offer", "configure", never=("create_offer", "create_answer"))
         return self._describe("actpass")
 
     async def create_answer(self, offer: str) -> str:
-        self._note("create_answer", "configure", never=("create_offer", "create_answer"))
+        if "create_answer" in self.log:
+            self._note("restart_answer", never=("restart_answer",))
+            self._renew()
+        else:
+            self._note("create_answer", "configure", never=("create_offer",))
         self._apply(offer)
         return self._describe("active")
 
     async def set_answer(self, answer: str) -> None:
-        self._note("set_answer", "create_offer", never=("set_answer",))
+        if "set_answer" in self.log:
+            self._note("restart_set_answer", "restart_offer", never=("restart_set_answer",))
+        else:
+            self._note("set_answer", "create_offer")
         self._apply(answer)
 
     async def add_ice_candidate(self, mid: str, candidate: str) -> None:
@@ -106,6 +117,14 @@ class FakeEngine:
 
     def say(self, state: str, *why: str) -> None:
         self._queue.put_nowait(("state", state, *why))
+
+    def _renew(self) -> None:
+        """New credentials, a new path: connected again only after another exchange."""
+        self.ufrag += "r"
+        self._ether[self.ufrag] = self
+        self.connected = False
+        self.candidates.clear()
+        self.remote = None
 
     def _describe(self, setup: str) -> str:
         line = f"candidate:1 1 udp 2122260223 127.0.0.1 {5000 + len(self._ether)} typ host"

@@ -264,6 +264,8 @@ async def test_connection_lost(open_client: Open, connected: Connected, ether: A
     monkeypatch.setattr("signaling.client.negotiation.RECOVERY_TIMEOUT", 0.2)
     alice, bob = await open_client(ALICE), await open_client(BOB)
     ours, theirs = await connected(alice, bob)
+    for end in ether.values():
+        end.reachable = False
     next(e for e in ether.values() if "create_offer" in e.log).say("disconnected")
     async with asyncio.timeout(5):
         assert await ours.ended() == "connection_lost"
@@ -315,3 +317,80 @@ async def test_a_call_survives_the_servers_restart(
         assert ours.state == theirs.state == "connected"
         await ours.hang_up()
         assert await theirs.ended() == "hung_up"
+
+
+async def test_ice_restart_brings_a_call_back(open_client: Open, connected: Connected, ether: Any) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    one, two = ether.values()
+    async with asyncio.timeout(5):
+        one.say("disconnected")
+        async for event in ours.events():
+            if event.name == "reconnected":
+                break
+    assert ours.state == "connected"
+    assert one.log[-2:] == ["restart_offer", "restart_set_answer"] and two.log[-1] == "restart_answer"
+    assert one.remote == two.ufrag and two.remote == one.ufrag
+    await ours.hang_up()
+    assert await theirs.ended() == "hung_up"
+
+
+async def test_an_engine_that_cannot_restart_keeps_its_call(
+    open_client: Open, connected: Connected, ether: Any
+) -> None:
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    one, _ = ether.values()
+    one.log.append("restart_offer")  # from here on it refuses to
+    events = ours.events()
+    async with asyncio.timeout(5):
+        one.say("disconnected")
+        one.say("connected")
+        async for event in events:
+            if event.name == "reconnected":
+                break
+    assert ours.state == theirs.state == "connected"
+
+
+STAGES = ["lookup", "proposed", "ringing", "proceeded", "initiated"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_cancelling_at_any_moment_tells_the_peer(
+    open_client: Open, between: Any, engine: Engine, stage: str
+) -> None:
+    """Ctrl-C: wherever the caller is, the callee is not left ringing or waiting."""
+    alice, bob = await open_client(ALICE, between.url), await open_client(BOB, between.url)
+    reached = {name: asyncio.Event() for name in STAGES}
+
+    def watch(stanza: Any, to_client: bool) -> Any:
+        text = stanza.tag + "".join(child.tag + (child.get("action") or "") for child in stanza)
+        for name, mark in (("proposed", "propose"), ("ringing", "ringing"), ("proceeded", "proceed")):
+            if mark in text and to_client:
+                reached[name].set()
+        if "session-initiate" in text and not to_client:
+            reached["initiated"].set()
+        return stanza
+
+    between.tamper = watch
+    reached["lookup"].set()
+    one, two = engine(), engine()
+    calling = asyncio.create_task(alice.call(BOB, one))
+    await asyncio.sleep(0)
+    answering: asyncio.Task[Any] | None = None
+    async with asyncio.timeout(8):
+        if stage in ("proceeded", "initiated"):
+            incoming = await bob.next_incoming()
+            answering = asyncio.create_task(incoming.accept(two))
+        await reached[stage].wait()
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        if answering is not None:
+            with pytest.raises(CallFailed, match="cancelled"):
+                await answering
+            assert two.log[-1] == "close"
+        for call in list(bob._dispatch.calls.values()):
+            assert await call.ended() == "cancelled"
+    assert one.log[-1] == "close"
+    assert not alice._dispatch.calls
