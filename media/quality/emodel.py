@@ -18,6 +18,8 @@ _R0 = 148.0
 _SCALE = 1.48
 # G.107.2: 132 takes the place of G.107's 95 in Ie,eff.
 _IE_LIMIT = 132.0
+# G.107, table of permitted ranges.
+MAX_BURST_RATIO = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,13 @@ def mos(
 def burst_ratio(mean_run_packets: float, share: float) -> float:
     """BurstR (G.107, 3.5): the mean run of losses over the one of random loss of that share (0..1).
 
-    A run is a packet at least, and where everything is lost the ratio says nothing: 1.
+    A run is a packet at least; the recommendation knows ratios up to 8, and where all is lost it is that.
     """
-    if share <= 0 or share >= 1:
+    if share <= 0:
         return 1.0
-    return max(1.0, mean_run_packets) * (1 - share)
+    if share >= 1:
+        return MAX_BURST_RATIO
+    return min(MAX_BURST_RATIO, max(1.0, mean_run_packets) * (1 - share))
 
 
 def one_way_delay_ms(rtt_ms: float, jitter_buffer_ms: float) -> float:

@@ -11,44 +11,25 @@ Figures are those of seconds, never cumulative ones; what was not measured is No
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from media.quality import plain
 from media.quality.speech import SpeechScore
-from media.quality.stats import ReceivedSecond, SentSecond, Stats, received, sent
+from media.quality.stats import ReceivedSecond, SentSecond, Stats, received, sent, silent
+from media.quality.summary import Summary, Worst, summarize
+
+__all__ = ["QualityReport", "ReportBuilder", "SETUP_STEPS", "Summary", "Worst", "document"]
 
 SCHEMA = "ringline-report/1"
 SETUP_STEPS = ("asked", "ringing", "accepted", "ice_connected", "dtls_connected", "first_sound")
-DIGITS = 4
 MAX_SECONDS = 24 * 3600  # a day; beyond, the oldest seconds go
-
-
-@dataclass(frozen=True, slots=True)
-class Worst:
-    """The second that sounded worst."""
-
-    time: float
-    mos_lq: float
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Means over the seconds of the call."""
-
-    mos_lq: float | None = None
-    mos_cq: float | None = None
-    worst: Worst | None = None
-    lost_percent: float | None = None
-    late_percent: float | None = None
-    recovered_percent: float | None = None
-    concealed_percent: float | None = None
-    jitter_ms: float | None = None
-    jitter_buffer_ms: float | None = None
-    delay_ms: float | None = None
-    rtt_ms: float | None = None
-    received_bps: float | None = None
-    sent_bps: float | None = None
+# Samples that come sooner than this after the last one make its second longer: a figure of some ms says nothing.
+MIN_INTERVAL = 0.5
+MAX_INTERVAL = 1.5
+# Packets a second below which a sender does not talk: Opus sends 50, with the longest frames (RFC 7587) 8.3.
+_TALKING_PACKETS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +43,7 @@ class QualityReport:
     setup: Mapping[str, float | None] = field(default_factory=lambda: dict.fromkeys(SETUP_STEPS))
     received: tuple[ReceivedSecond, ...] = ()
     sent: tuple[SentSecond, ...] = ()
-    summary: Summary = Summary()
+    summary: Summary = field(default_factory=Summary)
     end_reason: str | None = None
     trust: str | None = None
     speech: SpeechScore | None = None
@@ -92,24 +73,38 @@ class QualityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; keys in a fixed order, floats rounded to four digits."""
-        return _rounded({f.name: _plain(getattr(self, f.name)) for f in fields(self)})  # type: ignore[no-any-return]
-
-    def to_json(self) -> str:
-        return document(self)
+        content: dict[str, Any] = plain.to_plain(self)
+        return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "QualityReport":
-        """The report that to_dict() gave. Raises ValueError for something else."""
-        try:
-            values = {f.name: content[f.name] for f in fields(cls)}
-            worst = values["summary"]["worst"]
-            values["received"] = tuple(ReceivedSecond(**s) for s in values["received"])
-            values["sent"] = tuple(SentSecond(**s) for s in values["sent"])
-            values["summary"] = Summary(**values["summary"] | {"worst": Worst(**worst) if worst else None})
-            values["speech"] = SpeechScore(**values["speech"]) if values["speech"] else None
-            return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a quality report: {error!r}") from None
+        """What to_dict() gave, from another process or a file; unknown keys are left out. Raises ValueError."""
+        data = plain.mapping(content, "a report")
+        setup = plain.mapping(data.get("setup", {}), "setup")
+        summary = dict(plain.mapping(data.get("summary", {}), "summary"))
+        worst, speech = summary.pop("worst", None), data.get("speech")
+        series = {}
+        for name in ("received", "sent"):
+            series[name] = data.get(name, [])
+            if not isinstance(series[name], list):
+                raise ValueError(f"{name} is a list")
+        return cls(
+            end=plain.text(data.get("end"), "end") or "this end",
+            duration=plain.number(data.get("duration"), "duration") or 0.0,
+            versions={k: str(v) for k, v in plain.mapping(data.get("versions", {}), "versions").items()},
+            setup={name: plain.number(setup.get(name), name) for name in SETUP_STEPS},
+            received=tuple(plain.numbers(ReceivedSecond, s) for s in series["received"]),
+            sent=tuple(plain.numbers(SentSecond, s) for s in series["sent"]),
+            summary=replace(
+                plain.numbers(Summary, summary), worst=None if worst is None else plain.numbers(Worst, worst)
+            ),
+            end_reason=plain.text(data.get("end_reason"), "end_reason"),
+            trust=plain.text(data.get("trust"), "trust"),
+            speech=None if speech is None else plain.numbers(SpeechScore, speech),
+        )
+
+    def to_json(self) -> str:
+        return document(self)
 
     def __str__(self) -> str:
         from media.quality.table import render
@@ -124,27 +119,41 @@ def document(*reports: QualityReport, network: str | None = None) -> str:
 
 
 class ReportBuilder:
-    """Takes a snapshot of the engine's statistics every second."""
+    """Takes a snapshot of the engine's statistics every second.
+
+    A second in which no packet came is an outage or a sender that is silent (muted, DTX). The packets that come
+    next tell: after an outage their numbers have a gap. Such a sender's seconds have no figures of what was heard.
+    """
 
     def __init__(self, versions: Mapping[str, str]) -> None:
         self._versions = dict(versions)
         self._started: float | None = None
+        self._begin: tuple[float, Stats] | None = None  # where the newest second begins
         self._last: tuple[float, Stats] | None = None
         self._received: list[ReceivedSecond] = []
         self._sent: list[SentSecond] = []
+        self._empty = 0  # seconds without a packet at the end of the series
 
     def sample(self, stats: Stats, now: float) -> None:
         """A snapshot; the first one is the zero of the report's time."""
-        if self._started is None or self._last is None:
-            self._started, self._last = now, (now, stats)
+        if self._started is None or self._last is None or self._begin is None:
+            self._started, self._begin, self._last = now, (now, stats), (now, stats)
             return
-        before, previous = self._last
-        time, interval = now - self._started, now - before
-        if interval <= 0:
+        if now <= self._last[0]:
             return
+        if self._received and now - self._last[0] < MIN_INTERVAL and now - self._begin[0] <= MAX_INTERVAL:
+            self._received.pop()
+            self._sent.pop()
+            self._empty = max(0, self._empty - 1)
+        else:
+            self._begin = self._last
+        before, previous = self._begin
         self._last = (now, stats)
-        self._received.append(received(previous, stats, time, interval))
+        time, interval = now - self._started, now - before
+        second = received(previous, stats, time, interval)
+        self._received.append(second)
         self._sent.append(sent(previous, stats, time, interval))
+        self._judge_silence(second, interval)
         if len(self._received) > MAX_SECONDS:
             del self._received[0], self._sent[0]
 
@@ -152,53 +161,25 @@ class ReportBuilder:
         """The report up to now; can be asked for again."""
         last = self._received[-1].time if self._received else 0.0
         steps = {name: (setup or {}).get(name) for name in SETUP_STEPS}
+        seconds = list(self._received)
+        if self._empty == 1:
+            seconds[-1] = silent(seconds[-1])  # the peer has hung up, most likely; a longer run is an outage
         return QualityReport(
             duration=last,
             versions=self._versions,
             setup=steps,
-            received=tuple(self._received),
+            received=tuple(seconds),
             sent=tuple(self._sent),
-            summary=summarize(self._received, self._sent),
+            summary=summarize(seconds, self._sent),
         )
 
-
-def summarize(received_: Sequence[ReceivedSecond], sent_: Sequence[SentSecond]) -> Summary:
-    """Means of the seconds that have a value, and the worst second."""
-    heard = [s for s in received_ if s.mos_lq is not None]
-    worst = min(heard, key=lambda s: s.mos_lq or 0.0, default=None)
-    return Summary(
-        mos_lq=_mean(s.mos_lq for s in received_),
-        mos_cq=_mean(s.mos_cq for s in received_),
-        worst=None if worst is None or worst.mos_lq is None else Worst(worst.time, worst.mos_lq),
-        lost_percent=_mean(s.lost_percent for s in received_),
-        late_percent=_mean(s.late_percent for s in received_),
-        recovered_percent=_mean(s.recovered_percent for s in received_),
-        concealed_percent=_mean(s.concealed_percent for s in received_),
-        jitter_ms=_mean(s.jitter_ms for s in received_),
-        jitter_buffer_ms=_mean(s.jitter_buffer_ms for s in received_),
-        delay_ms=_mean(s.delay_ms for s in received_),
-        rtt_ms=_mean(s.rtt_ms for s in sent_),
-        received_bps=_mean(s.bitrate_bps for s in received_),
-        sent_bps=_mean(s.bitrate_bps for s in sent_),
-    )
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, DIGITS)
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list) else value
+    def _judge_silence(self, second: ReceivedSecond, interval: float) -> None:
+        if second.packets == 0:
+            self._empty = min(self._empty + 1, len(self._received))
+            return
+        if self._empty and second.packets is not None:
+            missing = second.packets_lost or 0.0
+            if missing < _TALKING_PACKETS * (self._empty - 1 + interval):
+                for index in range(len(self._received) - 1 - self._empty, len(self._received) - 1):
+                    self._received[index] = silent(self._received[index])
+            self._empty = 0

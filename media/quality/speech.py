@@ -77,12 +77,15 @@ def to_16k(samples: NDArray[np.int16]) -> Floats:
     n = np.arange(-taps // 2, taps // 2 + 1)
     kernel = np.sinc(2 * 7600 / RATE * n) * np.hamming(taps + 1)
     kernel /= kernel.sum()
-    padded = np.pad(samples.astype(np.float64) / 32768, taps // 2)
     count = -(-len(samples) // 3)
+    # Every third sample is wanted, so three short filters over a third of the samples each do it.
+    padded = np.zeros(3 * (count + taps // 3 + 1))
+    padded[taps // 2 : taps // 2 + len(samples)] = samples
     out = np.zeros(count)
-    for index, weight in enumerate(kernel):
-        part = padded[index : index + 3 * count : 3][:count]
-        out[: len(part)] += weight * part
+    for phase in range(3):
+        part = np.ascontiguousarray(padded[phase::3])
+        out += np.correlate(part, kernel[phase::3], "valid")[:count]
+    out /= 32768
     return out
 
 

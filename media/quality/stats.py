@@ -6,7 +6,7 @@ is None.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from media.quality import emodel
@@ -14,12 +14,15 @@ from media.quality import emodel
 Stats = Mapping[str, Mapping[str, Any]]
 
 _FRAME_SAMPLES = 960
+# What begins anew when the sender begins a new stream (another SSRC).
+_OF_ONE_STREAM = ("packetsReceived", "packetsLost", "bytesReceived", "headerBytesReceived")
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedSecond:
     """What was heard in one interval. `time`: its end, seconds after the report's start.
 
+    `packets` came and `packets_lost` were missed (RFC 3550; below 0 when earlier ones were only late).
     Shares are percent: `lost_percent`, `late_percent` and `recovered_percent` of the packets expected,
     `concealed_percent` of the samples played. `burst_ratio`: see emodel. Delays and jitter in ms, `bitrate_bps`
     of RTP packets (headers in). `mos_lq` knows loss only, `mos_cq` also the delay; both G.107.2.
@@ -28,6 +31,8 @@ class ReceivedSecond:
     time: float
     mos_lq: float | None = None
     mos_cq: float | None = None
+    packets: float | None = None
+    packets_lost: float | None = None
     lost_percent: float | None = None
     late_percent: float | None = None
     recovered_percent: float | None = None
@@ -86,6 +91,12 @@ class Change:
             value, old = after.get(key), before.get(key) or 0
             if value is None:
                 continue
+            if (
+                key in _OF_ONE_STREAM
+                and before.get("ssrc") is not None
+                and before["ssrc"] != after.get("ssrc")
+            ):
+                old = 0
             total = (total or 0.0) + (value - old if value >= old or key == "packetsLost" else value)
         return total
 
@@ -126,7 +137,7 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
         return ReceivedSecond(time)
     packets, lost = change.of("packetsReceived"), change.of("packetsLost")
     expected = None if packets is None else packets + max(0.0, lost or 0.0)
-    samples, concealed = change.of("totalSamplesReceived"), change.of("concealedSamples")
+    samples, concealed = _heard(change, lost)
     late = _first_of(change.of("latePackets"), change.of("packetsDiscarded"))
     concealed_percent = _percent(concealed, samples)
     burst = _burst_ratio(concealed, change.of("concealmentEvents"), concealed_percent)
@@ -145,6 +156,8 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
         time=time,
         mos_lq=mos_lq,
         mos_cq=mos_cq,
+        packets=packets,
+        packets_lost=lost,
         lost_percent=None if lost is None else _percent(lost, expected),
         late_percent=_percent(late, expected),
         recovered_percent=_percent(change.of("recoveredFrames"), expected),
@@ -157,6 +170,36 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
         bitrate_bps=_bitrate(change, "Received", interval),
         level=first(after, "inbound-rtp", "audioLevel", "audio"),
     )
+
+
+def silent(second: ReceivedSecond) -> ReceivedSecond:
+    """The second, once it is known that its sender had nothing to say: nothing was heard that could be judged."""
+    return replace(
+        second,
+        mos_lq=None,
+        mos_cq=None,
+        concealed_percent=None,
+        burst_ratio=None,
+        jitter_buffer_ms=None,
+        jitter_buffer_target_ms=None,
+        delay_ms=None,
+    )
+
+
+def _heard(change: Change, lost: float | None) -> tuple[float | None, float | None]:
+    """Samples played and, of these, concealed. Where packets came and none is missing, a long concealment (silent
+    by then) fills a pause of the sender (DTX, muted): nobody misses anything in it."""
+    samples, concealed = change.of("totalSamplesReceived"), change.of("concealedSamples")
+    pause = change.of("silentConcealedSamples")
+    if (
+        samples is None
+        or concealed is None
+        or pause is None
+        or not change.of("packetsReceived")
+        or (lost or 0) > 0
+    ):
+        return samples, concealed
+    return samples - pause, concealed - pause
 
 
 def sent(before: Stats, after: Stats, time: float, interval: float) -> SentSecond:

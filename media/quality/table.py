@@ -1,11 +1,17 @@
-"""A report as a table for the terminal: one column an end, a row a figure. What is not known is a dash."""
+"""A report as a table for the terminal: one column an end, a row a figure. What is not known is a dash.
+
+With two ends nothing wraps at 80 columns: 25 characters of label, 22 of each cell.
+"""
 
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from media.quality.emodel import verdict
 from media.quality.report import QualityReport
 
 Row = tuple[str, Callable[[QualityReport], str]]
@@ -16,8 +22,16 @@ def _number(value: float | None, unit: str = "", digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f}{unit}"
 
 
-def _rate(value: float | None) -> str:
-    return "-" if value is None else f"{value / 1000:.1f} kbit/s"
+def _mos(value: float | None) -> str:
+    return "-" if value is None else f"{verdict(value)}, {value:.2f}"
+
+
+def _rates(report: QualityReport) -> str:
+    received, sent = report.summary.received_bps, report.summary.sent_bps
+    if received is None and sent is None:
+        return "-"
+    thousands = [_number(None if bps is None else bps / 1000) for bps in (received, sent)]
+    return f"{' / '.join(thousands)} kbit/s"
 
 
 def _worst(report: QualityReport) -> str:
@@ -29,7 +43,7 @@ def _mouth_to_ear(report: QualityReport) -> str:
     speech = report.speech
     if speech is None or speech.mouth_to_ear_median_ms is None:
         return "-"
-    return f"{speech.mouth_to_ear_median_ms:.0f} ms (95 %: {_number(speech.mouth_to_ear_p95_ms, ' ms', 0)})"
+    return f"{speech.mouth_to_ear_median_ms:.0f} ms (95 %: {_number(speech.mouth_to_ear_p95_ms, digits=0)})"
 
 
 def _setup(step: str) -> Callable[[QualityReport], str]:
@@ -44,13 +58,14 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
     (
         "what was heard",
         (
-            ("MOS, listening (G.107.2)", lambda r: _number(r.summary.mos_lq, digits=2)),
-            ("MOS, conversation", lambda r: _number(r.summary.mos_cq, digits=2)),
+            ("MOS, listening", lambda r: _mos(r.summary.mos_lq)),
+            ("MOS, conversation", lambda r: _mos(r.summary.mos_cq)),
             ("worst second", _worst),
+            ("concealed", lambda r: _number(r.summary.concealed_percent, " %", 2)),
             ("mouth to ear, measured", _mouth_to_ear),
             ("mouth to ear, estimated", lambda r: _number(r.summary.delay_ms, " ms", 0)),
             ("PESQ-WB", lambda r: _number(r.speech.pesq_wb if r.speech else None, digits=2)),
-            ("concealed", lambda r: _number(r.summary.concealed_percent, " %", 2)),
+            ("ViSQOL", lambda r: _number(r.speech.visqol if r.speech else None, digits=2)),
         ),
     ),
     (
@@ -62,11 +77,11 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
             ("jitter", lambda r: _number(r.summary.jitter_ms, " ms")),
             ("jitter buffer", lambda r: _number(r.summary.jitter_buffer_ms, " ms")),
             ("round trip", lambda r: _number(r.summary.rtt_ms, " ms")),
-            ("received / sent", lambda r: f"{_rate(r.summary.received_bps)} / {_rate(r.summary.sent_bps)}"),
+            ("received / sent", _rates),
         ),
     ),
     (
-        "set-up, after the call was asked for",
+        "set-up: time until",
         (
             ("ringing", _setup("ringing")),
             ("accepted", _setup("accepted")),
@@ -86,29 +101,30 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
 )
 
 
-def make_table(reports: Sequence[QualityReport], title: str | None = None) -> Table:
+def make_table(reports: Sequence[QualityReport]) -> Table:
     """Rows that are a dash everywhere are left out."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     table.add_column("")
     for report in reports:
-        table.add_column(f"{report.end}", justify="right")
+        table.add_column(escape(report.end), justify="right")
     for heading, rows in ROWS:
         cells = [(name, [cell(r) for r in reports]) for name, cell in rows]
         known = [(name, values) for name, values in cells if any(v != "-" for v in values)]
         if known:
             table.add_row(f"[bold]{heading}[/bold]", *[""] * len(reports))
         for name, values in known:
-            table.add_row(f"  {name}", *values)
+            table.add_row(f"  {name}", *map(escape, values))
     return table
 
 
 def render(reports: Sequence[QualityReport], title: str | None = None) -> str:
-    """The table as plain text."""
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
-    console.print(make_table(reports, title))
-    versions = ", ".join(f"{name} {version}" for name, version in reports[0].versions.items())
-    if versions:
-        console.print(versions)
+    """The table as plain text under its title, the versions below. Lines have no blanks at their end."""
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, legacy_windows=False)
+    console.print(make_table(reports))
     output = console.file
     assert isinstance(output, io.StringIO)
-    return output.getvalue().rstrip("\n")
+    lines = textwrap.wrap(title, WIDTH) if title else []
+    lines += output.getvalue().splitlines()
+    versions = ", ".join(f"{name} {version}" for name, version in reports[0].versions.items())
+    lines += textwrap.wrap(versions, WIDTH)
+    return "\n".join(line.rstrip() for line in lines).rstrip("\n")

@@ -41,7 +41,9 @@ def test_burst_ratio() -> None:
     assert burst_ratio(1 / 0.9, 0.1) == pytest.approx(1.0)
     assert burst_ratio(3.5, 0.1) == pytest.approx(3.15)
     assert burst_ratio(0.5, 0.1) == pytest.approx(0.9)
-    assert burst_ratio(50, 1.0) == burst_ratio(0, 0) == 1.0
+    assert burst_ratio(0, 0) == 1.0
+    assert burst_ratio(40, 0.5) == burst_ratio(50, 1.0) == 8.0
+    assert mos(100, burst_ratio=burst_ratio(50, 1.0)) == 1.0  # a second of nothing is the worst there is
 
 
 def test_one_way_delay_and_words() -> None:
