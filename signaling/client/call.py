@@ -172,10 +172,14 @@ class Call:
         """
         self.state = advance(self.state, step)
         if event is not None:
-            now = self.line.clock() - self._asked_at
-            if self.timings.get(event, 0.0) is None:
-                self.timings[event] = now
-            self._emit(event, now)
+            self.note(event)
+
+    def note(self, event: str) -> None:
+        """Something happened now: for `timings`, where it is the first of its kind, and for `events`."""
+        now = self.line.clock() - self._asked_at
+        if self.timings.get(event, 0.0) is None:
+            self.timings[event] = now
+        self._emit(event, now)
 
     def _emit(self, name: str, at: float) -> None:
         if self._events.full():  # nobody reads: the newest count

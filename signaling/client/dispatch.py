@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 from signaling import stanza as st
 from signaling.client.call import Call
-from signaling.client.incoming import IncomingCall, ring
+from signaling.client.incoming import IncomingCall, ring, ring_session
 from signaling.client.line import Ending, InitiationReceived, JingleReceived, Line, MessageBounced
 from signaling.identity import UsedSids
 from signaling.jid import Jid
 from signaling.jingle.content import NS_JINGLE, Action, Role, parse_jingle
+from signaling.jingle.description import RtpDescription
 from signaling.jingle.initiation import Initiation, Kind, is_delayed, parse_initiation
 from signaling.jingle.session import EndReason, State, Step
 from signaling.jingle.syntax import JingleError
+from signaling.jingle.transport import CandidatePolicy
 from signaling.xml import CLIENT, DISCO_INFO, Element, child, element, is_named
 
 NS_JINGLE_ERRORS = "urn:xmpp:jingle:errors:1"
@@ -173,6 +175,10 @@ class Dispatch:
     def _answer(self, iq: Element, sender: Jid | None) -> Element:
         jingle = child(iq, NS_JINGLE, "jingle")
         call = None if jingle is None else self.calls.get(jingle.get("sid") or "")
+        if jingle is not None and call is None and jingle.get("action") == Action.SESSION_INITIATE:
+            answer = self._uninvited(iq, jingle, sender)
+            if answer is not None:
+                return answer
         if sender is None or not self._may_know(sender):
             # The same as when this device is offline: strangers learn nothing.
             self.ignored += 1
@@ -191,6 +197,43 @@ class Dispatch:
                 iq, element(DISCO_INFO, "query", {"node": query.get("node")}, identity, *features)
             )
         return st.error(iq, "service-unavailable")
+
+    def _uninvited(self, iq: Element, body: Element, sender: Jid | None) -> Element | None:
+        """A session-initiate without a proposal before it (a foreign client): the answer when it may ring."""
+        number = None if sender is None or not sender.is_full else sender.number
+        if (
+            sender is None
+            or number is None
+            or iq.get("type") != "set"
+            or sender.domain != self._line.own.domain
+        ):
+            return None
+        policy = CandidatePolicy(allow_loopback=self._line.allow_loopback)
+        try:
+            offer = parse_jingle(body, policy)
+        except JingleError as error:
+            return st.error(iq, "bad-request", str(error)) if self._may_know(sender) else None
+        if offer.sid in self._proposed:  # over already, or replayed
+            return None
+        self._proposed.add(offer.sid)
+        contents = [c.description for c in offer.description.contents]
+        media = tuple(sorted({d.kind for d in contents if isinstance(d, RtpDescription)}))
+        known = self._line.profile.knows(number)
+        if not known and not self._ring_unknown:
+            self._miss(number, media, "unknown caller")
+            return None
+        call = Call(
+            self._line, Role.RESPONDER, number, offer.sid, media, sender, lambda c: ring_session(c, offer)
+        )
+        busy = any(not other.is_over for other in self.calls.values())
+        if not media or busy or not self._ring_here(IncomingCall(call, known)):
+            self._miss(number, media, "busy")
+            return st.error(iq, "resource-constraint", "busy")
+        call.policy = policy
+        call.step(Step.INITIATE, "session_initiate")
+        self.calls[call.sid] = call
+        call.start()
+        return st.result(iq)
 
     def _may_know(self, sender: Jid) -> bool:
         """Those who are in a call with us anyway, and those whom we know."""

@@ -2,15 +2,19 @@
 
 import asyncio
 
+from signaling import stanza as st
 from signaling.client.call import Call
-from signaling.client.line import Accepted, Ending, InitiationReceived
-from signaling.client.negotiation import answer_session, run_session
+from signaling.client.line import Accepted, Ending, InitiationReceived, JingleReceived
+from signaling.client.negotiation import answer_offer, answer_session, run_session
 from signaling.engine import MediaEngine
+from signaling.jingle.content import Action, Jingle, build_jingle
 from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.session import EndReason, State, Step, error_for
+from signaling.jingle.syntax import add
 
 # A caller gives up after 45 s; when his retract is lost, this is the end of the ringing.
 RING_LIMIT = 60.0
+NS_RTP_INFO = "urn:xmpp:jingle:apps:rtp:info:1"
 
 
 class IncomingCall:
@@ -100,6 +104,33 @@ async def ring(call: Call) -> None:
             case InitiationReceived(Initiation(kind=Kind.REJECT)):
                 raise Ending(EndReason.DECLINED, "on another device", by_peer=True)
     await accept_proposal(call)
+    await run_session(call)
+
+
+async def ring_session(call: Call, offer: Jingle) -> None:
+    """The life of a call that came without a proposal (a foreign client): it rings with its offer in hand."""
+    info = build_jingle(Jingle(Action.SESSION_INFO, call.sid))
+    add(info, NS_RTP_INFO, "ringing")
+    call.line.connection.send(st.iq("set", info, id=call.line.connection.new_id(), to=call.peer))
+    call.note("ringing")
+    deadline = call.line.clock() + RING_LIMIT
+    early: list[JingleReceived] = []
+    while True:
+        item = await call.next(deadline)
+        match item:
+            case None:
+                raise Ending(EndReason.TIMEOUT)
+            case Accepted(engine):
+                call.take_engine(engine)
+                break
+            case JingleReceived():  # candidates, bounded by the session's budget
+                early.append(item)
+    call.line.profile.remember(call.number)
+    call.note("accepted")
+    for info_item in early:
+        if call.engine is not None:
+            await call.engine.add_remote(info_item.jingle.description.contents)
+    await answer_offer(call, offer)
     await run_session(call)
 
 

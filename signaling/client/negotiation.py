@@ -135,6 +135,11 @@ async def answer_session(call: Call) -> None:
             case JingleReceived(Jingle(action=Action.SESSION_INITIATE) as offer):
                 break
     call.step(Step.INITIATE, "session_initiate")
+    await answer_offer(call, offer)
+
+
+async def answer_offer(call: Call, offer: Jingle) -> None:
+    """Verify the offer, let the engine see it, and send its answer."""
     await _verify(call, offer, None)
     media = _media(call)
     call.remote = offer.description
