@@ -21,10 +21,10 @@ async def answer(incoming: IncomingCall, options: argparse.Namespace) -> None:
     print(f"connected, identity: {call.trust}", flush=True)
     try:
         await call.ended()
-    finally:
+    finally:  # Ctrl-C, too, tells the other end and gives the report
         await call.hang_up()
-    print(f"the call ended: {call.end_reason}", flush=True)
-    finish(call, connection, options, end="callee", asked=asked)
+        print(f"the call ended: {call.end_reason}", flush=True)
+        finish(call, connection, options, end="callee", asked=asked)
 
 
 async def answer_calls(options: argparse.Namespace) -> int:

@@ -22,10 +22,10 @@ async def place_call(options: argparse.Namespace) -> int:
             await asyncio.wait_for(call.ended(), options.seconds)
         except TimeoutError:
             pass
-        finally:
+        finally:  # Ctrl-C, too, tells the other end and gives the report
             await call.hang_up()
-        print(f"the call ended: {call.end_reason}", flush=True)
-        finish(call, connection, options, end="caller", asked=asked)
+            print(f"the call ended: {call.end_reason}", flush=True)
+            finish(call, connection, options, end="caller", asked=asked)
     return 0
 
 
