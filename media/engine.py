@@ -240,9 +240,10 @@ class MediaEngine:
                     if block.ssrc == self.ssrc and self.sender is not None:
                         self.sender.receive_report(block, now + self._unix_time_offset)
             case Bye():
-                for source in packet.sources:
-                    if self.receiver is not None:
-                        self.receiver.receive_bye(source)
-                self._events.append(PeerLeft())
+                heard = self.receiver.statistics if self.receiver is not None else None
+                if heard is None or heard.ssrc in packet.sources:  # else a source that the peer had before
+                    self._events.append(PeerLeft())
+                if heard is not None and self.receiver is not None and heard.ssrc in packet.sources:
+                    self.receiver.receive_bye(heard.ssrc)
             case _:
                 pass  # feedback that was not negotiated

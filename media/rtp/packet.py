@@ -15,6 +15,7 @@ class RtpPacket:
     __slots__ = (
         "csrcs",
         "extensions",
+        "header_size",
         "marker",
         "payload",
         "payload_type",
@@ -34,6 +35,7 @@ class RtpPacket:
         marker: bool = False,
         extensions: dict[int, bytes] | None = None,
         csrcs: tuple[int, ...] = (),
+        header_size: int = HEADER_SIZE,
     ) -> None:
         self.payload_type = payload_type
         self.sequence_number = sequence_number
@@ -43,6 +45,7 @@ class RtpPacket:
         self.marker = marker
         self.extensions = extensions or {}
         self.csrcs = csrcs
+        self.header_size = header_size  # of a parsed packet: all that is not payload, padding included
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":
@@ -86,6 +89,7 @@ class RtpPacket:
             marker=bool(second & 0x80),
             extensions=extensions,
             csrcs=csrcs,
+            header_size=size - (end - position),
         )
 
     def serialize(self) -> bytes:

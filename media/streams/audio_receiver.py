@@ -34,7 +34,7 @@ class AudioReceiver:
         self.ended = False
         self.last_packet_received = now
         size = len(packet.payload)
-        self.statistics.receive(packet.sequence_number, packet.timestamp, size, 12, now)
+        self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, now)
         if size:
             self.jitter_buffer.insert(packet.timestamp, packet.payload, now)
 

@@ -1,0 +1,104 @@
+"""The sending half: numbering, MID, and in-band FEC that follows the reported loss."""
+
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.rtp.packet import RtpPacket
+from media.rtp.rtcp import ReportBlock
+from media.streams.audio_sender import MAX_EXPECTED_LOSS_PERCENT, MID_PACKETS, AudioSender
+
+FRAME = np.zeros(960, np.int16)
+
+
+class FakeEncoder:
+    def __init__(self) -> None:
+        self.bitrate_bps = 32000
+        self.expected_loss: list[int] = []
+        self.closed = False
+
+    def encode(self, samples: NDArray[np.int16]) -> bytes:
+        return b"frame of " + str(len(samples)).encode()
+
+    def set_expected_loss(self, percent: int) -> None:
+        self.expected_loss.append(percent)
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        self.bitrate_bps = bitrate_bps
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def sender(*, fec: bool = True, mid_extension: int | None = 4) -> tuple[AudioSender, FakeEncoder]:
+    encoder = FakeEncoder()
+    stream = AudioSender(
+        encoder, ssrc=7, payload_type=111, mid="0", mid_extension=mid_extension, fec=fec, rng=Random(1)
+    )
+    return stream, encoder
+
+
+def report(stream: AudioSender, lost: float) -> None:
+    stream.receive_report(ReportBlock(7, round(lost * 256), 0, 0, 0, 0, 0), 1000.0)
+
+
+def test_packets() -> None:
+    stream, _ = sender()
+    packets = [RtpPacket.parse(stream.push(FRAME, n * 0.02)) for n in range(3)]
+    assert [p.marker for p in packets] == [True, False, False], "the first of a talkspurt (RFC 3551, 4.1)"
+    assert {p.payload for p in packets} == {b"frame of 960"}
+    assert [(p.timestamp - packets[0].timestamp) & 0xFFFFFFFF for p in packets] == [0, 960, 1920]
+    assert {(p.ssrc, p.payload_type) for p in packets} == {(7, 111)}
+    assert stream.total_samples_captured == 3 * 960
+
+
+def test_the_mid_travels_in_the_first_packets_only() -> None:
+    stream, _ = sender()
+    packets = [RtpPacket.parse(stream.push(FRAME, n * 0.02)) for n in range(MID_PACKETS + 5)]
+    assert [p.extensions for p in packets] == [{4: b"0"}] * MID_PACKETS + [{}] * 5
+
+
+def test_no_mid_where_it_was_not_negotiated() -> None:
+    stream, _ = sender(mid_extension=None)
+    assert RtpPacket.parse(stream.push(FRAME, 0.0)).extensions == {}
+
+
+def test_fec_goes_on_with_loss_and_off_without() -> None:
+    stream, encoder = sender()
+    report(stream, 0.0)
+    assert encoder.expected_loss[-1] == 0
+    report(stream, 0.1)
+    assert encoder.expected_loss[-1] > 0
+    for _ in range(10):
+        report(stream, 0.1)
+    assert encoder.expected_loss[-1] == 10
+    reports = 0
+    while encoder.expected_loss[-1]:
+        report(stream, 0.0)
+        reports += 1
+        assert reports < 200
+    assert reports > 10, "one good report says little"
+    assert stream.reported_loss < 0.005
+
+
+def test_one_report_of_heavy_loss_is_enough() -> None:
+    stream, encoder = sender()
+    report(stream, 0.3)
+    assert encoder.expected_loss[-1] >= 15
+    for _ in range(20):
+        report(stream, 0.9)
+    assert encoder.expected_loss[-1] == MAX_EXPECTED_LOSS_PERCENT
+
+
+def test_no_fec_where_it_was_not_negotiated() -> None:
+    stream, encoder = sender(fec=False)
+    report(stream, 0.5)
+    assert encoder.expected_loss == []
+    assert stream.reported_loss > 0.2
+
+
+def test_close_frees_the_encoder() -> None:
+    stream, encoder = sender()
+    stream.close()
+    assert encoder.closed
