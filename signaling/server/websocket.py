@@ -165,8 +165,9 @@ class Connection:
             self._pump()
             # Reading slower is felt by this client only: TCP holds it back.
             cost = max(1.0, size / UNIT_BYTES)
-            if wait := self._bucket.wait(now, cost):
-                await asyncio.sleep(wait)
+            # Always a pause: frames that are here already must not be read on without a turn for the writers,
+            # whose queues would overflow.
+            await asyncio.sleep(self._bucket.wait(now, cost))
             self._bucket.take(self._loop.time(), cost)
 
     async def _handle_events(self) -> None:

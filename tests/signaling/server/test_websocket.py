@@ -440,3 +440,19 @@ def any_frames(tmp_path, caplog):
     loop.run_until_complete(close_all())
     loop.close()
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("limits", [Limits(stanzas=Rate(1e9, 1e-9))], indirect=True)
+async def test_a_burst_cuts_nobody_who_reads(register, connect):
+    """Frames that are already there are not routed all at once: the receiver's writer gets its turn."""
+    alice, bob = await connect(await register(ALICE)), await connect(await register(BOB))
+    frame = serialise(st.message(bob.bare, element(JMI, "ringing", {"id": "s"}), id="m"))
+
+    async def send():
+        for _ in range(2000):
+            await alice.socket.send_str(frame)
+
+    sending = asyncio.create_task(send())
+    for _ in range(2000):
+        assert (await bob.receive()).get("id") == "m"
+    await sending
