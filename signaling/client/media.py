@@ -94,7 +94,9 @@ class Media:
     async def _add(self, mid: str, candidate: Candidate) -> None:
         try:
             await self.engine.add_ice_candidate(mid, candidate.line())
-        except ValueError:
+        except Exception:
+            # ValueError for one that does not fit; an engine's surprise at one path is no reason to end a call.
+            log.debug("the engine refused a candidate", exc_info=True)
             self.refused_candidates += 1
 
     async def close(self) -> None:

@@ -199,7 +199,10 @@ def _rtp(section: _Section, kind: str, formats: list[str], role: Role) -> RtpDes
     return RtpDescription(
         kind=kind,
         payload_types=tuple(
-            _payload_type(f, maps.get(f), parameters.get(f), tuple(feedback.get(f, ()))) for f in formats
+            _payload_type(f, maps.get(f), parameters.get(f), tuple(feedback.get(f, ())))
+            for f in formats
+            # A dynamic type that nobody explains cannot be used; rejected media often list such.
+            if f in maps or integer(f, "a payload type", 0, 127) < 96
         ),
         feedback=tuple(feedback.get("*", ())),
         extensions=tuple(extensions),

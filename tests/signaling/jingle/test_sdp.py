@@ -1,6 +1,6 @@
 """SDP -> Jingle -> XML text -> Jingle -> SDP loses nothing that matters, on what real engines wrote.
 
-The fixtures are unedited local descriptions of aiortc 1.16 and libwebrtc (PyPI wrtc 0.1.0).
+The fixtures are unedited local descriptions of our engine, aiortc 1.16 and libwebrtc (PyPI wrtc 0.1.0).
 """
 
 import re
@@ -85,6 +85,8 @@ def test_rejected_and_bundle_only_media() -> None:
     section = "m=video 0 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:9\r\na=inactive\r\na=rtpmap:96 VP8/90000\r\n"
     through = over_the_wire(OFFER + section, Role.RESPONDER)
     assert "m=video 0 UDP/TLS/RTP/SAVPF 96" in through
+    bare = section.replace("a=rtpmap:96 VP8/90000\r\n", "")
+    assert "m=video 0 UDP/TLS/RTP/SAVPF 0" in over_the_wire(OFFER + bare, Role.RESPONDER)
     credentials = "a=ice-ufrag:abcd\r\na=ice-pwd:" + "x" * 22 + "\r\na=setup:actpass\r\n"
     credentials += "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=bundle-only\r\n"
     through = over_the_wire(OFFER + section + credentials, Role.INITIATOR)
