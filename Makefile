@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt --only-binary :all: --no-binary opuslib
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt --only-binary :all: --no-binary opuslib --use-pep517
 TALK ?= 10
 DEMO_ARGS ?=
 APT := sudo apt install git make python3-venv
