@@ -8,8 +8,10 @@ reason. So there is no way out of a call that leaves one of these undone.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from signaling import stanza as st
 from signaling.client.line import (
@@ -39,6 +41,7 @@ MAX_INPUTS = 256  # from the peer
 GOODBYE_TIMEOUT = 2.0  # for a stream that is just being made again
 TRANSPORT_INFO_RATE = Rate(burst=20, seconds_per_token=1 / 20)
 MAX_EVENTS = 64
+T = TypeVar("T")
 _MOMENTS = ("ringing", "accepted", "session_initiate", "session_accept", "connected", "ended")
 
 
@@ -97,6 +100,7 @@ class Call:
         self._asked_at = line.clock()
         self._drive = drive
         self._inputs: asyncio.Queue[Input] = asyncio.Queue(MAX_INPUTS + MAX_EVENTS)
+        self._aside: deque[Input] = deque()  # bounded with _inputs by post()
         self._events: asyncio.Queue[CallEvent] = asyncio.Queue(MAX_EVENTS)
         self._infos = TokenBucket(TRANSPORT_INFO_RATE, self._asked_at)
         self._wanted: Ending | None = None
@@ -141,7 +145,7 @@ class Call:
 
     def post(self, item: Input) -> bool:
         """Hand in something that came from the peer; False when it sends more than is taken."""
-        if self._inputs.qsize() >= MAX_INPUTS or self._done.is_set():
+        if self._inputs.qsize() + len(self._aside) >= MAX_INPUTS or self._done.is_set():
             return False
         self._inputs.put_nowait(item)
         return True
@@ -192,11 +196,43 @@ class Call:
         Raises:
             Ending: the peer or the engine ended the call.
         """
+        if self._aside:
+            return self._aside.popleft()
         try:
             async with asyncio.timeout_at(deadline):
                 item = await self._inputs.get()
         except TimeoutError:
             return None
+        self._check(item)
+        return item
+
+    async def during(self, step: Coroutine[Any, Any, T]) -> T:
+        """Wait for a step of the engine or of the stream, but not past the end of the call.
+
+        What else comes meanwhile is kept for `next`.
+
+        Raises:
+            Ending: the peer or the engine ended the call; the step is cancelled.
+        """
+        task = asyncio.create_task(step, name="ringline-step")
+        try:
+            while not task.done():
+                waiting = asyncio.create_task(self._inputs.get(), name="ringline-input")
+                try:
+                    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waiting.cancel()
+                    await asyncio.wait((waiting,))
+                if not waiting.cancelled():
+                    item = waiting.result()
+                    self._aside.append(item)
+                    self._check(item)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def _check(self, item: Input) -> None:
         match item:
             case JingleReceived(Jingle(action=Action.SESSION_TERMINATE, reason=reason, text=text)):
                 raise Ending(reason_of(reason), self._said(text), by_peer=True)
@@ -210,7 +246,6 @@ class Call:
             case EngineState("failed", why):
                 was_up = self.timings["connected"] is not None
                 raise Ending(EndReason.CONNECTION_LOST if was_up else EndReason.NO_ROUTE, why or None)
-        return item
 
     @staticmethod
     def _said(text: str | None) -> str | None:
@@ -265,8 +300,8 @@ class Call:
     def _engines(self) -> list[Media]:
         """Ours, and one that the user handed in at the moment when the call ended."""
         engines = [] if self.engine is None else [self.engine]
-        while not self._inputs.empty():
-            item = self._inputs.get_nowait()
+        while self._aside or not self._inputs.empty():
+            item = self._aside.popleft() if self._aside else self._inputs.get_nowait()
             if isinstance(item, Accepted):
                 engines.append(Media(item.engine, lambda state, reason: None))
         return engines

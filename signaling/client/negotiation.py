@@ -1,8 +1,8 @@
 """The session of a call: offer and answer with their passports, candidates, and the time that media flow."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from signaling.client import restart
 from signaling.client.call import Call, one_line
@@ -94,7 +94,7 @@ async def create_offer(call: Call) -> str:
 
 async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     """The caller's half: session-initiate to the device that took the call, its answer verified and applied."""
-    description = parse_sdp(await _in_time(offer, INITIATE_TIMEOUT), Role.INITIATOR)
+    description = parse_sdp(await _in_time(call, _result(offer), INITIATE_TIMEOUT), Role.INITIATOR)
     passport = _sign(call, description, None)
     jingle = Jingle(
         Action.SESSION_INITIATE, call.sid, description, initiator=str(call.line.own), passport=passport
@@ -117,7 +117,7 @@ async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     call.remote = _in_order_of(answer.description, description)
     sdp = _render(call.remote, Role.RESPONDER)
     try:
-        await _in_time(_media(call).engine.set_answer(sdp), ACCEPT_TIMEOUT)
+        await _in_time(call, _media(call).engine.set_answer(sdp), ACCEPT_TIMEOUT)
     except ValueError as error:
         raise Ending(EndReason.INCOMPATIBLE, one_line(error)) from None
     call.step(Step.ACCEPT, "session_accept")
@@ -146,7 +146,7 @@ async def answer_offer(call: Call, offer: Jingle) -> None:
     sdp = _render(call.remote, Role.INITIATOR)
     try:
         media.start(call.line.ice_servers)
-        answer = await _in_time(media.engine.create_answer(sdp), ACCEPT_TIMEOUT)
+        answer = await _in_time(call, media.engine.create_answer(sdp), ACCEPT_TIMEOUT)
     except ValueError as error:
         raise Ending(EndReason.INCOMPATIBLE, one_line(error)) from None
     description = parse_sdp(answer, Role.RESPONDER)
@@ -183,9 +183,9 @@ async def run_session(call: Call) -> None:
                 call.step(Step.DISCONNECT, "disconnected")
                 deadline = call.line.clock() + RECOVERY_TIMEOUT
                 if call.role is Role.INITIATOR:
-                    await restart.begin(call)
+                    await call.during(restart.begin(call))
             case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):
-                await restart.follow(call, info.description)
+                await call.during(restart.follow(call, info.description))
                 await _media(call).add_remote(info.description.contents)
 
 
@@ -213,7 +213,7 @@ def _in_order_of(answer: SessionDescription, offer: SessionDescription) -> Sessi
 async def _ask(call: Call, jingle: Jingle) -> None:
     await call.line.connection.wait_online(STREAM_TIMEOUT)
     try:
-        await call.ask_jingle(jingle)
+        await call.during(call.ask_jingle(jingle))
     except StanzaError as error:
         # Most often because the peer ended the call just then: its own words come first.
         while await call.next(call.line.clock()) is not None:
@@ -223,10 +223,14 @@ async def _ask(call: Call, jingle: Jingle) -> None:
         raise Ending(reason, f"the other device refused {jingle.action}: {error.info.condition}") from None
 
 
-async def _in_time(step: Awaitable[T], timeout: float) -> T:
+async def _result(task: "asyncio.Task[T]") -> T:
+    return await task
+
+
+async def _in_time(call: Call, step: Coroutine[Any, Any, T], timeout: float) -> T:
     """A step of the engine, which may talk to servers of its own."""
     try:
         async with asyncio.timeout(timeout):
-            return await step
+            return await call.during(step)
     except TimeoutError:
         raise Ending(EndReason.FAILED, "the media engine did not finish in time") from None

@@ -17,7 +17,9 @@ from signaling.errors import (
     CallUnreachable,
     InvalidNumber,
 )
+from signaling.jingle.content import NS_JINGLE
 from signaling.jingle.initiation import Initiation, Kind, build_initiation
+from signaling.xml import child
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 
@@ -394,3 +396,48 @@ async def test_cancelling_at_any_moment_tells_the_peer(
             assert await call.ended() == "cancelled"
     assert one.log[-1] == "close"
     assert not alice._dispatch.calls
+
+
+@pytest.mark.parametrize("swallowed", ["session-initiate", "session-accept"])
+async def test_a_negotiation_that_does_not_go_on_ends(
+    open_client: Open, between: Any, engine: Engine, monkeypatch: Any, swallowed: str
+) -> None:
+    monkeypatch.setattr("signaling.client.negotiation.INITIATE_TIMEOUT", 0.3)
+    monkeypatch.setattr("signaling.client.negotiation.ACCEPT_TIMEOUT", 0.3)
+    alice, bob = await open_client(ALICE, between.url), await open_client(BOB, between.url)
+
+    def swallow(stanza: Any, to_client: bool) -> Any:
+        body = child(stanza, NS_JINGLE, "jingle")
+        return None if body is not None and body.get("action") == swallowed else stanza
+
+    between.tamper = swallow
+    one, two = engine(), engine()
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, one))
+        answering = asyncio.create_task((await bob.next_incoming()).accept(two))
+        for attempt in (calling, answering):
+            with pytest.raises(CallTimeout):
+                await attempt
+    assert one.log[-1] == two.log[-1] == "close"
+
+
+async def test_hanging_up_while_the_engine_works(open_client: Open, engine: Engine) -> None:
+    """The peer's hang-up is heard at once, whatever the own engine is doing."""
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    two = engine()
+    working = asyncio.Event()
+
+    async def never(offer: str) -> str:
+        working.set()
+        await asyncio.Event().wait()
+        return ""
+
+    two.create_answer = never
+    async with asyncio.timeout(5):
+        calling = asyncio.create_task(alice.call(BOB, engine()))
+        answering = asyncio.create_task((await bob.next_incoming()).accept(two))
+        await working.wait()
+        calling.cancel()
+        with pytest.raises(CallFailed, match="cancelled"):
+            await answering
+    assert two.log[-1] == "close"

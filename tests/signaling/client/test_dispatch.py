@@ -99,7 +99,7 @@ def change(data: Any, stanza: Element) -> Element:
     return stanza
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_any_stanza(data: st.DataObject) -> None:
     async def run() -> None:

@@ -120,7 +120,7 @@ def test_fingerprints() -> None:
             parse_fingerprint(algorithm, text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.text(max_size=20) | st.sampled_from(HOST.split(" ")), max_size=14))
 def test_any_words(words: list[str]) -> None:
     try:
