@@ -224,22 +224,24 @@ class _Connection(Connection):
 
 
 class IceTransport:
-    """One ICE session. `on_datagram` gets what is not STUN; `on_state` gets connected, disconnected, failed."""
+    """One ICE session. `on_datagram` gets what is not STUN; `on_state` gets connected, disconnected, failed.
+
+    `network` is an emulated link that everything sent goes through.
+    """
 
     def __init__(
         self,
         *,
         controlling: bool,
         on_datagram: Callable[[bytes], None],
-        on_state: Callable[[str], None],
         on_candidate: Callable[[str], None],
         servers: Sequence[IceServer] = (),
         addresses: Sequence[str] | None = None,
         network: Link | None = None,
     ) -> None:
         self.on_datagram = on_datagram
-        self.network = network  # emulated, in the outgoing direction
-        self._on_state = on_state
+        self.on_state: Callable[[str], None] = _ignore
+        self.network = network
         self._on_candidate = on_candidate
         self._servers = servers
         self._addresses = addresses
@@ -372,7 +374,7 @@ class IceTransport:
     def _set_state(self, state: str) -> None:
         if self.state not in (state, "closed"):
             self.state = state
-            self._on_state(state)
+            self.on_state(state)
 
 
 def parse_server_url(url: str) -> tuple[str, tuple[str, int], str] | None:
@@ -384,9 +386,18 @@ def parse_server_url(url: str) -> tuple[str, tuple[str, int], str] | None:
         host, port = address, "3478"
     host = host.strip("[]")
     transport = query.removeprefix("transport=") if query.startswith("transport=") else "udp"
-    if scheme not in ("stun", "turn") or not host or not port.isdigit() or transport not in ("udp", "tcp"):
+    if (
+        scheme not in ("stun", "turn")
+        or not host
+        or not (port.isascii() and port.isdigit())
+        or transport not in ("udp", "tcp")
+    ):
         return None
     return scheme, (host, int(port)), transport
+
+
+def _ignore(_: str) -> None:
+    pass
 
 
 def _line(candidate: Candidate) -> str:

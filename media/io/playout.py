@@ -1,5 +1,6 @@
 """Carries sound from the engine to a sink: by our clock, or by the sink's own."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from media.codecs.base import Samples
 from media.io.sources import PLAYOUT_SAMPLES, AudioSink, PullSink
 from media.io.ticker import Ticker
+
+logger = logging.getLogger(__name__)
 
 
 class Playout:
@@ -17,6 +20,7 @@ class Playout:
         self._sink = sink
         self._rest: Samples = np.zeros(0, np.int16)
         self._ticker: Ticker | None = None
+        self._failed = False
         if isinstance(sink, PullSink):
             sink.start(self._take)
         else:
@@ -24,7 +28,14 @@ class Playout:
             self._ticker = Ticker(self._tick)
 
     def _tick(self, now: float) -> None:
-        self._write(self._pull())
+        samples = self._pull()  # also after a failure: what is not pulled piles up
+        if self._failed:
+            return
+        try:
+            self._write(samples)
+        except Exception as error:
+            self._failed = True
+            logger.error("the speaker failed, the call goes on without it: %s", error)
 
     def _take(self, count: int) -> Samples:
         """`count` samples for a sink that asks for other pieces than 10 ms."""

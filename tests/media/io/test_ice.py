@@ -1,0 +1,329 @@
+"""ICE over the loopback, and what is believed of a peer's candidates."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from media.errors import SdpError
+from media.io import ice
+from media.io.ice import IceServer, IceTransport, parse_candidate, parse_server_url
+
+HOST = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
+
+
+# -- candidates
+
+
+def test_a_host_candidate() -> None:
+    for line in (HOST, f"a={HOST}", HOST.removeprefix("candidate:")):
+        candidate = parse_candidate(line)
+        assert candidate is not None
+        assert (candidate.host, candidate.port, candidate.type) == ("192.0.2.1", 5000, "host")
+
+
+def test_a_relayed_candidate_with_extensions() -> None:
+    line = (
+        "candidate:842163049 1 UDP 1677729535 2001:db8::7 61665 typ relay raddr 0.0.0.0 rport 0 "
+        "generation 0 ufrag abcd network-cost 50"
+    )
+    candidate = parse_candidate(line)
+    assert candidate is not None and candidate.type == "relay" and candidate.host == "2001:db8::7"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "candidate:1 1 tcp 2105458943 192.0.2.1 9 typ host tcptype active",
+        "candidate:1 2 udp 2130706430 192.0.2.1 5001 typ host",
+        "candidate:1 1 udp 2130706431 2b8d7f4e-52dd-4b4a-a1a8-fa4cbd4c1c9b.local 5000 typ host",
+        "candidate:1 1 udp 2130706431 evil.example 5000 typ host",
+    ],
+)
+def test_what_is_not_used_is_left_out(line: str) -> None:
+    assert parse_candidate(line) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "candidate:",
+        "hello",
+        "candidate:1 1 udp",
+        "candidate:1 1 udp x 192.0.2.1 5000 typ host",
+        "candidate:1 1 udp 1 192.0.2.1 0 typ host",
+        "candidate:1 1 udp 1 192.0.2.1 65536 typ host",
+        "candidate:1 1 udp 1 192.0.2.1 -5 typ host",
+        "candidate:1 1 udp 1 0.0.0.0 5000 typ host",
+        "candidate:1 1 udp 1 :: 5000 typ host",
+        "candidate:1 1 udp 1 224.0.0.1 5000 typ host",
+        "candidate:1 1 udp 1 ff02::1 5000 typ host",
+        "candidate:1 1 udp 1 255.255.255.255 5000 typ host",
+        "candidate:1 1 udp 1 192.0.2.1 5000 typ",
+    ],
+)
+def test_what_is_none_is_refused(line: str) -> None:
+    with pytest.raises(SdpError):
+        parse_candidate(line)
+
+
+@settings(max_examples=300)
+@given(
+    st.text(max_size=80)
+    | st.lists(
+        st.sampled_from([*HOST.split(), "raddr", "rport", "tcp", "²", "-1", "::1", ""]) | st.text(max_size=5)
+    ).map(" ".join)
+)
+def test_any_text(line: str) -> None:
+    try:
+        parse_candidate(line)
+    except SdpError:
+        pass
+
+
+# -- servers
+
+
+@pytest.mark.parametrize(
+    ("url", "parsed"),
+    [
+        ("stun:stun.example", ("stun", ("stun.example", 3478), "udp")),
+        ("stun:192.0.2.1:19302", ("stun", ("192.0.2.1", 19302), "udp")),
+        ("turn:turn.example:3478?transport=tcp", ("turn", ("turn.example", 3478), "tcp")),
+        ("turn:[2001:db8::1]:5000", ("turn", ("2001:db8::1", 5000), "udp")),
+        ("turn:[2001:db8::1]", ("turn", ("2001:db8::1", 3478), "udp")),
+        ("turns:turn.example", None),
+        ("http://turn.example", None),
+        ("stun:", None),
+        ("stun:host:port", None),
+        ("stun:host:²", None),
+        ("stun:host:0", None),
+        ("stun:host:65536", None),
+        ("turn:host?transport=sctp", None),
+        ("", None),
+    ],
+)
+def test_server_urls(url: str, parsed: object) -> None:
+    assert parse_server_url(url) == parsed
+
+
+@settings(max_examples=100)
+@given(st.text(max_size=30) | st.text(max_size=20).map("stun:h:{}".format))
+def test_any_server_url(url: str) -> None:
+    parse_server_url(url)
+
+
+# -- two ends
+
+
+class End:
+    """A transport and what it told."""
+
+    def __init__(self, *, controlling: bool, servers: tuple[IceServer, ...] = ()) -> None:
+        self.received: asyncio.Queue[bytes] = asyncio.Queue()
+        self.states: asyncio.Queue[str] = asyncio.Queue()
+        self.candidates: list[str] = []
+        self.transport = IceTransport(
+            controlling=controlling,
+            on_datagram=self.received.put_nowait,
+            on_state=self.states.put_nowait,
+            on_candidate=self.candidates.append,
+            addresses=["127.0.0.1"],
+            servers=servers,
+        )
+
+    async def state(self) -> str:
+        return await asyncio.wait_for(self.states.get(), 5)
+
+
+Pair = tuple[End, End]
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    ends = End(controlling=True), End(controlling=False)
+    yield ends
+    for end in ends:
+        await asyncio.wait_for(end.transport.close(), 5)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not [t for t in left if "ice" in repr(t)], left
+
+
+async def join(pair: Pair, *, candidates_first: bool = False) -> None:
+    lines = [await end.transport.gather() for end in pair]
+    for end, other, line in ((pair[0], pair[1], lines[1]), (pair[1], pair[0], lines[0])):
+        if candidates_first:
+            for each in line:
+                await end.transport.add_candidate(each)
+        end.transport.connect(other.transport.local_ufrag, other.transport.local_pwd, lite=False)
+        if not candidates_first:
+            for each in line:
+                await end.transport.add_candidate(each)
+
+
+@pytest.mark.parametrize("candidates_first", [False, True])
+async def test_they_connect_and_datagrams_pass(pair: Pair, candidates_first: bool) -> None:
+    await join(pair, candidates_first=candidates_first)
+    for end in pair:
+        assert await end.state() == "connected"
+        assert end.transport.state == "connected"
+        rtt = end.transport.round_trip_time
+        assert rtt is not None and 0 < rtt < 1
+        selected = end.transport.selected_pair()
+        assert selected is not None and selected[0] == "host" and selected[1].startswith("127.0.0.1:")
+    for end, other in (pair, pair[::-1]):
+        assert end.transport.send(b"\x80 a datagram")
+        assert await asyncio.wait_for(other.received.get(), 2) == b"\x80 a datagram"
+
+
+async def test_one_candidate_is_enough(pair: Pair) -> None:
+    """The other end learns ours from the checks (peer reflexive)."""
+    offered, _ = [await end.transport.gather() for end in pair]
+    for end, other in (pair, pair[::-1]):
+        end.transport.connect(other.transport.local_ufrag, other.transport.local_pwd, lite=False)
+    for line in offered:
+        await pair[1].transport.add_candidate(line)
+    assert [await end.state() for end in pair] == ["connected", "connected"]
+    selected = pair[0].transport.selected_pair()
+    assert selected is not None and selected[2] == "prflx"
+
+
+async def test_a_wrong_password_does_not_connect(pair: Pair) -> None:
+    lines = [await end.transport.gather() for end in pair]
+    for end, other, line in ((pair[0], pair[1], lines[1]), (pair[1], pair[0], lines[0])):
+        end.transport.connect(other.transport.local_ufrag, "x" * 24, lite=False)
+        for each in line:
+            await end.transport.add_candidate(each)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pair[0].states.get(), 0.3)
+
+
+async def test_before_it_is_connected_nothing_is_sent(pair: Pair) -> None:
+    assert pair[0].transport.send(b"x") is False
+    await pair[0].transport.gather()
+    assert pair[0].transport.send(b"x") is False
+    assert pair[0].transport.selected_pair() is None
+
+
+async def test_no_more_than_64_candidates_of_a_peer(pair: Pair) -> None:
+    await pair[0].transport.gather()
+    for n in range(100):
+        await pair[0].transport.add_candidate(f"candidate:{n} 1 udp 1 127.0.0.1 {20000 + n} typ host")
+    assert len(pair[0].transport._connection.remote_candidates) == ice.MAX_REMOTE_CANDIDATES
+
+
+async def test_a_bad_candidate_changes_nothing(pair: Pair) -> None:
+    await join(pair)
+    with pytest.raises(SdpError):
+        await pair[0].transport.add_candidate("candidate:nonsense")
+    assert await pair[0].state() == "connected"
+
+
+async def test_datagrams_of_any_bytes(pair: Pair) -> None:
+    await join(pair)
+    assert [await end.state() for end in pair] == ["connected", "connected"]
+    junk = [
+        b"",
+        b"\0",
+        b"\0\1\0\0\x21\x12\xa4\x42" + bytes(12),  # a STUN request without attributes
+        b"\0\1\0\4\x21\x12\xa4\x42" + bytes(12) + b"\0\6\0\xff",
+        b"\1\1\0\0\x21\x12\xa4\x42" + bytes(12),
+        bytes(2000),
+        b"\x01" * 60000,
+    ]
+    for data in junk:
+        pair[0].transport.send(data)
+    pair[0].transport.send(b"\x80 the last")
+    while await asyncio.wait_for(pair[1].received.get(), 2) != b"\x80 the last":
+        pass
+    assert pair[1].transport.state == "connected"
+
+
+async def test_a_peer_that_vanishes(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.2)
+    monkeypatch.setattr(ice, "CONSENT_EXPIRY", 0.5)
+    monkeypatch.setattr(ice, "WATCH_INTERVAL", 0.05)
+    await join(pair)
+    assert [await end.state() for end in pair] == ["connected", "connected"]
+    await pair[1].transport.close()
+    assert await pair[0].state() == "disconnected"
+    assert await pair[0].state() == "failed"
+
+
+async def test_a_peer_that_comes_back(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.15)
+    monkeypatch.setattr(ice, "WATCH_INTERVAL", 0.05)
+    await join(pair)
+    assert [await end.state() for end in pair] == ["connected", "connected"]
+    assert await pair[0].state() == "disconnected", "nothing was sent"
+    pair[1].transport.send(b"\x80 here again")
+    assert await pair[0].state() == "connected"
+
+
+async def test_consent_keeps_a_silent_connection_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.2)
+    monkeypatch.setattr(ice, "WATCH_INTERVAL", 0.02)
+    await join(pair)
+    assert [await end.state() for end in pair] == ["connected", "connected"]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pair[0].states.get(), 0.5)
+
+
+Stage = Callable[[Pair], Awaitable[object]]
+
+
+async def _nothing(pair: Pair) -> None:
+    pass
+
+
+async def _gathered(pair: Pair) -> None:
+    await pair[0].transport.gather()
+
+
+async def _checking(pair: Pair) -> None:
+    await pair[0].transport.gather()
+    pair[0].transport.connect("abcd", "x" * 22, lite=False)
+    await pair[0].transport.add_candidate("candidate:1 1 udp 1 127.0.0.1 9 typ host")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pair[0].states.get(), 0.1)
+
+
+async def _gathering(pair: Pair) -> None:
+    gathering = asyncio.ensure_future(pair[0].transport.gather())
+    await asyncio.sleep(0)
+    await pair[0].transport.close()
+    await asyncio.wait([gathering], timeout=2)
+    assert gathering.done()
+    gathering.exception()
+
+
+@pytest.mark.parametrize("stage", [_nothing, _gathered, _checking, _gathering, join])
+async def test_close_at_any_stage(pair: Pair, stage: Stage, socket_count: Callable[[], int]) -> None:
+    before = socket_count()
+    await stage(pair)
+    for end in pair:
+        await asyncio.wait_for(end.transport.close(), 2)
+        await end.transport.close()
+        assert end.transport.state == "closed"
+        assert end.transport.send(b"x") is False
+    for _ in range(3):
+        await asyncio.sleep(0)  # asyncio closes sockets in the loop's next turn
+    assert socket_count() == before
+
+
+async def test_a_stun_server_that_does_not_answer_holds_nothing_up() -> None:
+    end = End(controlling=True, servers=(IceServer(("stun:127.0.0.1:9", "nonsense:", "turns:x")),))
+    lines = await asyncio.wait_for(end.transport.gather(), 2)
+    assert len(lines) == 1
+    await asyncio.wait_for(end.transport.close(), 2)
+
+
+async def test_an_address_that_cannot_be_bound_is_left_out() -> None:
+    end = End(controlling=True)
+    end.transport._addresses = ["192.0.2.1", "127.0.0.1"]
+    assert len(await end.transport.gather()) == 1
+    await end.transport.close()
