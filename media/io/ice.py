@@ -235,12 +235,13 @@ class IceTransport:
         controlling: bool,
         on_datagram: Callable[[bytes], None],
         on_candidate: Callable[[str], None],
+        on_state: Callable[[str], None] | None = None,
         servers: Sequence[IceServer] = (),
         addresses: Sequence[str] | None = None,
         network: Link | None = None,
     ) -> None:
         self.on_datagram = on_datagram
-        self.on_state: Callable[[str], None] = _ignore
+        self.on_state = on_state or _ignore
         self.network = network
         self._on_candidate = on_candidate
         self._servers = servers
@@ -392,6 +393,8 @@ def parse_server_url(url: str) -> tuple[str, tuple[str, int], str] | None:
         or not (port.isascii() and port.isdigit())
         or transport not in ("udp", "tcp")
     ):
+        return None
+    if not 1 <= int(port) <= 65535:
         return None
     return scheme, (host, int(port)), transport
 

@@ -67,7 +67,8 @@ class PeerConnection:
         self._lock = threading.Lock()
         self._session_id = self._rng.getrandbits(62)
         self._transport: SecureTransport | None = None
-        self._offer: SessionDescription | None = None
+        self._offer: SessionDescription | None = None  # ours, not answered yet
+        self._version = 0
         self._candidates: list[str] = []
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
@@ -90,19 +91,28 @@ class PeerConnection:
         ]
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
-        """An SDP offer with the host candidates; those of servers follow as events."""
-        transport = await self._gather(controlling=True)
-        self._offer = negotiation.create_offer(self._local(transport))
+        """An SDP offer with the host candidates; those of servers follow as events.
+
+        A later offer renews the description: with `ice_restart`, under new ICE credentials.
+        """
+        transport = await self._gather(controlling=True, restart=ice_restart)
+        self._offer = negotiation.create_offer(self._local(transport), version=self._next_version())
         self._offer.media[0].candidates = list(self._candidates)
         return str(self._offer)
 
     async def create_answer(self, offer: str) -> str:
         """Apply the peer's offer and answer it. Raises SdpError or NegotiationError for one that does not fit."""
         remote = sdp.parse(offer)
-        transport = await self._gather(controlling=False)
-        answer, agreed = negotiation.create_answer(remote, self._local(transport))
-        ours = next(m for m in answer.media if m.port)
-        ours.candidates = list(self._candidates)
+        transport = self._transport
+        restart = False
+        if transport is not None:
+            _, wanted = negotiation.create_answer(remote, self._local(transport))
+            restart = transport.restarts(wanted.transport)
+        transport = await self._gather(controlling=False, restart=restart)
+        answer, agreed = negotiation.create_answer(
+            remote, self._local(transport), version=self._next_version()
+        )
+        next(m for m in answer.media if m.port).candidates = list(self._candidates)
         await self._apply(agreed)
         return str(answer)
 
@@ -110,14 +120,16 @@ class PeerConnection:
         """Apply the peer's answer to our offer. Raises SdpError or NegotiationError."""
         if self._offer is None:
             raise NegotiationError("there is no offer to be answered")
-        await self._apply(negotiation.apply_answer(self._offer, sdp.parse(answer)))
+        agreed = negotiation.apply_answer(self._offer, sdp.parse(answer))
+        self._offer = None
+        await self._apply(agreed)
 
     async def add_ice_candidate(self, mid: str, candidate: str) -> None:
         """A candidate line of the peer, after its description. Raises SdpError for what is none."""
         if self._transport is None:
             raise NegotiationError("a candidate came before the description")
         if candidate:
-            await self._transport.ice.add_candidate(candidate)
+            await self._transport.latest_ice.add_candidate(candidate)
 
     async def events(self) -> AsyncIterator[Event]:
         """("candidate", mid, line) and ("state", new, reason); ends after ("state", "closed", ...)."""
@@ -195,30 +207,36 @@ class PeerConnection:
 
     # -- inside
 
-    async def _gather(self, *, controlling: bool) -> SecureTransport:
+    async def _gather(self, *, controlling: bool, restart: bool) -> SecureTransport:
         if self._closed:
             raise ConnectionClosed("the connection is closed")
-        if self._transport is not None:
-            raise MediaError("this connection has its description already")
-        transport = SecureTransport(
-            controlling=controlling,
-            on_packet=self._receive,
-            on_keys=self._keys,
-            on_state=self._emit_state,
-            on_candidate=lambda line: self._emit(("candidate", "0", line)),
-            servers=self._ice_servers,
-            addresses=self._addresses,
-            network=self._network,
-        )
-        self._transport = transport
-        self._candidates = await transport.ice.gather()
-        return transport
+        if self._transport is None:
+            self._transport = SecureTransport(
+                controlling=controlling,
+                on_packet=self._receive,
+                on_keys=self._keys,
+                on_state=self._emit_state,
+                on_candidate=lambda line: self._emit(("candidate", "0", line)),
+                servers=self._ice_servers,
+                addresses=self._addresses,
+                network=self._network,
+            )
+        elif restart:
+            self._transport.begin_restart()
+        else:
+            return self._transport
+        self._candidates = await self._transport.latest_ice.gather()
+        return self._transport
+
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version
 
     def _local(self, transport: SecureTransport) -> negotiation.LocalParameters:
         return negotiation.LocalParameters(
             session_id=self._session_id,
-            ice_ufrag=transport.ice.local_ufrag,
-            ice_pwd=transport.ice.local_pwd,
+            ice_ufrag=transport.latest_ice.local_ufrag,
+            ice_pwd=transport.latest_ice.local_pwd,
             fingerprint=transport.fingerprint,
             ssrc=self._engine.ssrc,
             cname=self._engine.cname,
@@ -226,12 +244,17 @@ class PeerConnection:
         )
 
     async def _apply(self, agreed: negotiation.Negotiated) -> None:
-        assert self._transport is not None
+        transport = self._transport
+        if self._closed or transport is None:
+            raise ConnectionClosed("the connection is closed")
+        if not transport.started:
+            transport.start(agreed.transport)
+        elif transport.restarts(agreed.transport):
+            transport.restart(agreed.transport)
         with self._lock:
             self._engine.configure_audio(agreed.audio)
-        self._transport.start(agreed.transport)
         for candidate in agreed.transport.candidates:
-            await self._transport.ice.add_candidate(candidate)
+            await transport.latest_ice.add_candidate(candidate)
 
     def _keys(self, keys: SrtpKeys) -> None:
         with self._lock:

@@ -3,9 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from aiortc.rtcdtlstransport import RTCCertificate
 
+from media.errors import NegotiationError
 from media.io.ice import IceServer, IceTransport
 from media.negotiation import TransportParameters
 from media.simulation.link import Link
@@ -36,16 +38,20 @@ class SecureTransport:
         self._on_packet = on_packet
         self._on_keys = on_keys
         self._on_state = on_state
-        self.ice = IceTransport(
+        self._make_ice = partial(
+            IceTransport,
             controlling=controlling,
             on_datagram=self._receive,
-            on_state=self._ice_state,
             on_candidate=on_candidate,
             servers=servers,
             addresses=addresses,
             network=network,
         )
-        self.send = self.ice.send
+        self.ice = self._make_ice()
+        self.ice.on_state = self._ice_state
+        self._next_ice: IceTransport | None = None  # of an ICE restart, until it stands
+        self._closing: set[asyncio.Task[None]] = set()
+        self._remote: TransportParameters | None = None
         self._loop = asyncio.get_running_loop()
         self._dtls: DtlsTransport | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
@@ -63,8 +69,44 @@ class SecureTransport:
             return "closed" if self._dtls.closed else "connected"
         return "failed" if self._dtls.closed else "connecting"
 
+    def send(self, data: bytes) -> bool:
+        """Send a datagram on the selected path; False while there is none."""
+        return self.ice.send(data)
+
+    @property
+    def started(self) -> bool:
+        """Whether a description of the peer has been applied."""
+        return self._remote is not None
+
+    @property
+    def latest_ice(self) -> IceTransport:
+        """Whose credentials and candidates are in the newest description."""
+        return self._next_ice or self.ice
+
+    def begin_restart(self) -> None:
+        """An ICE restart (RFC 8445 section 2.4): new credentials and sockets; the old path works until the new does."""
+        if self._next_ice is not None:
+            self._close_later(self._next_ice)
+        self._next_ice = self._make_ice()
+        self._next_ice.on_state = self._restart_state
+
+    def restarts(self, remote: TransportParameters) -> bool:
+        """Whether the peer's new description has new ICE credentials. Raises NegotiationError for a new identity."""
+        assert self._remote is not None
+        if set(remote.fingerprints) != set(self._remote.fingerprints):
+            raise NegotiationError("a new description may not change the DTLS fingerprint")
+        return (remote.ice_ufrag, remote.ice_pwd) != (self._remote.ice_ufrag, self._remote.ice_pwd)
+
+    def restart(self, remote: TransportParameters) -> None:
+        """Both descriptions of an ICE restart are known: begin its checks."""
+        if self._next_ice is None:
+            raise NegotiationError("the answer restarts ICE, the offer did not")
+        self._remote = remote
+        self._next_ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)
+
     def start(self, remote: TransportParameters) -> None:
-        """The peer's description was applied: begin the checks, then the handshake."""
+        """The peer's first description was applied: begin the checks, then the handshake."""
+        self._remote = remote
         self._dtls = DtlsTransport(
             self._certificate, client=remote.dtls_client, fingerprints=remote.fingerprints
         )
@@ -82,9 +124,33 @@ class SecureTransport:
             self._dtls.close()
             for datagram in self._dtls.datagrams_to_send(self._loop.time()):
                 self.send(datagram)
-        await self.ice.close()
+        for ice in (self._next_ice, self.ice):
+            if ice is not None:
+                await ice.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     # -- inside
+
+    def _restart_state(self, state: str) -> None:
+        """The new path stands: it takes over. One that fails leaves the old one alone."""
+        new = self._next_ice
+        if new is None or self._closed or state == "disconnected":
+            return
+        self._next_ice = None
+        if state == "failed":
+            self._close_later(new)
+            return
+        old, self.ice = self.ice, new
+        new.on_state = self._ice_state
+        self._close_later(old)
+        self._ice_state("connected")
+
+    def _close_later(self, ice: IceTransport) -> None:
+        ice.on_state = lambda _: None
+        task = asyncio.ensure_future(ice.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _ice_state(self, state: str) -> None:
         if self._closed:
