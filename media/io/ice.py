@@ -159,6 +159,9 @@ class _Connection(Connection):
             except OSError as error:
                 logger.info("cannot bind to %s: %s", address, error)
                 continue
+            if self._closing:  # closed meanwhile: nobody else would close this one
+                transport.close()
+                break
             _enlarge_buffers(transport)
             host, port = transport.get_extra_info("sockname")[:2]
             protocol.local_candidate = Candidate(
@@ -269,6 +272,8 @@ class IceTransport:
         if addresses is None:
             addresses = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True) or [LOOPBACK]
         candidates = await self._connection.gather_host(addresses)
+        if self.state == "closed":
+            return []
         for server in self._servers:
             for url in server.urls:
                 self._ask_server(server, url)
@@ -390,7 +395,7 @@ def parse_server_url(url: str) -> tuple[str, tuple[str, int], str] | None:
     if (
         scheme not in ("stun", "turn")
         or not host
-        or not (port.isascii() and port.isdigit())
+        or not (port.isascii() and port.isdigit() and len(port) <= 5)
         or transport not in ("udp", "tcp")
     ):
         return None

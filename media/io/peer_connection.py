@@ -15,7 +15,7 @@ from typing import Any
 from media import negotiation, sdp
 from media.codecs.base import Samples
 from media.engine import MediaEngine
-from media.errors import ConnectionClosed, MediaError, NegotiationError
+from media.errors import ConnectionClosed, NegotiationError, SdpError
 from media.io.ice import IceServer
 from media.io.playout import Playout
 from media.io.secure_transport import SecureTransport
@@ -226,6 +226,8 @@ class PeerConnection:
         else:
             return self._transport
         self._candidates = await self._transport.latest_ice.gather()
+        if self._closed:
+            raise ConnectionClosed("the connection is closed")
         return self._transport
 
     def _next_version(self) -> int:
@@ -254,7 +256,10 @@ class PeerConnection:
         with self._lock:
             self._engine.configure_audio(agreed.audio)
         for candidate in agreed.transport.candidates:
-            await transport.latest_ice.add_candidate(candidate)
+            try:
+                await transport.latest_ice.add_candidate(candidate)
+            except SdpError as error:  # the others may do
+                logger.info("a candidate of the description is left out: %s", error)
 
     def _keys(self, keys: SrtpKeys) -> None:
         with self._lock:
@@ -263,7 +268,10 @@ class PeerConnection:
             lambda now: self._report.sample(self.get_stats(), now), interval=SAMPLE_INTERVAL
         )
         if self.speaker is not None:
-            self._playout = Playout(self.speaker, self._pull)
+            try:
+                self._playout = Playout(self.speaker, self._pull)
+            except Exception as error:
+                logger.error("the speaker failed, the call goes on without it: %s", error)
         if self.microphone is not None:
             self._capture = asyncio.ensure_future(self._read_microphone(self.microphone))
         self._drain()
@@ -275,7 +283,7 @@ class PeerConnection:
                 with self._lock:
                     self._engine.push_audio(samples, self._loop.time())
                 self._drain()
-        except MediaError as error:
+        except Exception as error:  # a source is the caller's code
             logger.error("the microphone failed, the call goes on without it: %s", error)
 
     def _pull(self) -> Samples:
@@ -313,11 +321,12 @@ class PeerConnection:
             self._transport.send(packet)
 
     def _emit(self, event: Event) -> None:
-        if self._events.qsize() < MAX_EVENTS:  # nobody listens: a closed connection has nothing to add
+        # When nobody listens, only the end is added.
+        if self._events.qsize() < MAX_EVENTS or event[:2] == ("state", "closed"):
             self._events.put_nowait(event)
 
     def _emit_state(self, state: str, reason: str) -> None:
-        if self.state in (state, "closed"):
+        if self.state in (state, "closed") or (self.state, state) == ("failed", "disconnected"):
             return
         if state == "closed" and not self._closed:
             state = "disconnected"  # the peer left; the connection is ours to close

@@ -1,6 +1,5 @@
 """What the tests with sockets share."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +15,9 @@ def socket_count() -> Callable[[], int]:
 
     def count() -> int:
         found = 0
-        for entry in os.listdir(folder):
+        for entry in folder.iterdir():
             try:
-                found += os.readlink(folder / entry).startswith("socket:")
+                found += str(entry.readlink()).startswith("socket:")
             except OSError:
                 continue
         return found
