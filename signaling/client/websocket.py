@@ -74,6 +74,7 @@ class Connection:
         self.failed: SignalingError | None = None
         self.last_error: SignalingError | None = None
         self.logins = 0
+        self._conflicts = 0
 
     def start(self) -> None:
         self._task = self._loop.create_task(self._run(), name="ringline-connection")
@@ -162,7 +163,7 @@ class Connection:
                 self._stream = None
                 self._fail_answers("the connection to the server was lost")
                 self._settled.set()
-            failures = 0 if self.logins > logins else failures + 1
+            failures = self._conflicts if self.logins > logins else failures + 1
             if self._closing.is_set() or self.failed is not None:
                 return
             await self._pause(failures)
@@ -237,6 +238,8 @@ class Connection:
                     answer.set_result(stanza)
             case Ended(condition=condition, text=text):
                 self.online.clear()
+                # Somebody else has this profile: two that throw each other out must not do it at full speed.
+                self._conflicts = self._conflicts + 1 if condition == "conflict" else 0
                 if condition is not None:
                     self.last_error = ServerUnreachable(
                         f"the server ended the connection: {text or condition}"

@@ -5,6 +5,7 @@ import copy
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -13,13 +14,14 @@ from signaling.client.call import Call
 from signaling.client.contacts import Contacts
 from signaling.client.dispatch import Dispatch
 from signaling.client.line import Line
+from signaling.client.websocket import StanzaError
 from signaling.identity import UsedSids
 from signaling.jid import Jid
 from signaling.jingle.content import Action, Jingle, Role, build_jingle
 from signaling.jingle.initiation import Initiation, Kind, build_initiation
 from signaling.jingle.session import State, Step
 from signaling.stanza import iq as make_iq
-from signaling.xml import Element
+from signaling.xml import DISCO_INFO, Element, element
 
 OWN = Jid("+12025550100", "calls.example", "d1")
 PEER = Jid("+12025550101", "calls.example", "d2")
@@ -135,3 +137,20 @@ def test_any_stanza(data: st.DataObject) -> None:
                 await asyncio.wait([other._task])
 
     asyncio.run(run())
+
+
+async def test_strangers_learn_nothing_by_asking(open_client: Any, connected: Any, server: Any) -> None:
+    alice, bob, carol = [await open_client(f"+1202555010{n}") for n in range(3)]
+    query = element(DISCO_INFO, "query")
+    offline = Jid(PEER.local, server.domain, "d0000000000000000")
+    conditions = []
+    for jid in (bob._profile.jid, offline):
+        with pytest.raises(StanzaError) as error:
+            await carol._connection.ask("get", query, jid)
+        conditions.append(error.value.info)
+    assert conditions[0] == conditions[1]
+    ours, _ = await connected(alice, bob)
+    answer = await alice._connection.ask("get", query, bob._profile.jid)
+    features = {f.get("var") for f in answer.iter(f"{{{DISCO_INFO}}}feature")}
+    assert "urn:xmpp:jingle:apps:rtp:audio" in features
+    await ours.hang_up()

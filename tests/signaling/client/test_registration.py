@@ -1,6 +1,5 @@
 """Registering as a library, looking up, and staying connected."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from signaling import stanza as st
 from signaling.client import Client
 from signaling.client.api import ServerApi, require_safe
 from signaling.client.registration import Progress, Registration, register
-from signaling.client.websocket import StanzaError
 from signaling.errors import RegistrationError, ServerUnreachable
-from signaling.jid import Jid
-from signaling.xml import DISCO_INFO, PING, element
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 Open = Callable[..., Awaitable[Client]]
@@ -112,92 +107,3 @@ async def test_what_is_no_ringline_server(answer: tuple[int, str, str]) -> None:
         assert len(str(error.value).splitlines()) == 1
     finally:
         await runner.cleanup()
-
-
-async def test_lookup_and_its_cache(open_client: Open, make_profile: Any, server: Any) -> None:
-    alice = await open_client(ALICE)
-    assert await alice.contacts.find(BOB) is None
-    await make_profile(BOB)
-    found = await alice.contacts.find(BOB)
-    assert found is not None and found.jid == Jid(BOB, server.domain) and len(found.devices) == 1
-    await server.stop()
-    assert await alice.contacts.find(BOB) == found
-    assert alice.contacts.cached(BOB) == found
-    alice.contacts.forget(BOB)
-    with pytest.raises(ServerUnreachable):
-        await alice.contacts.find(BOB)
-
-
-async def test_an_expired_access_token_is_renewed(open_client: Open, make_profile: Any, server: Any) -> None:
-    alice = await open_client(ALICE)
-    await make_profile(BOB)
-    server.advance(3600)  # for the server only: our token has run out without our knowing
-    tokens = alice.contacts._tokens
-    tokens._wall_clock = server.clock
-    tokens._expires = float("inf")
-    assert await alice.contacts.find(BOB) is not None
-
-
-async def test_a_revoked_device_stays_out_and_is_told(
-    open_client: Open, make_profile: Any, tmp_path: Path
-) -> None:
-    alice = await open_client(ALICE)
-    await make_profile(ALICE, name="new")  # the number registers again: every device of before is void
-    async with asyncio.timeout(10):
-        with pytest.raises(RegistrationError) as revoked:
-            await alice.next_incoming()
-        assert revoked.value.code == "device_revoked"
-        with pytest.raises(RegistrationError):
-            await alice.wait_online()
-    assert not alice.online
-
-
-async def test_no_server_is_said_in_one_line(make_profile: Any, server: Any) -> None:
-    path = await make_profile(ALICE)
-    await server.stop()
-    async with Client.open(path) as alice:
-        with pytest.raises(ServerUnreachable) as error:
-            await alice.wait_online(0.3)
-        assert "cannot reach" in str(error.value) and len(str(error.value).splitlines()) == 1
-
-
-async def test_an_answer_counts_only_from_whom_was_asked(open_client: Open, server: Any) -> None:
-    alice = await open_client(ALICE)
-    connection = alice._connection
-    nobody = Jid(BOB, server.domain, "d1")
-    asking = asyncio.create_task(connection.ask("get", element(PING, "ping"), nobody))
-    await asyncio.sleep(0)
-    (id_,) = connection._answers
-    for sender in (str(Jid(CAROL, server.domain, "d1")), str(nobody.bare), server.domain, None):
-        forged = st.iq("result", id=id_)
-        if sender:
-            forged.set("from", sender)
-        connection._handle(_received(forged))
-        assert not asking.done()
-    with pytest.raises(StanzaError) as error:  # the server's own answer: nobody is there
-        await asking
-    assert error.value.info.condition == "service-unavailable"
-    assert not connection._answers and not len(connection._tracker)
-
-
-def _received(stanza: Any) -> Any:
-    from signaling.stream import StanzaReceived
-
-    return StanzaReceived(stanza)
-
-
-async def test_strangers_learn_nothing_by_asking(open_client: Open, connected: Any, server: Any) -> None:
-    alice, bob, carol = await open_client(ALICE), await open_client(BOB), await open_client(CAROL)
-    query = element(DISCO_INFO, "query")
-    offline = Jid(BOB, server.domain, "d0000000000000000")
-    conditions = []
-    for jid in (bob._profile.jid, offline):
-        with pytest.raises(StanzaError) as error:
-            await carol._connection.ask("get", query, jid)
-        conditions.append(error.value.info)
-    assert conditions[0] == conditions[1]
-    ours, _ = await connected(alice, bob)
-    answer = await alice._connection.ask("get", query, bob._profile.jid)
-    features = {f.get("var") for f in answer.iter(f"{{{DISCO_INFO}}}feature")}
-    assert "urn:xmpp:jingle:apps:rtp:audio" in features
-    await ours.hang_up()
