@@ -155,9 +155,9 @@ def test_reports_and_the_round_trip_time() -> None:
 
 def test_reports_come_twice_a_second_and_not_in_step() -> None:
     call = Call()
-    call.run(20.0)
+    call.run(10.0)
     counts = [sum(isinstance(p, SenderReport) for p in rtcp_of(call, index)) for index in (0, 1)]
-    assert all(30 <= count <= 50 for count in counts)
+    assert all(15 <= count <= 26 for count in counts)
 
 
 def test_a_sender_report_counts_what_was_sent() -> None:
@@ -173,16 +173,16 @@ def test_loss_is_reported_and_switches_fec_on_and_off() -> None:
     rng = Random(3)
     losing = [True]
     call = Call(lost=lambda index: losing[0] and index == 0 and rng.random() < 0.1, sound=voice())
-    call.run(15.0)
+    call.run(10.0)
     sender = call.stats(0, "remote-inbound-rtp-audio")
     inbound = call.stats(1, "inbound-rtp-audio")
-    assert 30 < int(str(sender["packetsLost"])) <= int(str(inbound["packetsLost"])) + 1
+    assert 20 < int(str(sender["packetsLost"])) <= int(str(inbound["packetsLost"])) + 1
     assert call.alice.sender is not None and call.alice.sender.reported_loss > 0.03
-    assert int(str(inbound["recoveredFrames"])) > 15
+    assert int(str(inbound["recoveredFrames"])) > 10
     assert call.bob.sender is not None and call.bob.sender.reported_loss == 0.0
     assert call.stats(0, "inbound-rtp-audio")["concealedSamples"] == 0
     losing[0] = False
-    call.run(60.0)
+    call.run(60.0, talk=False)
     assert call.alice.sender.reported_loss < 0.002
     encoder = call.alice.sender._encoder
     assert encoder.expected_loss_percent == 0  # type: ignore[attr-defined]
@@ -212,7 +212,7 @@ def test_counters_only_rise() -> None:
     call = Call(lost=lambda index: rng.random() < 0.1)
     falling = {"audioLevel", "jitter", "roundTripTime", "fractionLost", "packetsLost", "targetBitrate"}
     before: dict[tuple[str, str], float] = {}
-    for _ in range(20):
+    for _ in range(12):
         call.run(0.5)
         for index in (0, 1):
             for name, members in call.ends[index].get_stats(call.now).items():
@@ -236,8 +236,8 @@ def test_the_same_seeds_give_the_same_bytes() -> None:
 def test_virtual_time_is_much_faster_than_real_time() -> None:
     call = Call(sound=voice())
     began = time.process_time()
-    call.run(20.0)
-    assert time.process_time() - began < 4.0
+    call.run(10.0)
+    assert time.process_time() - began < 2.5
 
 
 # -- the end

@@ -470,3 +470,67 @@ async def test_devices_are_not_opened_before_the_connection_stands(make: Make) -
     await alice.close()
     assert microphone.started_at is None
     await bob.close()
+
+
+# -- ICE restart
+
+
+async def test_an_ice_restart_moves_the_call_to_a_new_path(make: Make) -> None:
+    ear = Listener()
+    alice, bob = make(microphone=Tone(300)), make(speaker=ear)
+    await join(alice, bob)
+    for end in (alice, bob):
+        await reach(end, "connected")
+    assert alice._transport is not None and bob._transport is not None
+    old = alice._transport.ice, bob._transport.ice
+    await asyncio.wait_for(ear.heard.wait(), 5)
+    await alice.set_answer(await bob.create_answer(await alice.create_offer(ice_restart=True)))
+    async with asyncio.timeout(5):
+        while (alice._transport.ice in old or bob._transport.ice in old) or old[0].state != "closed":
+            ear.heard.clear()
+            ear.loud.clear()
+            await ear.heard.wait()
+    assert [end.state for end in (alice, bob)] == ["connected", "connected"]
+    ear.heard.clear()
+    ear.loud.clear()
+    await asyncio.wait_for(ear.heard.wait(), 5)
+    assert bob.get_stats()["inbound-rtp-audio"]["packetsLost"] == 0
+
+
+async def test_a_renewed_offer_without_restart_keeps_the_path(make: Make) -> None:
+    alice, bob = make(), make()
+    await join(alice, bob)
+    for end in (alice, bob):
+        await reach(end, "connected")
+    assert alice._transport is not None
+    before = alice._transport.ice
+    first = await alice.create_offer()
+    await alice.set_answer(await bob.create_answer(first))
+    assert alice._transport.ice is before
+    assert [end.state for end in (alice, bob)] == ["connected", "connected"]
+
+
+async def test_a_renewed_offer_may_not_change_the_fingerprint(make: Make) -> None:
+    alice, bob = make(), make()
+    await join(alice, bob)
+    for end in (alice, bob):
+        await reach(end, "connected")
+    offer, wrong = (
+        await alice.create_offer(ice_restart=True),
+        "a=fingerprint:sha-256 " + ":".join(["AB"] * 32),
+    )
+    lines = [wrong if line.startswith("a=fingerprint") else line for line in offer.split("\r\n")]
+    with pytest.raises(NegotiationError, match="fingerprint"):
+        await bob.create_answer("\r\n".join(lines))
+    assert bob.state == "connected"
+
+
+async def test_close_during_an_ice_restart(make: Make) -> None:
+    alice, bob = make(microphone=Tone()), make(microphone=Tone())
+    await join(alice, bob)
+    for end in (alice, bob):
+        await reach(end, "connected")
+    answer = await bob.create_answer(await alice.create_offer(ice_restart=True))
+    await bob.close()
+    await alice.set_answer(answer)
+    await alice.close()

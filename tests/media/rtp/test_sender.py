@@ -17,15 +17,15 @@ def sender(seed: int = 1) -> RtpSender:
 
 def test_packets_are_numbered_and_counted() -> None:
     stream = sender()
-    packets = [RtpPacket.parse(stream.packet(111, 960 * n, b"x" * 50, n * 0.02)) for n in range(70000)]
+    packets = [RtpPacket.parse(stream.packet(111, 960 * n, b"x" * 50, n * 0.02)) for n in range(66000)]
     numbers = [p.sequence_number for p in packets]
     assert all((b - a) & 0xFFFF == 1 for a, b in pairwise(numbers))
     times = [p.timestamp for p in packets]
     assert all((b - a) & 0xFFFFFFFF == 960 for a, b in pairwise(times))
     assert {(p.ssrc, p.payload_type) for p in packets} == {(7, 111)}
     assert numbers[0] < 1 << 15
-    assert (stream.packets_sent, stream.bytes_sent) == (70000, 70000 * 50)
-    assert stream.header_bytes_sent == 70000 * 12
+    assert (stream.packets_sent, stream.bytes_sent) == (66000, 66000 * 50)
+    assert stream.header_bytes_sent == 66000 * 12
 
 
 def test_header_extensions_count_as_header() -> None:

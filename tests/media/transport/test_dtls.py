@@ -10,6 +10,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 
 from media.transport.dtls import (
     FIRST_RESEND,
@@ -328,3 +329,29 @@ def test_no_byte_is_lost_or_added(sizes: list[int], rest: bytes) -> None:
     datagrams = split_records(data, 1200)
     assert b"".join(datagrams) == data
     assert all(datagrams)
+
+
+def test_openssl_s_own_end_of_patience_is_a_failure(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 12 timeouts of its own, minutes of real time, OpenSSL raises."""
+
+    class Impatient:
+        def __init__(self, connection: SSL.Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._connection, name)
+
+        def DTLSv1_get_timeout(self) -> int:
+            return 0
+
+        def DTLSv1_handle_timeout(self) -> bool:
+            raise SSL.Error([("SSL routines", "", "read timeout expired")])
+
+    pipe = Pipe(certificates, lost=lambda: True).start()
+    monkeypatch.setattr(pipe.client, "_ssl", Impatient(pipe.client._ssl))
+    pipe.run(1.0)
+    (event,) = pipe.events[0]
+    assert isinstance(event, DtlsFailed) and "does not answer" in event.reason
+    assert pipe.client.get_timer() is None
