@@ -261,7 +261,7 @@ class Client:
 
 
 class _Opening:
-    """`async with` and `await` both open the client."""
+    """Opens the client when it is entered, so that `Client.open` may be called anywhere."""
 
     def __init__(self, make: Callable[[], Client]) -> None:
         self._make = make

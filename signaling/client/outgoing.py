@@ -1,8 +1,9 @@
 """Calling somebody: lookup, propose, ring, and the session with the device that takes the call."""
 
 import asyncio
+from functools import partial
 
-from signaling.client.call import Call
+from signaling.client.call import Call, one_line
 from signaling.client.incoming import accept_proposal
 from signaling.client.line import Ending, InitiationReceived, MessageBounced
 from signaling.client.negotiation import create_offer, offer_session, run_session
@@ -80,12 +81,20 @@ async def _ring(call: Call, timeout: float) -> "asyncio.Task[str] | None":
             if offer is None:
                 # From the first ring on, so that candidates are there when the call is taken.
                 offer = asyncio.create_task(create_offer(call), name="ringline-offer")
+                offer.add_done_callback(partial(_end_if_failed, call))
     except BaseException:
         if offer is not None:
             offer.cancel()
             await asyncio.wait([offer])
         raise
     return offer
+
+
+def _end_if_failed(call: Call, offer: "asyncio.Task[str]") -> None:
+    """Without an offer there is no use in ringing on."""
+    error = None if offer.cancelled() else offer.exception()
+    if isinstance(error, Exception):
+        call.stop(Ending(EndReason.FAILED, one_line(error)))
 
 
 def _rejected(reject: Initiation) -> Ending:

@@ -75,6 +75,7 @@ class Connection:
         self.last_error: SignalingError | None = None
         self.logins = 0
         self._conflicts = 0
+        self._unsent = 0
 
     def start(self) -> None:
         self._task = self._loop.create_task(self._run(), name="ringline-connection")
@@ -108,10 +109,11 @@ class Connection:
             ) from None
 
     def send(self, stanza: Element) -> bool:
-        """Queue a stanza; False when there is no stream to carry it."""
+        """Queue a stanza; False when there is no stream to carry it, or one that takes nothing any more."""
         stream = self._stream
-        if stream is None or not self.online.is_set():
+        if stream is None or not self.online.is_set() or self._unsent >= MAX_UNSENT:
             return False
+        self._unsent += 1
         stream.send(stanza)
         self._outgoing.set()
         return True
@@ -190,7 +192,7 @@ class Connection:
                 timeout=aiohttp.ClientWSTimeout(ws_close=2),
             ) as socket:
                 jid = self._profile.jid
-                now = self._loop.time()
+                now, self._unsent = self._loop.time(), 0
                 stream = self._stream = ClientStream(
                     jid.domain, jid.local, token, jid.resource, now, self._rng
                 )
@@ -252,15 +254,12 @@ class Connection:
             await self._flush(stream, socket)
 
     async def _flush(self, stream: ClientStream, socket: aiohttp.ClientWebSocketResponse) -> None:
-        frames = stream.frames_to_send()
-        if len(frames) > MAX_UNSENT:  # the socket has not taken anything for a long time
-            await socket.close()
-            return
         try:
-            for frame in frames:
+            for frame in stream.frames_to_send():
                 await socket.send_str(frame)
         except (ConnectionError, aiohttp.ClientError):
             pass  # the reader learns of it
+        self._unsent = 0
 
     def _fail_answers(self, why: str) -> None:
         for answer in self._answers.values():
