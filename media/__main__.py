@@ -1,10 +1,27 @@
-"""`python -m media COMMAND`: calls in virtual time."""
+"""`python -m media COMMAND`: calls in virtual time, and the emulated network as a process of its own."""
 
 import argparse
+import asyncio
+import contextlib
+import ipaddress
+import json
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from media.errors import MediaError
+from media.simulation.profiles import PROFILES, get_profile
+
+if TYPE_CHECKING:
+    from media.simulation.call import SimulatedCall
+
+Address = tuple[str, int]
+NETWORK_HELP = "a named network (see `profiles`), or a line such as 'delay=80 jitter=20 loss=0.03'"
+
+
+class CommandError(MediaError):
+    """What was asked for on the command line cannot be done."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -12,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m media", description="Ringline's engine")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_simulate(commands)
+    add_relay(commands)
+    listing = commands.add_parser("profiles", help="the named networks")
+    listing.set_defaults(run=list_profiles)
     parsed = parser.parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
@@ -23,6 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def list_profiles(options: argparse.Namespace) -> int:
+    for name, profile in PROFILES.items():
+        print(f"{name:16}{profile.note}")
+    return 0
+
+
+# -- simulate
+
+
 def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
         "simulate",
@@ -30,57 +59,126 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="A voice call of two engines over an emulated network, in virtual time. The same seed gives "
         "the same report, byte for byte.",
     )
-    parser.add_argument(
-        "--profile", default="clean", help="a named network, or a line such as 'delay=80 loss=0.03'"
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
+    add = parser.add_argument
+    add("--profile", default="clean", help=NETWORK_HELP)
+    add("--seed", type=int, default=1, help="of the network's and the call's random numbers")
+    add(
         "--speech",
         type=Path,
         action="append",
         metavar="FILE",
-        help="what the ends say (twice: caller, callee)",
+        help="what the ends say, again and again (twice: caller, callee); default: a generated voice",
     )
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json and what each end heard")
+    add("--seconds", type=float, default=60.0)
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--out", type=Path, metavar="DIR", help="write report.json and what each end heard")
     parser.set_defaults(run=simulate)
 
 
 def simulate(options: argparse.Namespace) -> int:
     """Run the call and print its report."""
-    from media.io.files import AudioRecorder, load_speech
-    from media.io.sources import Reframer
+    import numpy as np
+
+    from media.io.files import load_speech
     from media.quality.report import document
     from media.quality.table import render
     from media.simulation import call
-    from media.simulation.profiles import get_profile
-    from media.simulation.voice import syllables
+    from media.simulation.voice import generate_voice
 
     profile = get_profile(options.profile)
     if not 0 < options.seconds <= 3600:
-        raise MediaError("--seconds is more than 0 and at most 3600")
+        raise CommandError("--seconds is more than 0 and at most 3600")
     if options.speech:
-        speech = [load_speech(path, options.seconds) for path in options.speech[:2]]
+        if len(options.speech) > 2:
+            raise CommandError("--speech is given twice at most: caller, callee")
+        needed = round(options.seconds * call.RATE)
+        speech = [np.resize(load_speech(path, options.seconds), needed) for path in options.speech]
     else:
-        needed = int(options.seconds * call.RATE)
-        speech = []
-        for seed in (1, 2):
-            speech.append(Reframer(syllables(seed)).take(needed))
+        speech = [generate_voice(seed, options.seconds) for seed in (1, 2)]
     result = call.simulate(profile, options.seed, (speech[0], speech[-1]), seconds=options.seconds)
     text = document(result.caller, result.callee, network=profile.name)
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "report.json").write_text(text)
-        for name, heard in (("caller", result.caller_heard), ("callee", result.callee_heard)):
-            recorder = AudioRecorder(options.out / f"{name}-heard.wav")
-            recorder.write(heard)
-            recorder.close()
+        write_results(options.out, text, result)
     if options.json:
         sys.stdout.write(text)
     else:
         print(render([result.caller, result.callee], f"{profile.name}, seed {options.seed}: {profile.note}"))
     return 0
+
+
+def write_results(folder: Path, text: str, result: "SimulatedCall") -> None:
+    """The report and both recordings. Raises CommandError."""
+    from media.io.files import AudioRecorder
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.json").write_text(text)
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be written: {error.strerror}") from None
+    for name, heard in (("caller", result.caller_heard), ("callee", result.callee_heard)):
+        recorder = AudioRecorder(folder / f"{name}-heard.wav")
+        recorder.write(heard)
+        recorder.close()
+        if recorder.error:
+            raise CommandError(f"{recorder.path} cannot be written: {recorder.error}")
+
+
+# -- relay
+
+
+def add_relay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "relay",
+        help="an emulated network between two live ends, as a process of its own",
+        description="Two UDP ports with an emulated network between them. Prints one JSON line with its addresses: "
+        "end a sends to `a`, end b to `b`. Ends with Ctrl-C or SIGTERM.",
+    )
+    add = parser.add_argument
+    add("--profile", default="clean", help=NETWORK_HELP)
+    add("--seed", type=int, default=1)
+    add("--host", default="127.0.0.1", help="local address of both ports")
+    add("--a", type=parse_address, metavar="HOST:PORT", help="where end a is; default: where it sends from")
+    add("--b", type=parse_address, metavar="HOST:PORT", help="where end b is")
+    add("--counters", action="store_true", help="at the end print what went through, as one more JSON line")
+    parser.set_defaults(run=relay)
+
+
+def parse_address(text: str) -> Address:
+    """`192.0.2.1:5000` or `[2001:db8::1]:5000`. Raises ArgumentTypeError."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(host)
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no IP address with a port") from None
+    return host, int(port)
+
+
+def relay(options: argparse.Namespace) -> int:
+    """Relay until the process is told to end."""
+    asyncio.run(run_relay(options))
+    return 0
+
+
+async def run_relay(options: argparse.Namespace) -> None:
+    from media.io.relay import Relay
+
+    a_to_b, b_to_a = get_profile(options.profile).links(options.seed)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C comes as KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    running = Relay(a_to_b, b_to_a, host=options.host, peer_a=options.a, peer_b=options.b)
+    await running.start()
+    try:
+        print(json.dumps({"a": running.address_for_a, "b": running.address_for_b}), flush=True)
+        await stop.wait()
+    finally:
+        await running.close()
+    if options.counters:
+        print(json.dumps(running.counters()), flush=True)
 
 
 if __name__ == "__main__":

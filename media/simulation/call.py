@@ -78,7 +78,7 @@ def simulate(
         shift = round((end.playout_phase - other.capture_phase) * RATE)
         recording = end.recording()
         recording = np.pad(recording, (shift, 0)) if shift >= 0 else recording[-shift:]
-        spoken = other.speech[: round((seconds - 1) * RATE)]
+        spoken = other.speech[: max(0, round((seconds - 1) * RATE))]
         reports.append(report.with_speech(score(spoken, recording, pesq=metrics)))
     return SimulatedCall(reports[0], reports[1], caller.recording(), callee.recording())
 
