@@ -114,7 +114,7 @@ sessions = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(sessions)
 def test_what_is_written_is_parsed_back(session: SessionDescription) -> None:
     assert parse(str(session)) == session
@@ -123,7 +123,7 @@ def test_what_is_written_is_parsed_back(session: SessionDescription) -> None:
 # -- any text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=200) | st.text("vosmatice=:;/ \r\n0123456789-fngrpu", max_size=200).map(HEAD.__add__))
 def test_any_text(text: str) -> None:
     parsed_or_refused(text)
@@ -152,7 +152,7 @@ ATTRIBUTES = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(ATTRIBUTES), st.text(max_size=40), st.booleans())
 def test_any_value_of_any_attribute(name: str, value: str, in_session: bool) -> None:
     line = f"a={name}:{value}\r\n"

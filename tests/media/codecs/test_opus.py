@@ -125,7 +125,7 @@ def test_the_result_is_a_view_that_the_next_call_overwrites() -> None:
     assert np.shares_memory(first, second)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_payload_gives_samples_or_a_codec_error(payload: bytes) -> None:
     decoder = OpusDecoder()

@@ -243,8 +243,8 @@ async def test_datagrams_of_any_bytes(pair: Pair) -> None:
 
 
 async def test_a_peer_that_vanishes(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.2)
-    monkeypatch.setattr(ice, "CONSENT_EXPIRY", 0.5)
+    monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.1)
+    monkeypatch.setattr(ice, "CONSENT_EXPIRY", 0.3)
     monkeypatch.setattr(ice, "WATCH_INTERVAL", 0.05)
     await join(pair)
     assert [await end.state() for end in pair] == ["connected", "connected"]
@@ -270,7 +270,7 @@ async def test_consent_keeps_a_silent_connection_up(pair: Pair, monkeypatch: pyt
     await join(pair)
     assert [await end.state() for end in pair] == ["connected", "connected"]
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(pair[0].states.get(), 0.6)
+        await asyncio.wait_for(pair[0].states.get(), 0.5)
 
 
 Stage = Callable[[Pair], Awaitable[object]]

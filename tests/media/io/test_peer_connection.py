@@ -29,14 +29,14 @@ class Listener:
     def write(self, samples: Samples) -> None:
         if np.abs(samples).max() > 1000:
             self.loud.append(samples.copy())
-            if len(self.loud) >= 25:
+            if len(self.loud) >= 15:
                 self.heard.set()
 
     def close(self) -> None:
         self.closed += 1
 
     def frequency(self) -> float:
-        sound = np.concatenate(self.loud[5:])
+        sound = np.concatenate(self.loud[3:])
         return float(np.argmax(np.abs(np.fft.rfft(sound * np.hanning(len(sound)))))) * 48000 / len(sound)
 
 
@@ -137,8 +137,8 @@ async def test_a_call(make: Make) -> None:
         assert await reach(end, "connected") == ""
     for ear in ears:
         await asyncio.wait_for(ear.heard.wait(), 5)
-    assert ears[0].frequency() == pytest.approx(500, abs=12)
-    assert ears[1].frequency() == pytest.approx(300, abs=12)
+    assert ears[0].frequency() == pytest.approx(500, abs=15)
+    assert ears[1].frequency() == pytest.approx(300, abs=15)
     for end in (alice, bob):
         stats = end.get_stats()
         assert stats["transport"]["dtlsState"] == "connected"
@@ -291,8 +291,8 @@ async def test_nobody_listens_to_the_events(make: Make) -> None:
 
 
 async def test_a_peer_that_vanishes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.3)
-    monkeypatch.setattr(ice, "CONSENT_EXPIRY", 0.6)
+    monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.2)
+    monkeypatch.setattr(ice, "CONSENT_EXPIRY", 0.35)
     monkeypatch.setattr(ice, "WATCH_INTERVAL", 0.05)
     alice, bob = make(microphone=Tone()), make(microphone=Tone())
     await join(alice, bob)

@@ -89,7 +89,7 @@ def test_a_new_time_line_keeps_what_is_known_of_the_network() -> None:
     assert manager.target == pytest.approx(before, abs=0.005)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.lists(st.floats(-1e6, 1e6), max_size=60))
 def test_any_offsets_give_a_bounded_target(offsets: list[float]) -> None:
     manager = DelayManager()

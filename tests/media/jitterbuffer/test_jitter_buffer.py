@@ -136,7 +136,7 @@ def test_of_two_lost_packets_the_second_is_recovered(playback: Playback) -> None
     assert recovered and all(n % 50 == 21 for n in recovered)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), percent=st.integers(1, 40), fec=st.booleans())
 def test_random_loss_costs_what_was_lost_and_no_delay(
     make_playback: Callable[[], Playback], seed: int, percent: int, fec: bool
@@ -274,7 +274,7 @@ def test_a_payload_that_the_decoder_refuses_is_concealed(playback: Playback) -> 
     assert playback.decoded() == [n for n in range(playback.decoded()[-1] + 1) if n != 50]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     packets=st.lists(
         st.tuples(
@@ -303,7 +303,7 @@ def test_memory_is_bounded_against_a_sender_into_the_future(make_playback: Calla
     playback = make_playback()
     buffer: JitterBuffer = playback.buffer
     tracemalloc.start()
-    for n in range(6000):
+    for n in range(3000):
         buffer.insert(n * 120 & 0xFFFFFFFF, b"P1" + b"0" * 1000, 100.0 + n * 1e-4)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -93,7 +93,7 @@ def test_a_correlation_that_nothing_has_leaves_only_pauses(stretch: Stretch) -> 
 
 
 @both
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     hnp.arrays(np.int16, st.sampled_from((120, 480, 960, 1920, 2880))),
     st.none() | st.integers(120, 3000),

@@ -122,7 +122,7 @@ def test_a_sender_with_discontinuous_transmission() -> None:
     assert np.abs(frequencies(sound[48000 * 9 :]) - 250).max() <= 20
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -50,7 +50,7 @@ def test_what_is_serialized_is_parsed_back(
     assert fields(RtpPacket.parse(packet.serialize())) == fields(packet)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.binary(max_size=80) | st.binary(max_size=60).map(lambda b: b"\x90\x6f" + b))
 def test_any_bytes_give_a_packet_or_a_packet_error(data: bytes) -> None:
     try:

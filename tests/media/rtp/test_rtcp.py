@@ -37,7 +37,7 @@ packets = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.lists(packets, min_size=1, max_size=4))
 def test_what_is_serialized_is_parsed_back(compound: list[RtcpPacket]) -> None:
     data = serialize_compound(compound)
@@ -45,7 +45,7 @@ def test_what_is_serialized_is_parsed_back(compound: list[RtcpPacket]) -> None:
     assert parse_compound(data) == compound
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.binary(max_size=80)
     | st.tuples(

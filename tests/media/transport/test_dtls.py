@@ -265,7 +265,7 @@ JUNK = st.binary(min_size=2, max_size=120) | st.tuples(
 ).map(lambda t: bytes((t[0],)) + t[1] + t[2])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.lists(JUNK, max_size=5), to=st.sampled_from((0, 1)), after=st.floats(0, 0.1))
 def test_any_bytes_at_any_time_raise_nothing(
     certificates: Certificates, junk: list[bytes], to: int, after: float
@@ -279,7 +279,7 @@ def test_any_bytes_at_any_time_raise_nothing(
         assert len(events) <= 2
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.lists(JUNK, min_size=1, max_size=5))
 def test_an_established_association_is_not_hurt_by_junk(
     certificates: Certificates, junk: list[bytes]
