@@ -1,25 +1,40 @@
 """Offer and answer (RFC 9429, RFC 3264): what one end proposes, what both then do.
 
-One audio section is taken; further sections of an offer are rejected with port 0, so that an offer with video is
-answered with voice.
+One section of each kind (audio, video, application) is taken, all of them on one transport (BUNDLE). Further
+sections of an offer, and kinds that this end has no use for, are rejected with port 0.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from media import capabilities
+from media.capabilities import ABS_SEND_TIME_URI, EXTENSIONS, VideoChoice
 from media.errors import NegotiationError
 from media.rtp.extensions import MID_URI
 from media.sdp import Codec, MediaDescription, SessionDescription
 
-OPUS_PAYLOAD_TYPE = 111  # what every WebRTC endpoint uses; any dynamic one would do
-MID_EXTENSION = 1
 DEFAULT_BITRATE_BPS = 32000  # libwebrtc's default for mono voice
 MIN_BITRATE_BPS = 6000  # libopus and RFC 7587
 DIGESTS = ("sha-256", "sha-384", "sha-512")
+SCTP_PORT = 5000  # RFC 8841; any
+MAX_MESSAGE_BYTES = 262144
+DATA_PROTOCOLS = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalVideo:
+    """The video that this end has to offer."""
+
+    ssrc: int
+    rtx_ssrc: int
+    codecs: tuple[str, ...] = ("VP8", "H264")  # in the order of preference
+    send: bool = True
+    receive: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class LocalParameters:
-    """What this end puts into its descriptions."""
+    """What this end puts into its descriptions. `ssrc`, `send` and `receive` are those of the voice."""
 
     session_id: int
     ice_ufrag: str
@@ -29,6 +44,8 @@ class LocalParameters:
     cname: str
     send: bool = True
     receive: bool = True
+    video: LocalVideo | None = None
+    data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +55,39 @@ class AudioParameters:
     mid: str
     send_payload_type: int
     receive_payload_types: frozenset[int]
-    mid_extension: int | None = MID_EXTENSION
+    mid_extension: int | None = 1
     use_inband_fec: bool = True
     bitrate_bps: int = DEFAULT_BITRATE_BPS
     send: bool = True
     receive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VideoParameters:
+    """What both ends agreed on for the video stream."""
+
+    mid: str
+    codec: str  # VP8 or H264
+    send_payload_type: int
+    receive_payload_type: int
+    send_rtx_payload_type: int | None = None
+    receive_rtx_payload_type: int | None = None
+    mid_extension: int | None = 1
+    abs_send_time_extension: int | None = 2
+    nack: bool = True
+    pli: bool = True
+    remb: bool = True
+    send: bool = True
+    receive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DataParameters:
+    """What both ends agreed on for data channels (RFC 8841)."""
+
+    mid: str
+    port: int = SCTP_PORT  # the peer's
+    max_message_bytes: int = MAX_MESSAGE_BYTES  # that the peer takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,84 +104,169 @@ class TransportParameters:
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    audio: AudioParameters
+    """What a pair of descriptions settles; None for a kind that is not used."""
+
     transport: TransportParameters
+    audio: AudioParameters | None = None
+    video: VideoParameters | None = None
+    data: DataParameters | None = None
 
 
-def create_offer(local: LocalParameters, *, version: int = 0, mid: str = "0") -> SessionDescription:
-    """An offer of one voice section."""
-    media = _local_media(local, mid, setup="actpass")
-    media.codecs = [_opus(OPUS_PAYLOAD_TYPE)]
-    media.extensions = {MID_EXTENSION: MID_URI}
-    return SessionDescription(local.session_id, version, bundle=[mid], media=[media])
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A section of the peer's description that is taken, and ours beside it."""
+
+    ours: MediaDescription
+    theirs: MediaDescription
+    codec: Codec | None = None
+    video: VideoChoice | None = None
+
+
+def create_offer(
+    local: LocalParameters, *, version: int = 0, sections: Sequence[tuple[str, str]] | None = None
+) -> SessionDescription:
+    """An offer. `sections`: (mid, kind) in order, those of earlier descriptions first; by default all that we have."""
+    if sections is None:
+        kinds = ["audio"] + ["video"] * (local.video is not None) + ["application"] * local.data
+        sections = [(str(index), kind) for index, kind in enumerate(kinds)]
+    media = []
+    for mid, kind in sections:
+        ours = _section(local, kind, mid, setup="actpass")
+        if kind == "audio":
+            ours.codecs = [capabilities.opus()]
+        elif kind == "video" and local.video is not None:
+            ours.codecs = capabilities.offered_video(local.video.codecs)
+        ours.extensions = dict(EXTENSIONS.get(kind, {}))
+        media.append(ours)
+    return SessionDescription(local.session_id, version, bundle=[mid for mid, _ in sections], media=media)
 
 
 def create_answer(
     offer: SessionDescription, local: LocalParameters, *, version: int = 0
 ) -> tuple[SessionDescription, Negotiated]:
-    """The answer to an offer and what it settles. Raises NegotiationError when there is no voice in common."""
-    chosen = _first_usable(offer)
-    if chosen is None:
-        raise NegotiationError("the offer has no audio section with Opus")
-    index, codec = chosen
-    theirs = offer.media[index]
-    setup = {"": "active", "actpass": "active", "passive": "active", "active": "passive"}.get(theirs.setup)
-    if setup is None:
-        raise NegotiationError(f"the offer says a=setup:{theirs.setup[:20]}")
-    ours = _local_media(local, theirs.mid, setup=setup)
-    ours.direction = _answer_direction(theirs.direction, local)
-    ours.codecs = [_opus(codec.payload_type)]
-    ours.extensions = {i: uri for i, uri in theirs.extensions.items() if uri == MID_URI}
-    ours.rtcp_rsize = theirs.rtcp_rsize
-    media = [ours if i == index else _rejected(m) for i, m in enumerate(offer.media)]
-    bundle = [theirs.mid] if theirs.mid in offer.bundle else []
+    """The answer to an offer and what it settles. Raises NegotiationError when there is nothing in common."""
+    taken: dict[int, _Match] = {}
+    for index, theirs in enumerate(offer.media):
+        if theirs.port == 0 or any(m.theirs.kind == theirs.kind for m in taken.values()):
+            continue
+        first = next(iter(taken.values()), None)
+        if first is not None and not {first.theirs.mid, theirs.mid} <= set(offer.bundle):
+            continue  # it would need a transport of its own
+        if (match := _answer_section(theirs, local)) is not None:
+            taken[index] = match
+    if not taken:
+        raise NegotiationError("the offer has no audio section with Opus, and nothing else in common with us")
+    media = [taken[i].ours if i in taken else _rejected(m) for i, m in enumerate(offer.media)]
+    bundle = [m.theirs.mid for m in taken.values() if m.theirs.mid in offer.bundle]
     answer = SessionDescription(local.session_id, version, bundle=bundle, media=media)
-    return answer, _settle(offer, theirs, ours, codec, dtls_client=setup == "active")
+    active = next(iter(taken.values())).ours.setup == "active"
+    return answer, _settle(offer, list(taken.values()), dtls_client=active)
 
 
 def apply_answer(offer: SessionDescription, answer: SessionDescription) -> Negotiated:
     """What our offer and the peer's answer settle. Raises NegotiationError."""
     if len(answer.media) != len(offer.media):
         raise NegotiationError(f"the answer has {len(answer.media)} sections, the offer {len(offer.media)}")
-    ours, theirs = offer.media[0], answer.media[0]
-    if theirs.port == 0 or theirs.kind != ours.kind:
-        raise NegotiationError("the peer rejected the audio section")
-    offered = {c.payload_type for c in ours.codecs}
-    codec = next((c for c in theirs.codecs if _is_opus(c) and c.payload_type in offered), None)
-    if codec is None:
-        raise NegotiationError("the answer has no Opus")
-    if theirs.setup not in ("active", "passive"):
-        raise NegotiationError("the answer must say a=setup:active or passive")
-    return _settle(answer, theirs, ours, codec, dtls_client=theirs.setup == "passive")
+    matches = []
+    for ours, theirs in zip(offer.media, answer.media, strict=True):
+        if theirs.kind != ours.kind:
+            raise NegotiationError(f"the answer has {theirs.kind} where the offer has {ours.kind}")
+        if theirs.port == 0 or ours.port == 0:
+            continue
+        if theirs.setup not in ("active", "passive"):
+            raise NegotiationError("the answer must say a=setup:active or passive")
+        matches.append(_match_answer(ours, theirs))
+    if not matches:
+        raise NegotiationError("the peer rejected everything")
+    return _settle(answer, matches, dtls_client=matches[0].theirs.setup == "passive")
 
 
-# -- parts
+# -- sections
 
 
-def _opus(payload_type: int) -> Codec:
-    """Opus as we receive it (RFC 7587 section 6.1). Two channels are part of the name, not of the stream."""
-    return Codec(payload_type, "opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"})
-
-
-def _is_opus(codec: Codec) -> bool:
-    return codec.name.lower() == "opus" and codec.clock_rate == 48000 and codec.channels == 2
-
-
-def _local_media(local: LocalParameters, mid: str, *, setup: str) -> MediaDescription:
-    return MediaDescription(
-        "audio",
+def _section(local: LocalParameters, kind: str, mid: str, *, setup: str) -> MediaDescription:
+    section = MediaDescription(
+        kind,
         mid=mid,
-        direction=_direction(local.send, local.receive),
         ice_ufrag=local.ice_ufrag,
         ice_pwd=local.ice_pwd,
         ice_options=["trickle"],
         fingerprints=[("sha-256", local.fingerprint)],
         setup=setup,
-        rtcp_mux=True,
-        rtcp_rsize=True,
-        ssrcs={local.ssrc: local.cname},
-        msid=f"{local.cname} audio",
     )
+    if kind == "application":
+        section.protocol, section.formats = DATA_PROTOCOLS[0], ["webrtc-datachannel"]
+        section.direction, section.sctp_port = "", SCTP_PORT
+        section.max_message_bytes = MAX_MESSAGE_BYTES
+        return section
+    section.rtcp_mux = section.rtcp_rsize = True
+    section.msid = f"{local.cname} {kind}"
+    if kind == "audio":
+        section.direction = _direction(local.send, local.receive)
+        section.ssrcs = {local.ssrc: local.cname}
+    elif local.video is not None:
+        section.direction = _direction(local.video.send, local.video.receive)
+        section.ssrcs = {local.video.ssrc: local.cname, local.video.rtx_ssrc: local.cname}
+        section.ssrc_groups = [("FID", (local.video.ssrc, local.video.rtx_ssrc))]
+    else:
+        section.direction, section.port = "inactive", 0
+    return section
+
+
+def _answer_section(theirs: MediaDescription, local: LocalParameters) -> _Match | None:
+    """Our section for one of the offer; None when it is to be rejected."""
+    setup = {"": "active", "actpass": "active", "passive": "active", "active": "passive"}.get(theirs.setup)
+    if setup is None:
+        raise NegotiationError(f"the offer says a=setup:{theirs.setup[:20]}")
+    if theirs.kind == "application" and local.data and theirs.protocol in DATA_PROTOCOLS:
+        ours = _section(local, "application", theirs.mid, setup=setup)
+        ours.protocol, ours.formats = theirs.protocol, list(theirs.formats)
+        return _Match(ours, theirs)
+    if "RTP/SAVPF" not in theirs.protocol or theirs.kind not in ("audio", "video"):
+        return None
+    if theirs.kind == "video" and local.video is None:
+        return None
+    ours = _section(local, theirs.kind, theirs.mid, setup=setup)
+    ours.direction = _answer_direction(theirs.direction, ours.direction)
+    known = EXTENSIONS[theirs.kind].values()
+    ours.extensions = {i: uri for i, uri in theirs.extensions.items() if uri in known}
+    ours.rtcp_rsize = theirs.rtcp_rsize
+    if theirs.kind == "audio":
+        codec = next((c for c in theirs.codecs if _usable_opus(c, theirs)), None)
+        if codec is None:
+            return None
+        ours.codecs = [capabilities.opus(codec.payload_type)]
+        return _Match(ours, theirs, codec)
+    assert local.video is not None
+    choice = capabilities.choose_video(theirs, local.video.codecs)
+    if choice is None:
+        return None
+    ours.codecs = capabilities.video(choice.name, choice.codec.payload_type, choice.rtx_payload_type)
+    if choice.name == "H264":
+        ours.codecs[0].parameters = dict(choice.codec.parameters)
+    ours.codecs[0].feedback = [f for f in choice.codec.feedback if f in capabilities.VIDEO_FEEDBACK]
+    return _Match(ours, theirs, video=choice)
+
+
+def _match_answer(ours: MediaDescription, theirs: MediaDescription) -> _Match:
+    if ours.kind == "application":
+        return _Match(ours, theirs)
+    offered = {c.payload_type for c in ours.codecs}
+    if ours.kind == "audio":
+        codec = next(
+            (c for c in theirs.codecs if _usable_opus(c, theirs) and c.payload_type in offered), None
+        )
+        if codec is None:
+            raise NegotiationError("the answer has no Opus")
+        return _Match(ours, theirs, codec)
+    choice = capabilities.choose_video(theirs, tuple(capabilities.VIDEO_PAYLOAD_TYPES))
+    if choice is None or choice.codec.payload_type not in offered:
+        raise NegotiationError("the answer has no video codec of the offer")
+    return _Match(ours, theirs, video=choice)
+
+
+def _usable_opus(codec: Codec, media: MediaDescription) -> bool:
+    return capabilities.is_opus(codec) and str(codec.payload_type) in media.formats
 
 
 def _rejected(theirs: MediaDescription) -> MediaDescription:
@@ -150,64 +280,94 @@ def _rejected(theirs: MediaDescription) -> MediaDescription:
     )
 
 
-def _first_usable(offer: SessionDescription) -> tuple[int, Codec] | None:
-    for index, media in enumerate(offer.media):
-        if media.kind != "audio" or media.port == 0 or "RTP/SAVPF" not in media.protocol:
-            continue
-        for codec in media.codecs:
-            if _is_opus(codec) and str(codec.payload_type) in media.formats:
-                return index, codec
-    return None
-
-
 def _direction(send: bool, receive: bool) -> str:
     return {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}.get(
         (send, receive), "inactive"
     )
 
 
-def _answer_direction(offered: str, local: LocalParameters) -> str:
-    send = local.send and offered in ("sendrecv", "recvonly")
-    receive = local.receive and offered in ("sendrecv", "sendonly")
+def _answer_direction(offered: str, ours: str) -> str:
+    send = ours in ("sendrecv", "sendonly") and offered in ("sendrecv", "recvonly")
+    receive = ours in ("sendrecv", "recvonly") and offered in ("sendrecv", "sendonly")
     return _direction(send, receive)
 
 
-def _settle(
-    remote: SessionDescription,
-    theirs: MediaDescription,
-    ours: MediaDescription,
-    codec: Codec,
-    *,
-    dtls_client: bool,
-) -> Negotiated:
-    if not theirs.rtcp_mux:
-        raise NegotiationError("the peer does not multiplex RTCP (RFC 5761)")
-    if not theirs.fingerprints or not any(a in DIGESTS for a, _ in theirs.fingerprints):
+# -- what is settled
+
+
+def _settle(remote: SessionDescription, matches: list[_Match], *, dtls_client: bool) -> Negotiated:
+    first = matches[0].theirs
+    if not first.fingerprints or not any(a in DIGESTS for a, _ in first.fingerprints):
         raise NegotiationError("the description has no DTLS fingerprint that can be checked")
-    if not 4 <= len(theirs.ice_ufrag) <= 256 or not 22 <= len(theirs.ice_pwd) <= 256:
+    if not 4 <= len(first.ice_ufrag) <= 256 or not 22 <= len(first.ice_pwd) <= 256:
         raise NegotiationError("the description has no valid ICE user name and password (RFC 8839)")
-    send = ours.direction in ("sendrecv", "sendonly") and theirs.direction in ("sendrecv", "recvonly")
-    receive = ours.direction in ("sendrecv", "recvonly") and theirs.direction in ("sendrecv", "sendonly")
-    mid_extension = next((i for i, uri in theirs.extensions.items() if uri == MID_URI and 1 <= i <= 14), None)
-    audio = AudioParameters(
-        mid=ours.mid,
+    candidates = tuple(c for m in matches for c in m.theirs.candidates)
+    transport = TransportParameters(
+        first.ice_ufrag, first.ice_pwd, remote.ice_lite, tuple(first.fingerprints), dtls_client, candidates
+    )
+    agreed = Negotiated(transport)
+    for match in matches:
+        if match.ours.kind == "application":
+            theirs = match.theirs
+            agreed = replace(
+                agreed,
+                data=DataParameters(
+                    theirs.mid, theirs.sctp_port or SCTP_PORT, theirs.max_message_bytes or 65536
+                ),
+            )
+            continue
+        if not match.theirs.rtcp_mux:
+            raise NegotiationError("the peer does not multiplex RTCP (RFC 5761)")
+        if match.codec is not None:
+            agreed = replace(agreed, audio=_audio(match, match.codec))
+        elif match.video is not None:
+            agreed = replace(agreed, video=_video(match, match.video))
+    return agreed
+
+
+def _directions(match: _Match) -> tuple[bool, bool]:
+    ours, theirs = match.ours.direction, match.theirs.direction
+    send = ours in ("sendrecv", "sendonly") and theirs in ("sendrecv", "recvonly")
+    receive = ours in ("sendrecv", "recvonly") and theirs in ("sendrecv", "sendonly")
+    return send, receive
+
+
+def _extension(match: _Match, uri: str) -> int | None:
+    return next((i for i, u in match.theirs.extensions.items() if u == uri and 1 <= i <= 14), None)
+
+
+def _audio(match: _Match, codec: Codec) -> AudioParameters:
+    send, receive = _directions(match)
+    return AudioParameters(
+        mid=match.ours.mid,
         send_payload_type=codec.payload_type,
-        receive_payload_types=frozenset(c.payload_type for c in ours.codecs),
-        mid_extension=mid_extension if ours.mid else None,
+        receive_payload_types=frozenset(c.payload_type for c in match.ours.codecs),
+        mid_extension=_extension(match, MID_URI) if match.ours.mid else None,
         use_inband_fec=codec.parameters.get("useinbandfec") == "1",
         bitrate_bps=_bitrate(codec),
         send=send,
         receive=receive,
     )
-    transport = TransportParameters(
-        theirs.ice_ufrag,
-        theirs.ice_pwd,
-        remote.ice_lite,
-        tuple(theirs.fingerprints),
-        dtls_client,
-        tuple(theirs.candidates),
+
+
+def _video(match: _Match, choice: VideoChoice) -> VideoParameters:
+    send, receive = _directions(match)
+    feedback = choice.codec.feedback
+    return VideoParameters(
+        mid=match.ours.mid,
+        codec=choice.name,
+        send_payload_type=choice.codec.payload_type,
+        receive_payload_type=choice.codec.payload_type,
+        send_rtx_payload_type=choice.rtx_payload_type,
+        receive_rtx_payload_type=choice.rtx_payload_type,
+        mid_extension=_extension(match, MID_URI) if match.ours.mid else None,
+        abs_send_time_extension=_extension(match, ABS_SEND_TIME_URI),
+        nack="nack" in feedback,
+        pli="nack pli" in feedback,
+        remb="goog-remb" in feedback,
+        send=send,
+        receive=receive,
     )
-    return Negotiated(audio, transport)
 
 
 def _bitrate(codec: Codec) -> int:

@@ -48,7 +48,12 @@ class MediaDescription:
     rtcp_rsize: bool = False
     ssrcs: dict[int, str] = field(default_factory=dict)  # SSRC -> CNAME
     msid: str = ""
+    ssrc_groups: list[tuple[str, tuple[int, ...]]] = field(
+        default_factory=list
+    )  # semantics, SSRCs (RFC 5576)
     ptime_ms: int | None = None
+    sctp_port: int | None = None
+    max_message_bytes: int | None = None
     candidates: list[str] = field(default_factory=list)  # "candidate:..."
 
 
@@ -172,6 +177,15 @@ def _parse_attribute(media: MediaDescription, name: str, value: str) -> None:
             media.msid = value
         case "ptime":
             media.ptime_ms = _number(value, 1, 1000, "ptime")
+        case "sctp-port":
+            media.sctp_port = _number(value, 1, 65535, "sctp-port")
+        case "max-message-size":
+            media.max_message_bytes = _number(value, 0, 1 << 62, "max-message-size")
+        case "ssrc-group":
+            semantics, *numbers = value.split()[:9] or [""]
+            if len(media.ssrc_groups) < 16:
+                ssrcs = tuple(_number(n, 0, 0xFFFFFFFF, "ssrc") for n in numbers)
+                media.ssrc_groups.append((_token(semantics, "ssrc-group"), ssrcs))
         case "candidate":
             if len(media.candidates) < 64:
                 media.candidates.append(f"candidate:{value}")
@@ -250,7 +264,8 @@ def _serialize_media(media: MediaDescription) -> list[str]:
     attribute = lines.append
     if media.mid:
         attribute(f"a=mid:{media.mid}")
-    attribute(f"a={media.direction}")
+    if media.direction:
+        attribute(f"a={media.direction}")
     for identifier, uri in media.extensions.items():
         attribute(f"a=extmap:{identifier} {uri}")
     if media.msid:
@@ -269,6 +284,12 @@ def _serialize_media(media: MediaDescription) -> list[str]:
             attribute(f"a=fmtp:{codec.payload_type} {parameters}")
     if media.ptime_ms:
         attribute(f"a=ptime:{media.ptime_ms}")
+    if media.sctp_port:
+        attribute(f"a=sctp-port:{media.sctp_port}")
+    if media.max_message_bytes:
+        attribute(f"a=max-message-size:{media.max_message_bytes}")
+    for semantics, ssrcs in media.ssrc_groups:
+        attribute(f"a=ssrc-group:{semantics} {' '.join(map(str, ssrcs))}")
     for ssrc, cname in media.ssrcs.items():
         attribute(f"a=ssrc:{ssrc} cname:{cname}")
     for candidate in media.candidates:

@@ -89,7 +89,7 @@ def test_our_answer_to_our_offer() -> None:
 
 
 def test_an_offer_says_what_webrtc_demands() -> None:
-    text = str(create_offer(ALICE, version=3, mid="voice"))
+    text = str(create_offer(ALICE, version=3, sections=[("voice", "audio")]))
     for line in (
         "o=- 1 3 IN IP4 127.0.0.1",
         "a=group:BUNDLE voice",
@@ -298,8 +298,8 @@ def test_an_offer_that_does_not_fit_is_refused(change: Change, why: str) -> None
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (setting(port=0), "rejected the audio"),
-        (setting(kind="video"), "rejected the audio"),
+        (setting(port=0), "rejected everything"),
+        (setting(kind="video"), "video where the offer has audio"),
         (setting(codecs=[Codec(0, "PCMU", 8000)]), "no Opus"),
         (setting(codecs=[Codec(96, "opus", 48000, 2)]), "no Opus"),
         (setting(formats=["111"], codecs=[]), "no Opus"),

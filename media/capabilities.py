@@ -1,0 +1,82 @@
+"""Which codecs and header extensions this engine speaks, and how those of a peer are matched (RFC 3264, RFC 7742)."""
+
+from dataclasses import dataclass
+
+from media.rtp.extensions import MID_URI
+from media.sdp import Codec, MediaDescription
+
+OPUS_PAYLOAD_TYPE = 111  # what every WebRTC endpoint uses; any dynamic one would do
+VIDEO_PAYLOAD_TYPES = {"VP8": 96, "H264": 98}  # each followed by its RTX
+ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+EXTENSIONS = {"audio": {1: MID_URI}, "video": {1: MID_URI, 2: ABS_SEND_TIME_URI}}
+VIDEO_FEEDBACK = ["nack", "nack pli", "ccm fir", "goog-remb"]
+# Constrained baseline, level 3.1: what every endpoint must accept (RFC 7742 section 6.2).
+H264_PARAMETERS = {"level-asymmetry-allowed": "1", "packetization-mode": "1", "profile-level-id": "42e01f"}
+VIDEO_CLOCK_RATE = 90000
+
+
+def opus(payload_type: int = OPUS_PAYLOAD_TYPE) -> Codec:
+    """Opus as we receive it (RFC 7587 section 6.1). Two channels are part of the name, not of the stream."""
+    return Codec(payload_type, "opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"})
+
+
+def is_opus(codec: Codec) -> bool:
+    return codec.name.lower() == "opus" and codec.clock_rate == 48000 and codec.channels == 2
+
+
+def video(name: str, payload_type: int, rtx_payload_type: int | None) -> list[Codec]:
+    """A video codec as we offer it, followed by its retransmission format (RFC 4588)."""
+    parameters = dict(H264_PARAMETERS) if name == "H264" else {}
+    codecs = [Codec(payload_type, name, VIDEO_CLOCK_RATE, 1, parameters, list(VIDEO_FEEDBACK))]
+    if rtx_payload_type is not None:
+        codecs.append(Codec(rtx_payload_type, "rtx", VIDEO_CLOCK_RATE, 1, {"apt": str(payload_type)}))
+    return codecs
+
+
+def offered_video(names: tuple[str, ...]) -> list[Codec]:
+    """All of our video codecs in this order of preference."""
+    return [
+        codec
+        for name in names
+        for codec in video(name, VIDEO_PAYLOAD_TYPES[name], VIDEO_PAYLOAD_TYPES[name] + 1)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoChoice:
+    """A codec in common, with the payload types of the description that it was found in."""
+
+    codec: Codec
+    name: str  # VP8 or H264
+    rtx_payload_type: int | None
+
+
+def choose_video(theirs: MediaDescription, names: tuple[str, ...]) -> VideoChoice | None:
+    """The first of the peer's video codecs that is one of ours."""
+    for codec in theirs.codecs:
+        name = codec.name.upper()
+        if (
+            name not in names
+            or codec.clock_rate != VIDEO_CLOCK_RATE
+            or str(codec.payload_type) not in theirs.formats
+        ):
+            continue
+        if name == "H264" and not _is_baseline(codec):
+            continue
+        return VideoChoice(codec, name, _rtx(theirs, codec.payload_type))
+    return None
+
+
+def _is_baseline(codec: Codec) -> bool:
+    """Baseline or constrained baseline in packetization mode 1 (RFC 6184 section 8.1)."""
+    return (
+        codec.parameters.get("packetization-mode") == "1"
+        and codec.parameters.get("profile-level-id", "42").lower()[:2] == "42"
+    )
+
+
+def _rtx(media: MediaDescription, payload_type: int) -> int | None:
+    for codec in media.codecs:
+        if codec.name.lower() == "rtx" and codec.parameters.get("apt") == str(payload_type):
+            return codec.payload_type
+    return None
