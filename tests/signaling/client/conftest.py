@@ -153,6 +153,12 @@ class FakeEngine:
                     end.say("connected")
 
 
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disks are slow, and no test here loses power (test_profile.py looks at the failing write itself)."""
+    monkeypatch.setattr("signaling.client.profile.os.fsync", lambda handle: None)
+
+
 @pytest.fixture
 def ether() -> dict[str, FakeEngine]:
     return {}

@@ -86,7 +86,7 @@ async def test_not_registered(open_client: Open, engine: Engine) -> None:
 async def test_unreachable(
     open_client: Open, make_profile: Callable[..., Awaitable[Any]], engine: Engine, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.2)
+    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.05)
     alice = await open_client(ALICE)
     await make_profile(BOB)
     with pytest.raises(CallUnreachable):
@@ -200,7 +200,7 @@ def _silent() -> Any:
 
 
 async def test_strangers_are_missed_not_rung(open_client: Open, engine: Engine, monkeypatch: Any) -> None:
-    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.3)
+    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.1)
     alice, bob = await open_client(ALICE), await open_client(BOB, ring_unknown=False)
     with pytest.raises(CallUnreachable):
         await alice.call(BOB, engine())
@@ -210,7 +210,7 @@ async def test_strangers_are_missed_not_rung(open_client: Open, engine: Engine, 
 async def test_calls_while_offline_are_missed_and_never_ring(
     open_client: Open, make_profile: Callable[..., Awaitable[Any]], engine: Engine, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.2)
+    monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.05)
     alice = await open_client(ALICE)
     path = await make_profile(BOB)
     with pytest.raises(CallUnreachable):
@@ -222,7 +222,7 @@ async def test_calls_while_offline_are_missed_and_never_ring(
 
 
 async def test_no_route(open_client: Open, engine: Engine, monkeypatch: Any) -> None:
-    monkeypatch.setattr("signaling.client.negotiation.ROUTE_TIMEOUT", 0.3)
+    monkeypatch.setattr("signaling.client.negotiation.ROUTE_TIMEOUT", 0.05)
     alice, bob = await open_client(ALICE), await open_client(BOB)
     one, two = engine(reachable=False), engine()
     async with asyncio.timeout(5):
@@ -263,7 +263,7 @@ async def test_disconnected_and_back(
 
 
 async def test_connection_lost(open_client: Open, connected: Connected, ether: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("signaling.client.negotiation.RECOVERY_TIMEOUT", 0.2)
+    monkeypatch.setattr("signaling.client.negotiation.RECOVERY_TIMEOUT", 0.05)
     alice, bob = await open_client(ALICE), await open_client(BOB)
     ours, theirs = await connected(alice, bob)
     for end in ether.values():
