@@ -10,7 +10,7 @@ from media.errors import (
     SourceError,
 )
 from media.io.files import AudioFile, AudioRecorder, load_speech
-from media.io.ice import IceServer
+from media.io.ice_syntax import IceServer
 from media.io.peer_connection import PeerConnection
 from media.io.sources import AudioSink, AudioSource, Discard, GeneratedVoice, PullSink, Silence, Tone
 from media.quality.report import QualityReport

@@ -5,12 +5,10 @@ connected and closed. It is driven here through the methods that its own protoco
 """
 
 import asyncio
-import ipaddress
 import logging
 import random
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import aioice.ice
@@ -18,7 +16,7 @@ from aioice import stun
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, Connection, StunProtocol
 
-from media.errors import SdpError
+from media.io.ice_syntax import IceServer, parse_candidate, parse_server_url
 from media.io.impairment import ImpairedTransport
 from media.simulation.link import Link
 
@@ -35,35 +33,6 @@ CONSENT_EXPIRY = 30.0
 DISCONNECTED_AFTER = 4.5
 WATCH_INTERVAL = 0.25
 SOCKET_BUFFER_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server (RFC 7064, RFC 7065): `stun:host:port`, `turn:host:port?transport=udp`."""
-
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = None
-
-
-def parse_candidate(line: str) -> Candidate | None:
-    """A remote candidate; None for one that is not used (TCP, a name). Raises SdpError for what is none."""
-    text = line.removeprefix("a=").removeprefix("candidate:")
-    try:
-        candidate = Candidate.from_sdp(text)
-    except (ValueError, IndexError, AssertionError) as error:
-        raise SdpError(f"not a candidate: {line[:80]!r} ({error})") from None
-    if not 1 <= candidate.port <= 65535:
-        raise SdpError(f"candidate port {candidate.port}")
-    if candidate.transport.lower() != "udp" or candidate.component != 1:
-        return None
-    try:
-        address = ipaddress.ip_address(candidate.host)
-    except ValueError:
-        return None  # names are not resolved: that would tell the resolver who calls whom
-    if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
-        raise SdpError(f"candidate address {address}")
-    return candidate
 
 
 class _Protocol(StunProtocol):
@@ -381,27 +350,6 @@ class IceTransport:
         if self.state not in (state, "closed"):
             self.state = state
             self.on_state(state)
-
-
-def parse_server_url(url: str) -> tuple[str, tuple[str, int], str] | None:
-    """`turn:host:3478?transport=tcp` -> ("turn", ("host", 3478), "tcp"); None for other schemes."""
-    scheme, _, rest = url.partition(":")
-    address, _, query = rest.partition("?")
-    host, colon, port = address.rpartition(":")
-    if not colon or address.endswith("]"):
-        host, port = address, "3478"
-    host = host.strip("[]")
-    transport = query.removeprefix("transport=") if query.startswith("transport=") else "udp"
-    if (
-        scheme not in ("stun", "turn")
-        or not host
-        or not (port.isascii() and port.isdigit() and len(port) <= 5)
-        or transport not in ("udp", "tcp")
-    ):
-        return None
-    if not 1 <= int(port) <= 65535:
-        return None
-    return scheme, (host, int(port)), transport
 
 
 def _ignore(_: str) -> None:

@@ -16,7 +16,7 @@ from media import negotiation, sdp
 from media.codecs.base import Samples
 from media.engine import MediaEngine
 from media.errors import ConnectionClosed, NegotiationError, SdpError
-from media.io.ice import IceServer
+from media.io.ice_syntax import IceServer
 from media.io.playout import Playout
 from media.io.secure_transport import SecureTransport
 from media.io.sources import AudioSink, AudioSource, PullSink
@@ -254,7 +254,8 @@ class PeerConnection:
         elif transport.restarts(agreed.transport):
             transport.restart(agreed.transport)
         with self._lock:
-            self._engine.configure_audio(agreed.audio)
+            if agreed.audio is not None:
+                self._engine.configure_audio(agreed.audio)
         for candidate in agreed.transport.candidates:
             try:
                 await transport.latest_ice.add_candidate(candidate)

@@ -8,7 +8,8 @@ from functools import partial
 from aiortc.rtcdtlstransport import RTCCertificate
 
 from media.errors import NegotiationError
-from media.io.ice import IceServer, IceTransport
+from media.io.ice import IceTransport
+from media.io.ice_syntax import IceServer
 from media.negotiation import TransportParameters
 from media.simulation.link import Link
 from media.transport.demux import Kind, classify

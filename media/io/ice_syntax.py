@@ -1,0 +1,58 @@
+"""Text that ICE is told: a peer's candidate lines (RFC 8839) and the URLs of servers (RFC 7064, RFC 7065)."""
+
+import ipaddress
+from dataclasses import dataclass
+
+from aioice.candidate import Candidate
+
+from media.errors import SdpError
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server (RFC 7064, RFC 7065): `stun:host:port`, `turn:host:port?transport=udp`."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
+def parse_candidate(line: str) -> Candidate | None:
+    """A remote candidate; None for one that is not used (TCP, a name). Raises SdpError for what is none."""
+    text = line.removeprefix("a=").removeprefix("candidate:")
+    try:
+        candidate = Candidate.from_sdp(text)
+    except (ValueError, IndexError, AssertionError) as error:
+        raise SdpError(f"not a candidate: {line[:80]!r} ({error})") from None
+    if not 1 <= candidate.port <= 65535:
+        raise SdpError(f"candidate port {candidate.port}")
+    if candidate.transport.lower() != "udp" or candidate.component != 1:
+        return None
+    try:
+        address = ipaddress.ip_address(candidate.host)
+    except ValueError:
+        return None  # names are not resolved: that would tell the resolver who calls whom
+    if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
+        raise SdpError(f"candidate address {address}")
+    return candidate
+
+
+def parse_server_url(url: str) -> tuple[str, tuple[str, int], str] | None:
+    """`turn:host:3478?transport=tcp` -> ("turn", ("host", 3478), "tcp"); None for other schemes."""
+    scheme, _, rest = url.partition(":")
+    address, _, query = rest.partition("?")
+    host, colon, port = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        host, port = address, "3478"
+    host = host.strip("[]")
+    transport = query.removeprefix("transport=") if query.startswith("transport=") else "udp"
+    if (
+        scheme not in ("stun", "turn")
+        or not host
+        or not (port.isascii() and port.isdigit() and len(port) <= 5)
+        or transport not in ("udp", "tcp")
+    ):
+        return None
+    if not 1 <= int(port) <= 65535:
+        return None
+    return scheme, (host, int(port)), transport
