@@ -153,9 +153,9 @@ class ReportBuilder:
         second = received(previous, stats, time, interval)
         self._received.append(second)
         self._sent.append(sent(previous, stats, time, interval))
-        self._judge_silence(second, interval)
         if len(self._received) > MAX_SECONDS:
             del self._received[0], self._sent[0]
+        self._judge_silence(second, interval)
 
     def build(self, setup: Mapping[str, float | None] | None = None) -> QualityReport:
         """The report up to now; can be asked for again."""
@@ -180,6 +180,6 @@ class ReportBuilder:
         if self._empty and second.packets is not None:
             missing = second.packets_lost or 0.0
             if missing < _TALKING_PACKETS * (self._empty - 1 + interval):
-                for index in range(len(self._received) - 1 - self._empty, len(self._received) - 1):
+                for index in range(max(0, len(self._received) - 1 - self._empty), len(self._received) - 1):
                     self._received[index] = silent(self._received[index])
             self._empty = 0

@@ -127,7 +127,7 @@ def rtt_ms(stats: Stats, before: Stats | None = None, kind: str = "audio") -> fl
         first(stats, "remote-inbound-rtp", "roundTripTime", kind),
         first(stats, "candidate-pair", "currentRoundTripTime"),
     )
-    return None if newest is None else float(newest) * 1000
+    return None if newest is None else max(0.0, float(newest)) * 1000
 
 
 def received(before: Stats, after: Stats, time: float, interval: float) -> ReceivedSecond:

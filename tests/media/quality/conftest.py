@@ -1,0 +1,88 @@
+"""Snapshots of statistics made by hand: a stream whose counters go as the test says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from media.quality.report import QualityReport, ReportBuilder
+
+Stats = dict[str, dict[str, Any]]
+
+
+class Counters:
+    """A call's counters; `second(...)` lets one pass and gives the snapshot after it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.inbound: dict[str, Any] = {
+            "type": "inbound-rtp", "kind": "audio", "ssrc": 1, "packetsReceived": 0, "packetsLost": 0,
+            "bytesReceived": 0, "headerBytesReceived": 0, "jitter": 0.002, "latePackets": 0, "recoveredFrames": 0,
+            "totalSamplesReceived": 0, "concealedSamples": 0, "silentConcealedSamples": 0, "concealmentEvents": 0,
+            "jitterBufferDelay": 0.0, "jitterBufferTargetDelay": 0.0, "jitterBufferEmittedCount": 0,
+            "audioLevel": 0.1,
+        }  # fmt: skip
+        self.outbound: dict[str, Any] = {
+            "type": "outbound-rtp", "kind": "audio", "packetsSent": 0, "bytesSent": 0, "headerBytesSent": 0,
+            "targetBitrate": 32000,
+        }  # fmt: skip
+        self.remote: dict[str, Any] = {
+            "type": "remote-inbound-rtp", "kind": "audio", "fractionLost": 0.02, "jitter": 0.003,
+            "roundTripTime": 0.06, "totalRoundTripTime": 0.0, "roundTripTimeMeasurements": 0,
+        }  # fmt: skip
+
+    def snapshot(self) -> Stats:
+        return {"i": dict(self.inbound), "o": dict(self.outbound), "r": dict(self.remote)}
+
+    def second(
+        self,
+        *,
+        packets: int = 50,
+        lost: int = 0,
+        late: int = 0,
+        concealed: int = 0,
+        silent: int = 0,
+        events: int = 0,
+        recovered: int = 0,
+        buffer: float = 0.06,
+        rtt: float = 0.06,
+        seconds: float = 1.0,
+    ) -> Stats:
+        """`concealed`, `silent`: frames of 20 ms (silent ones are concealed too)."""
+        self.now += seconds
+        emitted = packets * 960
+        for key, change in (
+            ("packetsReceived", packets), ("packetsLost", lost), ("bytesReceived", packets * 80),
+            ("headerBytesReceived", packets * 12), ("latePackets", late), ("recoveredFrames", recovered),
+            ("totalSamplesReceived", round(48_000 * seconds)), ("concealedSamples", concealed * 960),
+            ("silentConcealedSamples", silent * 960), ("concealmentEvents", events),
+            ("jitterBufferDelay", emitted * buffer), ("jitterBufferTargetDelay", emitted * buffer / 2),
+            ("jitterBufferEmittedCount", emitted),
+        ):  # fmt: skip
+            self.inbound[key] += change
+        self.outbound["packetsSent"] += 50
+        self.outbound["bytesSent"] += 50 * 80
+        self.outbound["headerBytesSent"] += 50 * 12
+        self.remote["totalRoundTripTime"] += 2 * rtt
+        self.remote["roundTripTimeMeasurements"] += 2
+        self.remote["roundTripTime"] = rtt
+        return self.snapshot()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def build(counters: Counters) -> Callable[..., QualityReport]:
+    """`build({...}, {...})`: the report of a call of such seconds (keywords of Counters.second)."""
+
+    def build(*seconds: dict[str, Any]) -> QualityReport:
+        builder = ReportBuilder({"ringline": "0.1.0"})
+        builder.sample(counters.snapshot(), counters.now)
+        for each in seconds:
+            builder.sample(counters.second(**each), counters.now)
+        return builder.build({"first_sound": 0.25})
+
+    return build
