@@ -22,7 +22,34 @@ from media.versions import versions
 RATE = 48000
 FRAME, TICK = 960, 480
 UNIX_TIME = 1_700_000_000.0  # any fixed moment: sender reports carry wall-clock time
+PERIODS = {"capture": FRAME / RATE, "playout": TICK / RATE, "sample": 1.0}
 AUDIO = AudioParameters(mid="0", send_payload_type=111, receive_payload_types=frozenset({111}))
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceClock:
+    """The clock of an end's sound devices. `skew_ppm` above 0: it is fast.
+
+    Frames are handed over and asked for up to this many ms late (uniform), as a busy machine does.
+    """
+
+    skew_ppm: float = 0.0
+    capture_jitter_ms: float = 0.0
+    playout_jitter_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not abs(self.skew_ppm) <= 10_000 or not 0 <= self.capture_jitter_ms <= 1000:
+            raise ValueError("a device's clock is at most 1 % off and its jitter 0 to 1000 ms")
+        if not 0 <= self.playout_jitter_ms <= 1000:
+            raise ValueError("a device's jitter is 0 to 1000 ms")
+
+    @property
+    def second(self) -> float:
+        """How long a second of this clock is."""
+        return 1 / (1 + self.skew_ppm * 1e-6)
+
+
+STEADY_CLOCKS = (DeviceClock(), DeviceClock())
 
 
 @dataclass(slots=True)
@@ -36,6 +63,8 @@ class End:
     report: ReportBuilder
     capture_phase: float
     playout_phase: float
+    clock: DeviceClock
+    rng: Random  # of the devices
     heard: list[Samples] = field(default_factory=list)
     position: int = 0
 
@@ -44,9 +73,30 @@ class End:
         self.position += FRAME
         return frame if len(frame) == FRAME else np.pad(frame, (0, FRAME - len(frame)))
 
+    def period(self, what: str) -> float:
+        return PERIODS[what] * (1.0 if what == "sample" else self.clock.second)
+
+    def lateness(self, what: str) -> float:
+        jitter = {"capture": self.clock.capture_jitter_ms, "playout": self.clock.playout_jitter_ms}.get(
+            what, 0.0
+        )
+        return self.rng.random() * jitter / 1000 if jitter else 0.0
+
     def recording(self) -> Samples:
         """What was played; its first sample at `playout_phase`."""
         return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
+
+    def heard_on_the_clock_of(self, other: "End") -> Samples:
+        """The recording as if it had begun with the other end's microphone and run at its pace."""
+        recording = self.recording()
+        if self.clock.second == other.clock.second:
+            shift = round((self.playout_phase - other.capture_phase) * RATE)
+            return np.pad(recording, (shift, 0)) if shift >= 0 else recording[-shift:]
+        times = other.capture_phase + np.arange(len(recording)) * (other.clock.second / RATE)
+        positions = (times - self.playout_phase) * (RATE / self.clock.second)
+        moved = np.interp(positions, np.arange(len(recording)), recording, left=0, right=0)
+        rounded: Samples = np.round(moved).astype(np.int16)
+        return rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +110,44 @@ class SimulatedCall:
 
 
 def simulate(
-    profile: Profile, seed: int, speech: tuple[Samples, Samples], *, seconds: float, metrics: bool = True
+    profile: Profile,
+    seed: int,
+    speech: tuple[Samples, Samples],
+    *,
+    seconds: float,
+    metrics: bool = True,
+    clocks: tuple[DeviceClock, DeviceClock] = STEADY_CLOCKS,
 ) -> SimulatedCall:
-    """Run a call. `speech`: int16 mono at 48 kHz, what caller and callee say. `metrics`: PESQ where installed."""
+    """Run a call. `speech`: int16 mono at 48 kHz, what caller and callee say; silence when it is over.
+
+    `metrics`: PESQ where installed. `clocks`: of the caller's and the callee's sound devices.
+    """
     rng = Random(f"{seed}/call")
     material = rng.randbytes(2 * (PROFILES[0].key_length + PROFILES[0].salt_length))
     half = len(material) // 2
     keys = SrtpKeys(PROFILES[0], material[:half], material[half:])
     there, back = profile.links(seed, start=0.0)
-    caller = _end("caller", speech[0], there, keys, rng)
-    callee = _end("callee", speech[1], back, keys.swapped(), rng)
+    devices = [Random(f"{seed}/{name}/devices") for name in ("caller", "callee")]
+    caller = _end("caller", speech[0], there, keys, rng, clocks[0], devices[0])
+    callee = _end("callee", speech[1], back, keys.swapped(), rng, clocks[1], devices[1])
     _run(caller, callee, seconds)
     reports = []
     for end, other in ((caller, callee), (callee, caller)):
         report = end.report.build({"first_sound": _first_sound(end)}).with_signaling({}, None, end=end.name)
-        # Put the recording on the clock of the other end's microphone.
-        shift = round((end.playout_phase - other.capture_phase) * RATE)
-        recording = end.recording()
-        recording = np.pad(recording, (shift, 0)) if shift >= 0 else recording[-shift:]
+        recording = end.heard_on_the_clock_of(other)
         spoken = other.speech[: max(0, round((seconds - 1) * RATE))]
         reports.append(report.with_speech(score(spoken, recording, pesq=metrics)))
     return SimulatedCall(reports[0], reports[1], caller.recording(), callee.recording())
 
 
-def _end(name: str, speech: Samples, link: Link, keys: SrtpKeys, rng: Random) -> End:
+def _end(
+    name: str, speech: Samples, link: Link, keys: SrtpKeys, rng: Random, clock: DeviceClock, devices: Random
+) -> End:
     engine = MediaEngine(rng=Random(rng.getrandbits(64)), unix_time_offset=UNIX_TIME)
     engine.configure_audio(AUDIO)
     engine.set_keys(keys, 0.0)
     phases = rng.uniform(0, FRAME / RATE), rng.uniform(0, TICK / RATE)
-    return End(name, engine, speech, link, ReportBuilder(versions()), *phases)
+    return End(name, engine, speech, link, ReportBuilder(versions()), *phases, clock, devices)
 
 
 def _first_sound(end: End) -> float | None:
@@ -99,14 +158,18 @@ def _first_sound(end: End) -> float | None:
 def _run(caller: End, callee: End, seconds: float) -> None:
     """The loop: the earliest of captures, playouts, samples, timers and arrivals, until the time is over."""
     ends = (caller, callee)
-    # (time, order, what, end): the regular things; order keeps equal times repeatable.
-    agenda: list[tuple[float, int, str, int]] = []
+    # (when it happens, order, when it was to happen, what, end): the regular things; order keeps equal times
+    # repeatable.
+    agenda: list[tuple[float, int, float, str, int]] = []
+
+    def plan(due: float, order: int, what: str, index: int, earliest: float = 0.0) -> None:
+        happens = max(earliest, due + ends[index].lateness(what))
+        heapq.heappush(agenda, (happens, order, due, what, index))
+
     for index, end in enumerate(ends):
-        agenda.append((end.capture_phase + FRAME / RATE, index, "capture", index))
-        agenda.append((end.playout_phase, 2 + index, "playout", index))
-        agenda.append((0.0, 4 + index, "sample", index))
-    heapq.heapify(agenda)
-    periods = {"capture": FRAME / RATE, "playout": TICK / RATE, "sample": 1.0}
+        plan(end.capture_phase + FRAME / RATE * end.clock.second, index, "capture", index)
+        plan(end.playout_phase, 2 + index, "playout", index)
+        plan(0.0, 4 + index, "sample", index)
     while True:
         now = agenda[0][0]
         for end in ends:
@@ -121,7 +184,7 @@ def _run(caller: End, callee: End, seconds: float) -> None:
             if due is not None and due <= now:
                 end.engine.handle_timer(now)
         while agenda[0][0] <= now:
-            at, order, what, index = heapq.heappop(agenda)
+            at, order, due_at, what, index = heapq.heappop(agenda)
             end = ends[index]
             if what == "capture":
                 end.engine.push_audio(end.next_frame(), at)
@@ -129,7 +192,7 @@ def _run(caller: End, callee: End, seconds: float) -> None:
                 end.heard.append(end.engine.pull_audio(at).copy())
             else:
                 end.report.sample(end.engine.get_stats(at), at)
-            heapq.heappush(agenda, (at + periods[what], order, what, index))
+            plan(due_at + end.period(what), order, what, index, at)
         for end in ends:
             for data in end.engine.packets_to_send(now):
                 end.link.send(data, now)
