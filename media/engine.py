@@ -6,6 +6,10 @@
     next_event()                 what the owner may want to know
     push_audio(samples, now)     20 ms from the microphone
     pull_audio(now)              10 ms for the speaker
+    push_video(frame, now)       a picture from the camera
+    pictures_to_show(now)        pictures for the screen
+    next_encode_request(), receive_encoded(), next_decode_request(), receive_decoded()
+                                 the video codecs' work, done by whoever drives the engine
 
 After any input, drain packets_to_send(). Before set_keys() nothing is sent, and audio that is pushed is dropped:
 a microphone is not opened before that.
@@ -20,11 +24,15 @@ import numpy as np
 from media.codecs.base import Samples
 from media.codecs.opus import OpusDecoder, OpusEncoder
 from media.errors import PacketError
-from media.negotiation import AudioParameters
+from media.negotiation import AudioParameters, VideoParameters
+from media.rtp import feedback
 from media.rtp.packet import RtpPacket
 from media.rtp.rtcp import (
     CNAME,
+    PSFB,
+    RTPFB,
     Bye,
+    Feedback,
     ReceiverReport,
     ReportBlock,
     RtcpPacket,
@@ -35,8 +43,12 @@ from media.rtp.rtcp import (
 )
 from media.streams.audio_receiver import AudioReceiver
 from media.streams.audio_sender import AudioSender
+from media.streams.synchronizer import ClockMap, Synchronizer
+from media.streams.video_receiver import DecodeRequest, VideoReceiver
+from media.streams.video_sender import EncodeRequest, VideoSender
 from media.transport.demux import Kind, classify
 from media.transport.srtp import SrtpKeys, SrtpSession
+from media.video_frame import VideoFrame
 from media.webrtc_stats import Stats, collect
 
 TICK_SAMPLES = 480
@@ -85,6 +97,13 @@ class MediaEngine:
         self.sender: AudioSender | None = None
         self.receiver: AudioReceiver | None = None
         self.parameters: AudioParameters | None = None
+        self.video_ssrc = rng.randrange(1, 1 << 32)
+        self.rtx_ssrc = rng.randrange(1, 1 << 32)
+        self.video_parameters: VideoParameters | None = None
+        self.video_sender: VideoSender | None = None
+        self.video_receiver: VideoReceiver | None = None
+        self.synchronizer = Synchronizer()
+        self._path_rtt: float | None = None
         self.transport = TransportCounters()
         self._outgoing: deque[bytes] = deque()
         self._events: deque[EngineEvent] = deque(maxlen=MAX_EVENTS)
@@ -110,6 +129,20 @@ class MediaEngine:
         if self.receiver is None:
             self.receiver = AudioReceiver(OpusDecoder(), payload_types=parameters.receive_payload_types)
 
+    def configure_video(self, parameters: VideoParameters) -> None:
+        """As configure_audio, for video."""
+        self.video_parameters = parameters
+        if self.video_sender is None:
+            self.video_sender = VideoSender(
+                parameters, ssrc=self.video_ssrc, rtx_ssrc=self.rtx_ssrc, rng=self._rng
+            )
+        if self.video_receiver is None:
+            self.video_receiver = VideoReceiver(parameters, ssrc=self.video_ssrc)
+
+    def set_path_round_trip_time(self, seconds: float) -> None:
+        """What ICE measured: for an end that sends nothing, and so gets no reports."""
+        self._path_rtt = seconds
+
     def set_keys(self, keys: SrtpKeys, now: float) -> None:
         """Media may flow from now on."""
         self._srtp = SrtpSession(keys)
@@ -130,8 +163,7 @@ class MediaEngine:
             if kind is Kind.RTP:
                 packet = RtpPacket.parse(self._srtp.unprotect(data))
                 self._count_received(data)
-                if self.receiver is not None and self.parameters is not None and self.parameters.receive:
-                    self.receiver.receive(packet, now)
+                self._receive_rtp(packet, now)
             elif kind is Kind.RTCP:
                 packets = parse_compound(self._srtp.unprotect_rtcp(data))
                 self._count_received(data)
@@ -142,16 +174,30 @@ class MediaEngine:
 
     def packets_to_send(self, now: float) -> list[bytes]:
         """Datagrams that are due."""
+        if self._srtp is not None and not self._closed:
+            self._collect_video(now)
         out = list(self._outgoing)
         self._outgoing.clear()
         return out
 
     def get_timer(self) -> float | None:
         """When handle_timer() wants to be called."""
-        return None if self._closed else self._next_rtcp
+        if self._closed or self._next_rtcp is None:
+            return None
+        times = [self._next_rtcp]
+        for stream in (self.video_sender, self.video_receiver):
+            if stream is not None and (due := stream.get_timer()) is not None:
+                times.append(due)
+        return min(times)
 
     def handle_timer(self, now: float) -> None:
-        if self._next_rtcp is None or now < self._next_rtcp or self._closed:
+        if self._next_rtcp is None or self._closed:
+            return
+        if self.video_receiver is not None:
+            self.video_receiver.handle_timer(now)
+            if self.receiver is not None:
+                self.synchronizer.update(self.receiver.jitter_buffer, self.video_receiver.display, now)
+        if now < self._next_rtcp:
             return
         self._next_rtcp = now + RTCP_INTERVAL * self._rng.uniform(0.5, 1.5)
         self._send_reports(now)
@@ -178,6 +224,24 @@ class MediaEngine:
             self._heard = True
             self._events.append(FirstAudio(self.receiver.jitter_buffer.first_played))
         return samples
+
+    # -- pictures
+
+    def push_video(self, frame: VideoFrame, now: float) -> None:
+        """A picture from the camera; dropped before set_keys() and while video is not sent."""
+        if self._srtp is None or self.video_sender is None or self._closed:
+            return
+        if self.video_parameters is not None and self.video_parameters.send:
+            self.video_sender.push(frame, now)
+
+    def pictures_to_show(self, now: float) -> list[VideoFrame]:
+        return [] if self.video_receiver is None else self.video_receiver.display.pictures_to_show(now)
+
+    def next_encode_request(self) -> EncodeRequest | None:
+        return None if self.video_sender is None or self._closed else self.video_sender.next_request()
+
+    def next_decode_request(self) -> DecodeRequest | None:
+        return None if self.video_receiver is None or self._closed else self.video_receiver.next_request()
 
     def get_stats(self, now: float) -> Stats:
         """W3C webrtc-stats by id."""
@@ -215,9 +279,36 @@ class MediaEngine:
         self.transport.bytes_sent += len(data)
         self._outgoing.append(data)
 
+    def _receive_rtp(self, packet: RtpPacket, now: float) -> None:
+        """To the stream whose payload type it has: within a BUNDLE these are distinct (RFC 8843 section 9.2)."""
+        video = self.video_receiver
+        if video is not None and video.accepts(packet.payload_type):
+            if self.video_parameters is not None and self.video_parameters.receive:
+                video.receive(packet, now)
+        elif self.receiver is not None and self.parameters is not None and self.parameters.receive:
+            self.receiver.receive(packet, now)
+
+    def _collect_video(self, now: float) -> None:
+        """Video packets and feedback that are due."""
+        if self.video_receiver is not None:
+            if (rtt := self._round_trip_time()) is not None:
+                self.video_receiver.set_round_trip_time(rtt)
+            if messages := self.video_receiver.feedback_to_send(now):
+                # Behind an empty report: a compound for peers without reduced-size RTCP (RFC 5506).
+                self._send_rtcp((ReceiverReport(self.ssrc), *messages))
+        if self.video_sender is not None:
+            for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):
+                self._send_rtp(packet)
+
+    def _round_trip_time(self) -> float | None:
+        for sender in (self.video_sender, self.sender):
+            if sender is not None and sender.rtp.round_trip_time is not None:
+                return sender.rtp.round_trip_time
+        return self._path_rtt
+
     def _report_blocks(self, now: float) -> tuple[ReportBlock, ...]:
-        block = self.receiver.report(now) if self.receiver is not None else None
-        return () if block is None else (block,)
+        blocks = [r.report(now) for r in (self.receiver, self.video_receiver) if r is not None]
+        return tuple(b for b in blocks if b is not None)
 
     def _description(self) -> SourceDescription:
         return SourceDescription(((self.ssrc, ((CNAME, self.cname.encode()),)),))
@@ -225,25 +316,69 @@ class MediaEngine:
     def _send_reports(self, now: float) -> None:
         if self._srtp is None:
             return
+        unix_time = now + self._unix_time_offset
         blocks = self._report_blocks(now)
-        report: RtcpPacket = ReceiverReport(self.ssrc, blocks)
-        if self.sender is not None and self.sender.rtp.packets_sent:
-            report = self.sender.rtp.sender_report(blocks, now, now + self._unix_time_offset)
-        self._send_rtcp((report, self._description()))
+        senders = [s.rtp for s in (self.sender, self.video_sender) if s is not None and s.rtp.packets_sent]
+        packets: list[RtcpPacket] = [
+            rtp.sender_report(blocks if index == 0 else (), now, unix_time)
+            for index, rtp in enumerate(senders)
+        ]
+        if not packets:
+            packets.append(ReceiverReport(self.ssrc, blocks))
+        packets.append(self._description())
+        if self.video_receiver is not None and (remb := self.video_receiver.remb(now)) is not None:
+            packets.append(remb)
+        self._send_rtcp(tuple(packets))
 
     def _receive_rtcp(self, packet: RtcpPacket, now: float) -> None:
         match packet:
             case SenderReport() | ReceiverReport():
-                if isinstance(packet, SenderReport) and self.receiver is not None:
-                    self.receiver.receive_sender_report(packet.ssrc, packet.ntp_time, now)
+                if isinstance(packet, SenderReport):
+                    self._receive_sender_report(packet, now)
+                unix_time = now + self._unix_time_offset
                 for block in packet.reports:
                     if block.ssrc == self.ssrc and self.sender is not None:
-                        self.sender.receive_report(block, now + self._unix_time_offset)
+                        self.sender.receive_report(block, unix_time)
+                    elif block.ssrc == self.video_ssrc and self.video_sender is not None:
+                        self.video_sender.receive_report(block, now, unix_time)
             case Bye():
                 heard = self.receiver.statistics if self.receiver is not None else None
                 if heard is None or heard.ssrc in packet.sources:  # else a source that the peer had before
                     self._events.append(PeerLeft())
                 if heard is not None and self.receiver is not None and heard.ssrc in packet.sources:
                     self.receiver.receive_bye(heard.ssrc)
+            case Feedback():
+                self._receive_feedback(packet, now)
             case _:
-                pass  # feedback that was not negotiated
+                pass
+
+    def _receive_sender_report(self, report: SenderReport, now: float) -> None:
+        """Ties the stream's RTP time to the sender's clock."""
+        ntp = report.ntp_time / (1 << 32)
+        audio, video = self.receiver, self.video_receiver
+        if audio is not None and audio.statistics is not None and audio.statistics.ssrc == report.ssrc:
+            audio.receive_sender_report(report.ssrc, report.ntp_time, now)
+            self.synchronizer.audio_map = ClockMap(audio.jitter_buffer.media_time(report.rtp_time), ntp)
+        elif video is not None and video.statistics is not None and video.statistics.ssrc == report.ssrc:
+            video.statistics.receive_sender_report(report.ntp_time, now)
+            self.synchronizer.video_map = ClockMap(video.media_time(report.rtp_time), ntp)
+
+    def _receive_feedback(self, packet: Feedback, now: float) -> None:
+        video = self.video_sender
+        if video is None:
+            return
+        mine = packet.media_ssrc == self.video_ssrc
+        if packet.packet_type == RTPFB and packet.format == feedback.NACK_FORMAT and mine:
+            video.receive_nack(feedback.nacked(packet), now)
+        elif packet.packet_type != PSFB:
+            return
+        elif packet.format == feedback.PLI_FORMAT and mine:
+            video.pli_count += 1
+            video.request_key_frame()
+        elif packet.format == feedback.FIR_FORMAT and self.video_ssrc in feedback.fir_sources(packet):
+            video.fir_count += 1
+            video.request_key_frame()
+        elif packet.format == feedback.APPLICATION_FORMAT:
+            estimate = feedback.remb_estimate(packet)
+            if estimate is not None and self.video_ssrc in estimate[1]:
+                video.receive_remb(estimate[0], now)

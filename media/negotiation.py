@@ -156,7 +156,7 @@ def create_answer(
             taken[index] = match
     if not taken:
         raise NegotiationError("the offer has no audio section with Opus, and nothing else in common with us")
-    media = [taken[i].ours if i in taken else _rejected(m) for i, m in enumerate(offer.media)]
+    media = [taken[i].ours if i in taken else _rejected(m, local) for i, m in enumerate(offer.media)]
     bundle = [m.theirs.mid for m in taken.values() if m.theirs.mid in offer.bundle]
     answer = SessionDescription(local.session_id, version, bundle=bundle, media=media)
     active = next(iter(taken.values())).ours.setup == "active"
@@ -269,7 +269,8 @@ def _usable_opus(codec: Codec, media: MediaDescription) -> bool:
     return capabilities.is_opus(codec) and str(codec.payload_type) in media.formats
 
 
-def _rejected(theirs: MediaDescription) -> MediaDescription:
+def _rejected(theirs: MediaDescription, local: LocalParameters) -> MediaDescription:
+    """Port 0; with credentials all the same, since aiortc refuses a section without them."""
     return MediaDescription(
         theirs.kind,
         mid=theirs.mid,
@@ -277,6 +278,10 @@ def _rejected(theirs: MediaDescription) -> MediaDescription:
         protocol=theirs.protocol,
         formats=theirs.formats[:1],
         direction="inactive",
+        ice_ufrag=local.ice_ufrag,
+        ice_pwd=local.ice_pwd,
+        fingerprints=[("sha-256", local.fingerprint)],
+        setup="active",
     )
 
 

@@ -6,6 +6,7 @@ the next packet).
 
 from typing import TYPE_CHECKING, Any
 
+from media import video_stats
 from media.streams.audio_receiver import AudioReceiver
 from media.streams.audio_sender import AudioSender
 
@@ -33,6 +34,14 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
         stats |= _outbound(engine.sender, engine.ssrc)
     if engine.receiver is not None:
         stats["inbound-rtp-audio"] = _inbound(engine.receiver)
+    if engine.video_parameters is not None:
+        codec = engine.video_parameters.codec
+        if engine.video_sender is not None and engine.video_sender.frames_captured:
+            stats |= video_stats.outbound(engine.video_sender, codec)
+        if engine.video_receiver is not None and engine.video_receiver.statistics is not None:
+            stats["inbound-rtp-video"] = video_stats.inbound(
+                engine.video_receiver, engine.synchronizer, codec
+            )
     for each in stats.values():
         each["timestamp"] = now
     return stats

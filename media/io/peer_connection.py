@@ -21,6 +21,8 @@ from media.io.playout import Playout
 from media.io.secure_transport import SecureTransport
 from media.io.sources import AudioSink, AudioSource, PullSink
 from media.io.ticker import Ticker
+from media.io.video_pump import VideoPump
+from media.io.video_sources import VideoSink, VideoSource
 from media.quality.report import QualityReport, ReportBuilder
 from media.sdp import SessionDescription
 from media.simulation.link import Link
@@ -38,10 +40,10 @@ Event = tuple[str, ...]
 
 
 class PeerConnection:
-    """A voice call with one peer.
+    """A call with one peer: voice, and video where a camera or a screen is given.
 
-    `microphone` and `speaker` are taken over: they are closed with the connection. `addresses` restricts the local
-    addresses that candidates are made of. `network` is an emulated link that everything sent goes through.
+    Microphone, speaker, camera and screen are taken over: they are closed with the connection. `addresses` restricts
+    the local addresses that candidates are made of. `network` is an emulated link that everything sent goes through.
     """
 
     def __init__(
@@ -49,6 +51,9 @@ class PeerConnection:
         *,
         microphone: AudioSource | None = None,
         speaker: AudioSink | PullSink | None = None,
+        camera: VideoSource | None = None,
+        screen: VideoSink | None = None,
+        video_codecs: Sequence[str] = ("VP8", "H264"),
         ice_servers: Sequence[IceServer] = (),
         addresses: Sequence[str] | None = None,
         network: Link | None = None,
@@ -56,6 +61,9 @@ class PeerConnection:
     ) -> None:
         self.microphone = microphone
         self.speaker = speaker
+        self.camera = camera
+        self.screen = screen
+        self._video_codecs = tuple(video_codecs)
         self._ice_servers = list(ice_servers)
         self._addresses = addresses
         self._network = network
@@ -72,6 +80,7 @@ class PeerConnection:
         self._candidates: list[str] = []
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
+        self._video = VideoPump(self._engine, self._lock, screen, self._drain)
         self._playout: Playout | None = None
         self._capture: asyncio.Task[None] | None = None
         self._report = ReportBuilder(versions())
@@ -191,7 +200,8 @@ class PeerConnection:
         if self._sampler is not None:
             self._sampler.stop()
             self._report.sample(self.get_stats(), self._loop.time())
-        for device in (self._playout or self.speaker, self.microphone):
+        await self._video.close()
+        for device in (self._playout or self.speaker, self.microphone, self.screen, self.camera):
             if device is not None:
                 _close_quietly(device)
         now = self._loop.time()
@@ -243,6 +253,18 @@ class PeerConnection:
             ssrc=self._engine.ssrc,
             cname=self._engine.cname,
             send=self.microphone is not None,
+            video=self._local_video(),
+        )
+
+    def _local_video(self) -> negotiation.LocalVideo | None:
+        if self.camera is None and self.screen is None:
+            return None
+        return negotiation.LocalVideo(
+            ssrc=self._engine.video_ssrc,
+            rtx_ssrc=self._engine.rtx_ssrc,
+            codecs=self._video_codecs,
+            send=self.camera is not None,
+            receive=self.screen is not None,
         )
 
     async def _apply(self, agreed: negotiation.Negotiated) -> None:
@@ -256,6 +278,9 @@ class PeerConnection:
         with self._lock:
             if agreed.audio is not None:
                 self._engine.configure_audio(agreed.audio)
+            if agreed.video is not None:
+                self._engine.configure_video(agreed.video)
+                self._video.start(agreed.video.codec)
         for candidate in agreed.transport.candidates:
             try:
                 await transport.latest_ice.add_candidate(candidate)
@@ -275,6 +300,8 @@ class PeerConnection:
                 logger.error("the speaker failed, the call goes on without it: %s", error)
         if self.microphone is not None:
             self._capture = asyncio.ensure_future(self._read_microphone(self.microphone))
+        if self.camera is not None:
+            self._video.read(self.camera)
         self._drain()
 
     async def _read_microphone(self, microphone: AudioSource) -> None:
@@ -301,7 +328,9 @@ class PeerConnection:
         """After any input: send what is due, set the timer anew."""
         if self._closed:
             return
-        self._flush(self._loop.time())
+        now = self._loop.time()
+        self._video.turn(now)
+        self._flush(now)
         due = self._engine.get_timer()
         if self._timer is None or due is None or self._timer.when() != due:
             if self._timer is not None:
@@ -310,6 +339,8 @@ class PeerConnection:
 
     def _tick(self) -> None:
         self._timer = None
+        if self._transport is not None and self._transport.ice.round_trip_time is not None:
+            self._engine.set_path_round_trip_time(self._transport.ice.round_trip_time)
         with self._lock:
             self._engine.handle_timer(self._loop.time())
         self._drain()

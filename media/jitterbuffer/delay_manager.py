@@ -30,13 +30,19 @@ class DelayManager:
     """Feed it every packet's media time and arrival; read `target`."""
 
     def __init__(self, *, start_target: float = 0.040) -> None:
-        self.target = start_target  # seconds above the fastest packet
+        self._target = start_target
+        self.minimum = 0.0  # asked for by lip sync, seconds
         self._fast = np.zeros(BINS)
         self._slow = np.zeros(BINS)
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
         self._updated = 0.0
+
+    @property
+    def target(self) -> float:
+        """The delay to play at, seconds above the fastest packet."""
+        return max(self._target, self.minimum)
 
     @property
     def base(self) -> float:
@@ -85,4 +91,4 @@ class DelayManager:
         wanted = (float(_DELAYS[int(np.argmin(cost))]) + MARGIN_MS) / 1000
         release = RELEASE_MS_PER_S / 1000 * max(0.0, now - self._updated) if self._updated else 0.0
         self._updated = now
-        self.target = wanted if wanted >= self.target else max(wanted, self.target - release)
+        self._target = wanted if wanted >= self._target else max(wanted, self._target - release)

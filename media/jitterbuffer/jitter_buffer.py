@@ -57,6 +57,7 @@ class JitterBuffer:
         self._next: int | None = None  # media time of the next frame, samples
         self._frame = 960  # length of the last frame, samples
         self._held = 0  # samples of concealment played while the media time stood still
+        self._lag: float | None = None
         self._concealing = 0  # length of the running concealment
         self._started_waiting: float | None = None
         self.first_played: float | None = None  # when the first real frame was decoded
@@ -101,9 +102,19 @@ class JitterBuffer:
             self._next = self._packets.first
         while len(self._fifo) < TICK:
             self._produce(now)
+        assert self._next is not None
+        self._lag = now + (len(self._fifo) - self._next) / SAMPLE_RATE
         out, self._fifo = self._fifo[:TICK], self._fifo[TICK:]
         self.counters.total_samples_received += TICK
         return out
+
+    def media_time(self, timestamp: int) -> float:
+        """Seconds on this stream's own time line of a 32-bit RTP timestamp near the present."""
+        return self._unwrapper.unwrap(timestamp) / SAMPLE_RATE
+
+    def lag(self) -> float | None:
+        """When a sample was played, less its media time: as of the last pull, seconds."""
+        return self._lag
 
     @property
     def target_delay(self) -> float:

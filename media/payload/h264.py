@@ -9,7 +9,7 @@ from media.errors import PacketError
 MAX_PAYLOAD_BYTES = 1150
 IDR, SPS, PPS, STAP_A, FU_A = 5, 7, 8, 24, 28
 START_CODE = b"\0\0\0\1"
-_START = re.compile(rb"\0\0\0?\1")
+_START = re.compile(rb"\x00\x00\x00?\x01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class H264Payload:
 
     data: bytes
     start: bool  # begins a NAL unit
-    key_frame: bool  # has an IDR slice or parameter sets
+    parameter_sets: bool  # has a sequence parameter set: begins an access unit that stands by itself
     idr: bool
 
 
@@ -28,21 +28,20 @@ def parse(payload: bytes) -> H264Payload:
         raise PacketError("H.264 payload is too short")
     kind = payload[0] & 0x1F
     if 1 <= kind < STAP_A:
-        return H264Payload(START_CODE + payload, True, kind in (IDR, SPS, PPS), kind == IDR)
+        return H264Payload(START_CODE + payload, True, kind == SPS, kind == IDR)
     if kind == STAP_A:
         units = list(_aggregated(payload))
         kinds = {unit[0] & 0x1F for unit in units}
         joined = b"".join(START_CODE + unit for unit in units)
-        return H264Payload(joined, True, bool(kinds & {IDR, SPS, PPS}), IDR in kinds)
+        return H264Payload(joined, True, SPS in kinds, IDR in kinds)
     if kind == FU_A:
         if len(payload) < 3:
             raise PacketError("H.264 fragment is too short")
         inner = payload[1] & 0x1F
-        key = inner in (IDR, SPS, PPS)
         if payload[1] & 0x80:
             head = bytes((payload[0] & 0xE0 | inner,))
-            return H264Payload(START_CODE + head + payload[2:], True, key, inner == IDR)
-        return H264Payload(payload[2:], False, key, inner == IDR)
+            return H264Payload(START_CODE + head + payload[2:], True, inner == SPS, inner == IDR)
+        return H264Payload(payload[2:], False, False, inner == IDR)
     raise PacketError(f"H.264 packet type {kind} is not of mode 1")
 
 

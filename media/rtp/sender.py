@@ -33,6 +33,32 @@ class RtpSender:
         self.total_round_trip_time = 0.0
         self.round_trip_time_measurements = 0
 
+    def make(
+        self,
+        payload_type: int,
+        media_time: int,
+        payload: bytes,
+        captured: float,
+        *,
+        marker: bool = False,
+        extensions: dict[int, bytes] | None = None,
+    ) -> RtpPacket:
+        """The next packet, numbered.
+
+        `media_time` is in clock units from 0; `captured` says when the first sample of it was taken.
+        """
+        timestamp = (self.timestamp_offset + media_time) & 0xFFFFFFFF
+        self._last_timestamp, self._last_captured = timestamp, captured
+        return RtpPacket(
+            payload_type,
+            self.next_number(),
+            timestamp,
+            self.ssrc,
+            payload,
+            marker=marker,
+            extensions=extensions,
+        )
+
     def packet(
         self,
         payload_type: int,
@@ -43,21 +69,23 @@ class RtpSender:
         marker: bool = False,
         extensions: dict[int, bytes] | None = None,
     ) -> bytes:
-        """The next packet as bytes.
-
-        `media_time` is in clock units from 0; `captured` says when the first sample of it was taken.
-        """
-        timestamp = (self.timestamp_offset + media_time) & 0xFFFFFFFF
-        packet = RtpPacket(
-            payload_type, self._sequence, timestamp, self.ssrc, payload, marker=marker, extensions=extensions
-        )
-        self._sequence = (self._sequence + 1) & 0xFFFF
+        """The next packet as bytes, counted as sent: for streams that are not paced."""
+        packet = self.make(payload_type, media_time, payload, captured, marker=marker, extensions=extensions)
         data = packet.serialize()
-        self.packets_sent += 1
-        self.bytes_sent += len(payload)
-        self.header_bytes_sent += len(data) - len(payload)
-        self._last_timestamp, self._last_captured = timestamp, captured
+        self.count(packet, data)
         return data
+
+    def next_number(self) -> int:
+        """The next sequence number."""
+        number = self._sequence
+        self._sequence = (number + 1) & 0xFFFF
+        return number
+
+    def count(self, packet: RtpPacket, data: bytes) -> None:
+        """`packet` is being sent as `data`."""
+        self.packets_sent += 1
+        self.bytes_sent += len(packet.payload)
+        self.header_bytes_sent += len(data) - len(packet.payload)
 
     def sender_report(self, reports: tuple[ReportBlock, ...], now: float, unix_time: float) -> SenderReport:
         """SR whose RTP time is the capture clock at `now`: encoding delay stays out of lip sync."""

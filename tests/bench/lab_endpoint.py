@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from media import PeerConnection
 from media.codecs.libopus import version
+from media.video_frame import VideoFrame
 
 
 class Microphone:
@@ -43,6 +44,33 @@ class Speaker:
         self._speaker.stop()
 
 
+class Camera:
+    """The lab's camera as a VideoSource."""
+
+    def __init__(self, camera: Any) -> None:
+        self._camera = camera
+
+    async def read(self) -> VideoFrame:
+        index, picture = await self._camera.read()
+        return VideoFrame(np.ascontiguousarray(picture), self._camera.t0 + index / self._camera.fps)
+
+    def close(self) -> None:
+        pass
+
+
+class Screen:
+    """The lab's screen as a VideoSink."""
+
+    def __init__(self, screen: Any) -> None:
+        self._screen = screen
+
+    def write(self, frame: VideoFrame) -> None:
+        self._screen.push(frame.luma)
+
+    def close(self) -> None:
+        pass
+
+
 class Endpoint:
     def __init__(self, send: Callable[[dict], None]) -> None:
         self._send = send
@@ -59,6 +87,8 @@ class Endpoint:
         self._connection = PeerConnection(
             microphone=Microphone(mic) if mic is not None else None,
             speaker=Speaker(speaker) if speaker is not None else None,
+            camera=Camera(camera) if camera is not None else None,
+            screen=Screen(screen) if screen is not None else None,
         )
 
     async def start(self) -> None:

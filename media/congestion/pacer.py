@@ -1,0 +1,59 @@
+"""Spreads video packets over time, so that a frame does not fill a queue at once. Audio does not wait here.
+
+Retransmissions go before new packets. What waits is bounded in time: beyond, the encoder has to skip pictures.
+"""
+
+from collections import deque
+
+from media.rtp.packet import RtpPacket
+
+QUANTUM = 0.005  # seconds; a burst is what this long carries
+FACTOR = 1.5  # of the target rate: a frame larger than the mean still leaves within its own time
+MIN_RATE_BPS = 150_000
+MAX_PACKETS = 2048
+OVERHEAD_BYTES = 28 + 16 + 12  # IP, UDP, SRTP tag, RTP
+
+
+class Pacer:
+    """Packets in by enqueue(), out by packets_to_send() when their time has come."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[RtpPacket] = deque()
+        self._normal: deque[RtpPacket] = deque()
+        self._bytes = 0
+        self._next = 0.0
+        self.rate_bps = MIN_RATE_BPS
+        self.dropped = 0
+
+    def set_target(self, bitrate_bps: int) -> None:
+        self.rate_bps = max(MIN_RATE_BPS, round(FACTOR * bitrate_bps))
+
+    def enqueue(self, packet: RtpPacket, *, urgent: bool = False) -> None:
+        """`urgent`: a retransmission."""
+        if len(self._urgent) + len(self._normal) >= MAX_PACKETS:
+            self.dropped += 1
+            return
+        (self._urgent if urgent else self._normal).append(packet)
+        self._bytes += len(packet.payload) + OVERHEAD_BYTES
+
+    @property
+    def queue_time(self) -> float:
+        """How long what waits will take, seconds."""
+        return self._bytes * 8 / self.rate_bps
+
+    def get_timer(self) -> float | None:
+        return self._next if self._urgent or self._normal else None
+
+    def packets_to_send(self, now: float) -> list[RtpPacket]:
+        out: list[RtpPacket] = []
+        if now < self._next:
+            return out
+        # Time that passed without anything to send is not saved up.
+        self._next = max(self._next, now - QUANTUM)
+        while (self._urgent or self._normal) and self._next <= now:
+            packet = self._urgent.popleft() if self._urgent else self._normal.popleft()
+            size = len(packet.payload) + OVERHEAD_BYTES
+            self._bytes -= size
+            self._next += size * 8 / self.rate_bps
+            out.append(packet)
+        return out

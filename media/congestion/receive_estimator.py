@@ -1,0 +1,83 @@
+"""The receiver's estimate of what the path carries, for REMB: a standing queue lowers it, its absence raises it.
+
+The one-way delay of each packet (by the sender's abs-send-time, or its RTP time) is compared with the least of the
+last ten seconds. The least excess of the last fraction of a second is a standing queue: jitter comes and
+goes within that time, a full queue does not.
+"""
+
+from collections import deque
+
+from media.rtp.sequence import Unwrapper
+
+STANDING_WINDOW = 0.2  # seconds in which jitter would have let one packet through fast
+BASE_SLOT = 1.0
+BASE_SLOTS = 10
+QUEUE_HIGH = 0.040  # a standing queue of this much is congestion
+QUEUE_LOW = 0.015
+DECREASE = 0.85  # of the rate that came through (GCC's beta)
+INCREASE_PER_S = 0.35  # while nothing has been congested for long
+INCREASE_NEAR_PER_S = 0.08  # after a congestion: GCC's multiplicative increase
+NEAR_FOR = 10.0  # seconds
+RATE_WINDOW = 0.5
+DECREASE_PAUSE = 0.3  # let the queue drain before judging again
+HEADROOM = 1.5  # the estimate is at most this much above what comes through
+
+
+class ReceiveEstimator:
+    """Feed it every packet; `estimate_bps` is what to tell the sender."""
+
+    def __init__(self, *, start_bps: int = 300_000, min_bps: int = 100_000, max_bps: int = 2_500_000) -> None:
+        self.estimate_bps = float(start_bps)
+        self._stamps = Unwrapper(24)
+        self._min, self._max = min_bps, max_bps
+        self._recent: deque[tuple[float, float]] = deque()  # (arrival, offset)
+        self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)
+        self._sizes: deque[tuple[float, int]] = deque()
+        self._bytes = 0
+        self._updated: float | None = None
+        self._decreased = -1e9
+        self.queue = 0.0  # the standing queue, seconds
+
+    def unwrap_send_time(self, stamp: int) -> float:
+        """Seconds on the sender's clock of a 24-bit abs-send-time (6.18 fixed point, wraps every 64 s)."""
+        return self._stamps.unwrap(stamp) / (1 << 18)
+
+    def receive(self, send_time: float, size: int, now: float) -> bool:
+        """A packet of `size` bytes, sent at `send_time` on the sender's clock; True when the estimate fell."""
+        offset = now - send_time
+        self._recent.append((now, offset))
+        while now - self._recent[0][0] > STANDING_WINDOW:
+            self._recent.popleft()
+        if not self._slots or now - self._slots[-1][0] >= BASE_SLOT:
+            self._slots.append((now, offset))
+        elif offset < self._slots[-1][1]:
+            self._slots[-1] = (self._slots[-1][0], offset)
+        self._sizes.append((now, size))
+        self._bytes += size
+        while now - self._sizes[0][0] > RATE_WINDOW:
+            self._bytes -= self._sizes.popleft()[1]
+        base = min(least for _, least in self._slots)
+        self.queue = min(o for _, o in self._recent) - base
+        return self._update(now)
+
+    @property
+    def received_bps(self) -> float:
+        """What came through in the last half second."""
+        return self._bytes * 8 / RATE_WINDOW
+
+    def _update(self, now: float) -> bool:
+        elapsed = 0.0 if self._updated is None else min(0.5, now - self._updated)
+        self._updated = now
+        if self.queue > QUEUE_HIGH:
+            if now - self._decreased < DECREASE_PAUSE:
+                return False
+            self._decreased = now
+            self.estimate_bps = max(self._min, min(self.estimate_bps, DECREASE * self.received_bps))
+            return True
+        if self.queue < QUEUE_LOW:
+            near = now - self._decreased < NEAR_FOR
+            grown = self.estimate_bps * (1 + (INCREASE_NEAR_PER_S if near else INCREASE_PER_S) * elapsed)
+            # A sender that has less to send proves nothing about the path.
+            limit = max(self.estimate_bps, HEADROOM * self.received_bps + 50_000)
+            self.estimate_bps = min(self._max, grown, limit)
+        return False

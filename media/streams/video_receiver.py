@@ -1,0 +1,290 @@
+"""The receiving half of a video stream: repair, frames, decoding (a request out, a result in), display.
+
+A gap is asked for at once (NACK), then once a round trip. A frame that will not be whole in time is given up and a
+key frame asked for (PLI). Pictures are shown by their RTP time plus a delay that follows the path's jitter; the
+synchronizer may add to it for lip sync.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.congestion.receive_estimator import ReceiveEstimator
+from media.errors import PacketError
+from media.negotiation import VideoParameters
+from media.payload import h264, vp8
+from media.payload.frame_buffer import AssembledFrame, Fragment, FrameBuffer
+from media.rtp import feedback
+from media.rtp.nack import NackRequester
+from media.rtp.packet import RtpPacket
+from media.rtp.retransmission import from_rtx
+from media.rtp.rtcp import Feedback, ReportBlock
+from media.rtp.sequence import Unwrapper
+from media.rtp.statistics import ReceiveStatistics
+from media.streams.video_display import VideoDisplay
+
+CLOCK_RATE = 90000
+# A missing packet is waited for so long; a longer wait is a freeze anyway, and a key frame ends it sooner.
+REPAIR_DEADLINE = 0.4
+PLI_INTERVAL = 0.3  # at least, or a round trip
+PLI_WITHOUT_PACKETS = 1.0  # before the first key frame
+MAX_DECODING = 8  # frames with the worker; beyond, frames are dropped up to the next key frame
+REMB_INTERVAL = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRequest:
+    """Decode this frame, please; answer with VideoReceiver.receive_decoded()."""
+
+    frame: AssembledFrame
+    media_time: float  # seconds, by the unwrapped RTP time
+
+
+@dataclass(slots=True)
+class VideoCounters:
+    """Named after W3C webrtc-stats."""
+
+    frames_received: int = 0
+    frames_decoded: int = 0
+    frames_dropped: int = 0
+    key_frames_decoded: int = 0
+    decode_errors: int = 0
+    broken_packets: int = 0
+    packets_discarded: int = 0
+    retransmitted_packets_received: int = 0
+    retransmitted_bytes_received: int = 0
+    total_decode_time: float = 0.0
+    nack_count: int = 0
+    pli_count: int = 0
+    frame_size: tuple[int, int] | None = field(default=None)
+
+
+class VideoReceiver:
+    """Packets in, pictures out."""
+
+    def __init__(self, parameters: VideoParameters, *, ssrc: int) -> None:
+        self._parameters = parameters
+        self._our_ssrc = ssrc  # the sender of our feedback
+        self._parse: Callable[[RtpPacket], Fragment] = _PARSERS[parameters.codec]
+        self._times = Unwrapper(32)
+        self._nack = NackRequester(deadline=REPAIR_DEADLINE)
+        self._frames = FrameBuffer()
+        self._estimator = ReceiveEstimator()
+        self.display = VideoDisplay()
+        self.statistics: ReceiveStatistics | None = None
+        self.counters = VideoCounters()
+        self._requests: deque[DecodeRequest] = deque()
+        self._decoding = 0
+        self._feedback: deque[Feedback] = deque(maxlen=32)
+        self._stalled_since: float | None = None
+        self._last_pli = -1e9
+        self._last_remb = -1e9
+        self._first_packet: float | None = None
+        self.last_packet_received: float | None = None
+
+    # -- packets
+
+    def accepts(self, payload_type: int) -> bool:
+        return payload_type in (
+            self._parameters.receive_payload_type,
+            self._parameters.receive_rtx_payload_type,
+        )
+
+    def receive(self, packet: RtpPacket, now: float) -> None:
+        """A decrypted packet of this stream or of its retransmissions."""
+        size = len(packet.payload) + packet.header_size + 44
+        self._estimate(packet, size, now)
+        if packet.payload_type == self._parameters.receive_rtx_payload_type:
+            if not packet.payload or self.statistics is None:
+                return  # padding that a bandwidth probe is made of
+            try:
+                packet = from_rtx(
+                    packet, payload_type=self._parameters.receive_payload_type, ssrc=self.statistics.ssrc
+                )
+            except PacketError:
+                self.counters.broken_packets += 1
+                return
+            self.counters.retransmitted_packets_received += 1
+            self.counters.retransmitted_bytes_received += len(packet.payload)
+        else:
+            if self.statistics is None or self.statistics.ssrc != packet.ssrc:
+                self._begin(packet.ssrc, now)
+            assert self.statistics is not None
+            self.statistics.receive(
+                packet.sequence_number, packet.timestamp, len(packet.payload), packet.header_size, now
+            )
+        self.last_packet_received = now
+        number = self._nack.receive(packet.sequence_number, now)
+        if not packet.payload:
+            return
+        try:
+            self._frames.insert(number, self._parse(packet))
+        except PacketError:
+            self.counters.broken_packets += 1
+            return
+        self._collect(now)
+
+    def _begin(self, ssrc: int, now: float) -> None:
+        """Another source: its numbers and times have nothing to do with those before."""
+        self.statistics = ReceiveStatistics(ssrc, CLOCK_RATE)
+        self._nack = NackRequester(deadline=REPAIR_DEADLINE)
+        self._frames = FrameBuffer()
+        self._times = Unwrapper(32)
+        self.display.reset()
+        self._first_packet = now
+
+    def _estimate(self, packet: RtpPacket, size: int, now: float) -> None:
+        identifier = self._parameters.abs_send_time_extension
+        stamp = packet.extensions.get(identifier) if identifier is not None else None
+        if stamp is None or len(stamp) != 3:
+            return
+        sent = self._estimator.unwrap_send_time(int.from_bytes(stamp, "big"))
+        if self._estimator.receive(sent, size, now):
+            self._send_remb(now)
+
+    def _collect(self, now: float) -> None:
+        """Complete frames go to the decoder."""
+        while (frame := self._frames.next_frame()) is not None:
+            self.counters.frames_received += 1
+            self._nack.forget_before(frame.last + 1)
+            if self._decoding + len(self._requests) >= MAX_DECODING and not frame.key_frame:
+                self.counters.frames_dropped += 1
+                self._lose_frame(now)
+                break
+            time = self._times.unwrap(frame.timestamp) / CLOCK_RATE
+            self._requests.append(DecodeRequest(frame, time))
+        if self._frames.is_waiting:
+            self._stalled_since = now if self._stalled_since is None else self._stalled_since
+            if self._nack.overflowed:
+                self._nack.overflowed = False
+                self._lose_frame(now)
+            elif self._frames.needs_key_frame:
+                self._ask_for_key_frame(now)
+        else:
+            self._stalled_since = None
+
+    def _lose_frame(self, now: float) -> None:
+        self._frames.give_up()
+        self._stalled_since = None
+        self._ask_for_key_frame(now)
+        self._collect_key(now)
+
+    def _collect_key(self, now: float) -> None:
+        if not self._frames.needs_key_frame:
+            self._collect(now)
+
+    # -- decoding
+
+    def next_request(self) -> DecodeRequest | None:
+        if not self._requests:
+            return None
+        self._decoding += 1
+        return self._requests.popleft()
+
+    def receive_decoded(
+        self, request: DecodeRequest, pictures: list[NDArray[np.uint8]] | None, seconds: float, now: float
+    ) -> None:
+        """The worker's answer; `pictures` None when the decoder failed."""
+        self._decoding -= 1
+        self.counters.total_decode_time += seconds
+        if pictures is None:
+            self.counters.decode_errors += 1
+            self._lose_frame(now)
+            return
+        for picture in pictures:
+            self.counters.frames_decoded += 1
+            self.counters.frame_size = (picture.shape[1], picture.shape[0] * 2 // 3)
+            self.display.insert(picture, request.media_time, now)
+        if request.frame.key_frame:
+            self.counters.key_frames_decoded += 1
+
+    # -- time
+
+    def media_time(self, timestamp: int) -> float:
+        """Seconds on this stream's time line of a 32-bit RTP timestamp near the present."""
+        return self._times.unwrap(timestamp) / CLOCK_RATE
+
+    def set_round_trip_time(self, seconds: float) -> None:
+        self._nack.round_trip_time = seconds
+
+    def get_timer(self) -> float | None:
+        times = [self._nack.get_timer() if self._parameters.nack else None, self.display.get_timer()]
+        if self._stalled_since is not None:
+            times.append(max(self._stalled_since + REPAIR_DEADLINE, self._last_pli + self._pli_interval))
+        elif self._frames.needs_key_frame and self._first_packet is not None:
+            times.append(max(self._first_packet, self._last_pli) + PLI_WITHOUT_PACKETS)
+        return min((t for t in times if t is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        if self._stalled_since is not None and now - self._stalled_since >= REPAIR_DEADLINE:
+            if self._frames.needs_key_frame:
+                self._ask_for_key_frame(now)
+            else:
+                self._lose_frame(now)
+        elif (
+            self._frames.needs_key_frame
+            and self._first_packet is not None
+            and now - max(self._first_packet, self._last_pli) >= PLI_WITHOUT_PACKETS
+        ):
+            self._ask_for_key_frame(now)
+
+    def feedback_to_send(self, now: float) -> list[Feedback]:
+        """NACK, PLI and REMB that are due."""
+        if self.statistics is None:
+            return []
+        if self._parameters.nack and (numbers := self._nack.requests_to_send(now)):
+            self.counters.nack_count += 1
+            self._feedback.append(feedback.nack(self._our_ssrc, self.statistics.ssrc, numbers))
+        out = list(self._feedback)
+        self._feedback.clear()
+        return out
+
+    def remb(self, now: float) -> Feedback | None:
+        """The estimate, to go with a regular report; None when nothing is to be said."""
+        if not self._parameters.remb or self.statistics is None or now - self._last_remb < REMB_INTERVAL:
+            return None
+        self._last_remb = now
+        return feedback.remb(self._our_ssrc, round(self._estimator.estimate_bps), [self.statistics.ssrc])
+
+    def _send_remb(self, now: float) -> None:
+        self._last_remb = -1e9
+        if (message := self.remb(now)) is not None:
+            self._feedback.append(message)
+
+    @property
+    def _pli_interval(self) -> float:
+        return max(PLI_INTERVAL, self._nack.round_trip_time)
+
+    def _ask_for_key_frame(self, now: float) -> None:
+        if self.statistics is None or now - self._last_pli < self._pli_interval:
+            return
+        self._last_pli = now
+        if self._parameters.pli:
+            self.counters.pli_count += 1
+            self._feedback.append(feedback.pli(self._our_ssrc, self.statistics.ssrc))
+
+    def report(self, now: float) -> ReportBlock | None:
+        return None if self.statistics is None else self.statistics.report(now)
+
+    @property
+    def estimate_bps(self) -> float:
+        return self._estimator.estimate_bps
+
+
+def _parse_vp8(packet: RtpPacket) -> Fragment:
+    parsed = vp8.parse(packet.payload)
+    return Fragment(packet.timestamp, parsed.data, parsed.start, parsed.key_frame, packet.marker)
+
+
+def _parse_h264(packet: RtpPacket) -> Fragment:
+    parsed = h264.parse(packet.payload)
+    # An access unit that can be decoded by itself begins with its parameter sets.
+    return Fragment(
+        packet.timestamp, parsed.data, parsed.parameter_sets, parsed.parameter_sets, packet.marker
+    )
+
+
+_PARSERS: dict[str, Callable[[RtpPacket], Fragment]] = {"VP8": _parse_vp8, "H264": _parse_h264}

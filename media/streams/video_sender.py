@@ -1,0 +1,169 @@
+"""The sending half of a video stream. Encoding is a request out and a result in: workers do it in real time, the
+simulation at once."""
+
+from collections import deque
+from dataclasses import dataclass
+from random import Random
+
+from media.congestion.pacer import Pacer
+from media.congestion.video_rate import VideoRate
+from media.negotiation import VideoParameters
+from media.payload import h264, vp8
+from media.rtp.retransmission import RetransmissionHistory, to_rtx
+from media.rtp.rtcp import ReportBlock
+from media.rtp.sender import RtpSender
+from media.video_frame import VideoFrame
+
+CLOCK_RATE = 90000
+MID_PACKETS = 100
+# What waits in the pacer beyond this makes the encoder skip pictures, so that delay does not grow.
+MAX_QUEUE_TIME = 0.200
+MIN_KEY_FRAME_INTERVAL = 0.3  # libwebrtc: requests that come faster are one request
+DEFAULT_ROUND_TRIP = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeRequest:
+    """Encode this picture, please; answer with VideoSender.receive_encoded()."""
+
+    frame: VideoFrame
+    time: int  # 90 kHz
+    key_frame: bool
+    bitrate_bps: int
+
+
+class VideoSender:
+    """Pictures in, packets out. One picture is encoded at a time; those that come meanwhile are skipped."""
+
+    def __init__(self, parameters: VideoParameters, *, ssrc: int, rtx_ssrc: int, rng: Random) -> None:
+        self._parameters = parameters
+        self.rtp = RtpSender(ssrc=ssrc, clock_rate=CLOCK_RATE, rng=rng)
+        self._rtx = RtpSender(ssrc=rtx_ssrc, clock_rate=CLOCK_RATE, rng=rng)
+        self._picture_id = rng.randrange(vp8.PICTURE_ID_MODULO)
+        self.pacer = Pacer()
+        self.rate = VideoRate()
+        self._history = RetransmissionHistory()
+        self._requests: deque[EncodeRequest] = deque(maxlen=1)
+        self._encoding = False
+        self._started: float | None = None
+        self._last_time = -1
+        self._key_wanted = True
+        self._last_key = -1.0
+        self.frame_size: tuple[int, int] | None = None
+        self.frames_captured = self.frames_skipped = self.frames_encoded = self.key_frames_encoded = 0
+        self.frames_dropped_by_rate = 0
+        self.nack_count = self.pli_count = self.fir_count = 0
+        self.total_encode_time = 0.0
+        self.pacer.set_target(self.rate.target_bps)
+
+    # -- pictures
+
+    def push(self, frame: VideoFrame, now: float) -> None:
+        """A picture from the camera. Skipped while one is being encoded or the pacer is behind."""
+        self.frames_captured += 1
+        self.frame_size = (frame.width, frame.height)
+        if self._started is None:
+            self._started = frame.captured
+        if self._encoding or self._requests or self.pacer.queue_time > MAX_QUEUE_TIME:
+            self.frames_skipped += 1
+            return
+        time = max(self._last_time + 1, round((frame.captured - self._started) * CLOCK_RATE))
+        self._last_time = time
+        key = self._key_wanted and now - self._last_key >= MIN_KEY_FRAME_INTERVAL
+        self._requests.append(EncodeRequest(frame, time, key, self.rate.target_bps))
+
+    def next_request(self) -> EncodeRequest | None:
+        """What to encode next; None while a picture is with the worker."""
+        if self._encoding or not self._requests:
+            return None
+        self._encoding = True
+        return self._requests.popleft()
+
+    def receive_encoded(
+        self, request: EncodeRequest, data: bytes | None, key_frame: bool, seconds: float, now: float
+    ) -> None:
+        """The worker's answer; `data` None when the rate control dropped the picture or the encoder failed."""
+        self._encoding = False
+        self.total_encode_time += seconds
+        if not data:
+            self.frames_dropped_by_rate += 1
+            return
+        self.frames_encoded += 1
+        if key_frame:
+            self.key_frames_encoded += 1
+            self._key_wanted, self._last_key = False, now
+        if self._parameters.codec == "VP8":
+            payloads = vp8.packetize(data, self._picture_id)
+            self._picture_id = (self._picture_id + 1) % vp8.PICTURE_ID_MODULO
+        else:
+            payloads = h264.packetize(data)
+        for index, payload in enumerate(payloads):
+            packet = self.rtp.make(
+                self._parameters.send_payload_type,
+                request.time,
+                payload,
+                request.frame.captured,
+                marker=index == len(payloads) - 1,
+                extensions=self._extensions(self.rtp.packets_sent),
+            )
+            self._history.add(packet, now)
+            self.pacer.enqueue(packet)
+
+    # -- packets
+
+    def packets_to_send(self, now: float, unix_time: float) -> list[bytes]:
+        """Packets whose time has come, serialized; the send time is stamped here."""
+        out = []
+        for packet in self.pacer.packets_to_send(now):
+            if (identifier := self._parameters.abs_send_time_extension) is not None:
+                # 24 bits of 6.18 fixed-point seconds
+                stamp = int(unix_time * (1 << 18)) & 0xFFFFFF
+                packet.extensions = packet.extensions | {identifier: stamp.to_bytes(3, "big")}
+            data = packet.serialize()
+            (self._rtx if packet.ssrc == self._rtx.ssrc else self.rtp).count(packet, data)
+            out.append(data)
+        return out
+
+    def get_timer(self) -> float | None:
+        return self.pacer.get_timer()
+
+    # -- feedback
+
+    def request_key_frame(self) -> None:
+        self._key_wanted = True
+
+    def receive_nack(self, numbers: list[int], now: float) -> None:
+        self.nack_count += 1
+        round_trip = self.rtp.round_trip_time or DEFAULT_ROUND_TRIP
+        for packet in self._history.asked(numbers, round_trip, now):
+            rtx = self._parameters.send_rtx_payload_type
+            if rtx is None:
+                self.pacer.enqueue(packet, urgent=True)
+                continue
+            copy = to_rtx(
+                packet, payload_type=rtx, ssrc=self._rtx.ssrc, sequence_number=self._rtx.next_number()
+            )
+            self.pacer.enqueue(copy, urgent=True)
+
+    def receive_report(self, block: ReportBlock, now: float, unix_time: float) -> None:
+        self.rtp.receive_report(block, unix_time)
+        self.rate.receive_report(block.fraction_lost / 256, self.rtp.round_trip_time, now)
+        self.pacer.set_target(self.rate.target_bps)
+
+    def receive_remb(self, bitrate_bps: int, now: float) -> None:
+        self.rate.receive_remb(bitrate_bps, now)
+        self.pacer.set_target(self.rate.target_bps)
+
+    @property
+    def packets_retransmitted(self) -> int:
+        return self._history.packets_retransmitted
+
+    @property
+    def bytes_retransmitted(self) -> int:
+        return self._history.bytes_retransmitted
+
+    def _extensions(self, sent: int) -> dict[int, bytes]:
+        identifier = self._parameters.mid_extension
+        if identifier is None or sent >= MID_PACKETS:
+            return {}
+        return {identifier: self._parameters.mid.encode()}
