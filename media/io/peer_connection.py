@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
+import numpy as np
+
 from media import negotiation, sdp
 from media.codecs.base import Samples
 from media.engine import MediaEngine
@@ -23,8 +25,8 @@ from media.io.sources import AudioSink, AudioSource, PullSink
 from media.io.ticker import Ticker
 from media.io.video_pump import VideoPump
 from media.io.video_sources import VideoSink, VideoSource
+from media.jsep import Jsep
 from media.quality.report import QualityReport, ReportBuilder
-from media.sdp import SessionDescription
 from media.simulation.link import Link
 from media.transport.srtp import SrtpKeys
 from media.versions import versions
@@ -75,8 +77,7 @@ class PeerConnection:
         self._lock = threading.Lock()
         self._session_id = self._rng.getrandbits(62)
         self._transport: SecureTransport | None = None
-        self._offer: SessionDescription | None = None  # ours, not answered yet
-        self._version = 0
+        self._jsep = Jsep()
         self._candidates: list[str] = []
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
@@ -85,6 +86,9 @@ class PeerConnection:
         self._capture: asyncio.Task[None] | None = None
         self._report = ReportBuilder(versions())
         self._sampler: Ticker | None = None
+        self._muted = self._held = False
+        self._camera_on = True
+        self._connected = False
         self._closed = False
         self.state = "new"
         self.failure = ""  # why, when the state is failed
@@ -102,36 +106,30 @@ class PeerConnection:
     async def create_offer(self, *, ice_restart: bool = False) -> str:
         """An SDP offer with the host candidates; those of servers follow as events.
 
-        A later offer renews the description: with `ice_restart`, under new ICE credentials.
+        A later offer renews the description, with what cameras and screens there are by then; with `ice_restart`,
+        under new ICE credentials.
         """
         transport = await self._gather(controlling=True, restart=ice_restart)
-        self._offer = negotiation.create_offer(self._local(transport), version=self._next_version())
-        self._offer.media[0].candidates = list(self._candidates)
-        return str(self._offer)
+        offer = self._jsep.offer(self._local(transport))
+        offer.media[0].candidates = list(self._candidates)
+        return str(offer)
 
     async def create_answer(self, offer: str) -> str:
         """Apply the peer's offer and answer it. Raises SdpError or NegotiationError for one that does not fit."""
-        remote = sdp.parse(offer)
-        transport = self._transport
-        restart = False
+        transport, restart = self._transport, False
         if transport is not None:
-            _, wanted = negotiation.create_answer(remote, self._local(transport))
-            restart = transport.restarts(wanted.transport)
+            restart = transport.restarts(self._jsep.preview(offer, self._local(transport)).transport)
+        else:
+            sdp.parse(offer)  # before a socket is opened
         transport = await self._gather(controlling=False, restart=restart)
-        answer, agreed = negotiation.create_answer(
-            remote, self._local(transport), version=self._next_version()
-        )
+        answer, agreed = self._jsep.answer(offer, self._local(transport))
         next(m for m in answer.media if m.port).candidates = list(self._candidates)
         await self._apply(agreed)
         return str(answer)
 
     async def set_answer(self, answer: str) -> None:
         """Apply the peer's answer to our offer. Raises SdpError or NegotiationError."""
-        if self._offer is None:
-            raise NegotiationError("there is no offer to be answered")
-        agreed = negotiation.apply_answer(self._offer, sdp.parse(answer))
-        self._offer = None
-        await self._apply(agreed)
+        await self._apply(self._jsep.set_answer(answer))
 
     async def add_ice_candidate(self, mid: str, candidate: str) -> None:
         """A candidate line of the peer, after its description. Raises SdpError for what is none."""
@@ -148,6 +146,40 @@ class PeerConnection:
             if event[:2] == ("state", "closed"):
                 return
 
+    # -- during the call
+
+    def mute(self, muted: bool = True) -> None:
+        """Silence instead of the microphone; the stream goes on, so that nothing is taken for loss."""
+        self._muted = muted
+
+    def hold(self, held: bool = True) -> None:
+        """Send nothing and play silence, or go on. The peer learns of it by signaling."""
+        self._held = held
+        self.set_camera_on(self._camera_on)
+
+    def set_camera_on(self, on: bool) -> None:
+        """Stop taking pictures, or go on with the same camera."""
+        self._camera_on = on
+        if self.camera is not None and on and not self._held and self._connected:
+            self._video.read(self.camera)
+        else:
+            self._video.stop_reading()
+
+    def set_camera(self, camera: VideoSource | None) -> None:
+        """Another camera, the first one, or none any more. A first one needs a new offer; see create_offer()."""
+        self._video.stop_reading()
+        if self.camera is not None:
+            _close_quietly(self.camera)
+        self.camera = camera
+        self.set_camera_on(True)
+
+    def set_screen(self, screen: VideoSink | None) -> None:
+        """As set_camera(), for the pictures of the peer."""
+        if self.screen is not None:
+            _close_quietly(self.screen)
+        self.screen = screen
+        self._video.set_screen(screen)
+
     # -- what is known of the call
 
     def get_stats(self) -> Stats:
@@ -155,20 +187,8 @@ class PeerConnection:
         now = self._loop.time()
         with self._lock:
             stats = self._engine.get_stats(now)
-        transport = self._transport
-        if transport is not None:
-            stats["transport"] |= {"dtlsState": transport.dtls_state, "iceState": transport.ice.state}
-            if (pair := transport.ice.selected_pair()) is not None:
-                local_type, local, remote_type, remote = pair
-                stats["candidate-pair"] = {
-                    "type": "candidate-pair",
-                    "timestamp": now,
-                    "currentRoundTripTime": transport.ice.round_trip_time,
-                    "localCandidateType": local_type,
-                    "localAddress": local,
-                    "remoteCandidateType": remote_type,
-                    "remoteAddress": remote,
-                }
+        if self._transport is not None:
+            self._transport.add_stats(stats, now)
         return stats
 
     def setup_times(self) -> dict[str, float | None]:
@@ -240,10 +260,6 @@ class PeerConnection:
             raise ConnectionClosed("the connection is closed")
         return self._transport
 
-    def _next_version(self) -> int:
-        self._version += 1
-        return self._version
-
     def _local(self, transport: SecureTransport) -> negotiation.LocalParameters:
         return negotiation.LocalParameters(
             session_id=self._session_id,
@@ -257,7 +273,7 @@ class PeerConnection:
         )
 
     def _local_video(self) -> negotiation.LocalVideo | None:
-        if self.camera is None and self.screen is None:
+        if self.camera is None and self.screen is None and self._engine.video_parameters is None:
             return None
         return negotiation.LocalVideo(
             ssrc=self._engine.video_ssrc,
@@ -300,14 +316,18 @@ class PeerConnection:
                 logger.error("the speaker failed, the call goes on without it: %s", error)
         if self.microphone is not None:
             self._capture = asyncio.ensure_future(self._read_microphone(self.microphone))
-        if self.camera is not None:
-            self._video.read(self.camera)
+        self._connected = True
+        self.set_camera_on(self._camera_on)
         self._drain()
 
     async def _read_microphone(self, microphone: AudioSource) -> None:
         try:
             while True:
                 samples = await microphone.read()
+                if self._held:
+                    continue
+                if self._muted:
+                    samples = np.zeros_like(samples)
                 with self._lock:
                     self._engine.push_audio(samples, self._loop.time())
                 self._drain()
@@ -317,7 +337,8 @@ class PeerConnection:
     def _pull(self) -> Samples:
         """10 ms for the speaker, from any thread."""
         with self._lock:
-            return self._engine.pull_audio(self._loop.time())
+            samples = self._engine.pull_audio(self._loop.time())
+        return np.zeros_like(samples) if self._held else samples
 
     def _receive(self, data: bytes) -> None:
         with self._lock:

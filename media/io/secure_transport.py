@@ -15,6 +15,7 @@ from media.simulation.link import Link
 from media.transport.demux import Kind, classify
 from media.transport.dtls import DtlsClosed, DtlsConnected, DtlsFailed, DtlsTransport, fingerprint
 from media.transport.srtp import SrtpKeys
+from media.webrtc_stats import Stats
 
 MAX_EARLY_DATAGRAMS = 8  # DTLS that comes before the peer's description does
 
@@ -104,6 +105,21 @@ class SecureTransport:
             raise NegotiationError("the answer restarts ICE, the offer did not")
         self._remote = remote
         self._next_ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)
+
+    def add_stats(self, stats: Stats, now: float) -> None:
+        """What ICE and DTLS know, into the engine's statistics."""
+        stats["transport"] |= {"dtlsState": self.dtls_state, "iceState": self.ice.state}
+        if (pair := self.ice.selected_pair()) is not None:
+            local_type, local, remote_type, remote = pair
+            stats["candidate-pair"] = {
+                "type": "candidate-pair",
+                "timestamp": now,
+                "currentRoundTripTime": self.ice.round_trip_time,
+                "localCandidateType": local_type,
+                "localAddress": local,
+                "remoteCandidateType": remote_type,
+                "remoteAddress": remote,
+            }
 
     def start(self, remote: TransportParameters) -> None:
         """The peer's first description was applied: begin the checks, then the handshake."""

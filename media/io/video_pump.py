@@ -42,6 +42,9 @@ class VideoPump:
         self.stop_reading()
         self._reading = asyncio.ensure_future(self._read(camera))
 
+    def set_screen(self, screen: VideoSink | None) -> None:
+        self._screen = screen
+
     def stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
