@@ -1,0 +1,145 @@
+"""How the figures of a report are called and written: label, unit, digits, and which way is better.
+
+A figure is known by its member's name in the report, which means the same wherever it stands. What is not in the
+table is described by its name: the project puts units into names.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A member of the report for people.
+
+    A value times `factor` is in `unit`. `better`: 1 where more is better, -1 where less is, 0 where neither.
+    `notable`: differences below it, in `unit`, are not worth a colour. `note` explains it in a sentence.
+    """
+
+    label: str
+    unit: str = ""
+    factor: float = 1.0
+    digits: int = 1
+    better: int = 0
+    notable: float = 0.0
+    note: str = ""
+
+    def text(self, value: float | None, signed: bool = False) -> str:
+        """The value with its unit; a dash for what was not measured."""
+        if value is None:
+            return "–"
+        number = round(value * self.factor, self.digits) + 0.0  # + 0.0: no "-0.0"
+        # A grouped number is read at a glance; the narrow space is no thousands separator of any country.
+        written = f"{number:{'+' if signed else ''},.{self.digits}f}".replace(",", "\u202f")
+        return f"{written}\u00a0{self.unit}" if self.unit else written
+
+
+def _ms(label: str, notable: float, note: str = "", digits: int = 0) -> Figure:
+    return Figure(label, "ms", 1.0, digits, -1, notable, note)
+
+
+def _percent(label: str, better: int, note: str = "", notable: float = 0.5) -> Figure:
+    return Figure(label, "%", 1.0, 2, better, notable, note)
+
+
+def _kbps(label: str, better: int = 0) -> Figure:
+    return Figure(label, "kbit/s", 0.001, 1, better, 5.0)
+
+
+def _step(label: str) -> Figure:
+    return Figure(label, "ms", 1000.0, 0, -1, 50.0, "After the call was asked for.")
+
+
+_MODEL = "ITU-T G.107.2, from 1 to 4.5."
+
+FIGURES: dict[str, Figure] = {
+    # what was heard
+    "mos_cq": Figure("MOS, conversation", "", 1.0, 2, 1, 0.1, f"{_MODEL} Loss that was heard, and delay."),
+    "mos_lq": Figure("MOS, listening", "", 1.0, 2, 1, 0.1, f"{_MODEL} Loss that was heard."),
+    "concealed_percent": _percent("Concealed", -1, "Share of the sound that had to be made up."),
+    "mouth_to_ear_median_ms": _ms(
+        "Mouth to ear, measured", 10.0, "Median over windows of 1 s, from the recording."
+    ),
+    "mouth_to_ear_p95_ms": _ms("Mouth to ear, 95 %", 10.0, "95th percentile, from the recording."),
+    "delay_ms": _ms("Mouth to ear, estimated", 10.0, "Half the round trip, jitter buffer, packet and codec."),
+    "pesq_wb": Figure("PESQ-WB", "", 1.0, 2, 1, 0.1, "ITU-T P.862.2, recording against original."),
+    "visqol": Figure("ViSQOL", "", 1.0, 2, 1, 0.1, "Speech mode, recording against original."),
+    "matched_share": Figure("Speech found again", "%", 100.0, 0, 1, 2.0, "Windows found in the recording."),
+    "windows": Figure("Windows compared", "", 1.0, 0),
+    "burst_ratio": Figure("Burst ratio", "", 1.0, 2, -1, 0.2, "1: losses at random; more: in bursts."),
+    "level": Figure("Sound level", "", 1.0, 3, 0, 0.0, "0 to 1, full scale."),
+    # network
+    "lost_percent": _percent("Packets lost", -1, "Before repair."),
+    "late_percent": _percent("Came too late", -1, "Arrived after their moment to be played."),
+    "recovered_percent": _percent("Recovered by FEC", 0, "Lost, and won back from the packet that followed."),
+    "packets": Figure("Packets", "", 1.0, 0),
+    "packets_lost": Figure("Packets missed", "", 1.0, 0, -1, 5.0),
+    "jitter_ms": _ms("Jitter", 2.0, digits=1),
+    "jitter_buffer_ms": _ms("Jitter buffer", 5.0, digits=1),
+    "jitter_buffer_target_ms": _ms("Jitter buffer, target", 5.0, digits=1),
+    "rtt_ms": _ms("Round trip", 5.0, digits=1),
+    "bitrate_bps": _kbps("Bit rate"),
+    "received_bps": _kbps("Received"),
+    "sent_bps": _kbps("Sent"),
+    "target_bitrate_bps": _kbps("Target bit rate"),
+    "remote_lost_percent": _percent("Lost, the other end says", -1),
+    "remote_jitter_ms": _ms("Jitter, the other end says", 2.0, digits=1),
+    # set-up
+    "asked": _step("Asked"),
+    "ringing": _step("Ringing"),
+    "accepted": _step("Accepted"),
+    "ice_connected": _step("ICE connected"),
+    "dtls_connected": _step("DTLS connected"),
+    "first_sound": _step("First sound"),
+    "first_picture": _step("First picture"),
+    # video
+    "frames_per_second": Figure("Frames a second", "fps", 1.0, 1, 1, 1.0),
+    "frames_received": Figure("Frames received", "", 1.0, 0, 1, 10.0),
+    "frames_rendered": Figure("Frames shown", "", 1.0, 0, 1, 10.0),
+    "frames_dropped": Figure("Frames dropped", "", 1.0, 0, -1, 5.0),
+    "delivered_percent": _percent("Frames delivered", 1, "Of those that were sent.", 1.0),
+    "width": Figure("Width", "px", 1.0, 0, 1, 1.0),
+    "height": Figure("Height", "px", 1.0, 0, 1, 1.0),
+    "freezes": Figure("Freezes", "", 1.0, 0, -1, 1.0, "A gap of max(3 x mean, mean + 150 ms) or more."),
+    "freeze_ms": _ms("Frozen", 100.0, "All freezes together."),
+    "longest_freeze_ms": _ms("Longest freeze", 100.0),
+    "frame_delay_ms": _ms("Frame delay", 10.0),
+    "frame_delay_median_ms": _ms("Frame delay, measured", 10.0, "Median, by the number in the picture."),
+    "frame_delay_p95_ms": _ms("Frame delay, 95 %", 20.0, "95th percentile, by the number in the picture."),
+    "av_offset_ms": Figure(
+        "A/V offset", "ms", 1.0, 0, 0, 10.0, "Above 0: the sound is ahead of the picture."
+    ),
+    "psnr_db": Figure("PSNR", "dB", 1.0, 1, 1, 0.5),
+    "ssim": Figure("SSIM", "", 1.0, 3, 1, 0.01),
+    # the call
+    "duration": Figure("Measured", "s", 1.0, 1),
+    "time": Figure("Time", "s", 1.0, 1),
+}
+
+_SUFFIXES = {
+    "_ms": ("ms", 1.0),
+    "_bps": ("kbit/s", 0.001),
+    "_percent": ("%", 1.0),
+    "_db": ("dB", 1.0),
+}
+
+
+def describe(name: str) -> Figure:
+    """The figure of this name; of a name that the table does not have, what can be read from it."""
+    if name in FIGURES:
+        return FIGURES[name]
+    for suffix, (unit, factor) in _SUFFIXES.items():
+        if name.endswith(suffix):
+            return Figure(_words(name.removesuffix(suffix)), unit, factor, 2)
+    return Figure(_words(name), "", 1.0, 2)
+
+
+def _words(name: str) -> str:
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def clock(seconds: float) -> str:
+    """A moment of the call: 0:15, 12:05, 1:02:03."""
+    whole = max(0, int(seconds + 0.5))
+    minutes, hours = whole // 60, whole // 3600
+    return f"{hours}:{minutes % 60:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -1,0 +1,118 @@
+"""What happened in a call, and when: what the report says, and what can be read from its seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from media.quality import html_data as data
+
+# A page that names every one of thousands of freezes is of no use; the table of seconds has them all.
+MAX_SPANS = 500
+
+_WORDS = {"worst": "worst second", "outage": "no packet came", "freeze": "freeze"}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `start` to `end`, seconds of the report's time; a moment where both are the same."""
+
+    kind: str
+    start: float
+    end: float
+    name: str
+    text: str
+
+
+def moments(end: Mapping[str, Any]) -> list[Span]:
+    """The worst second, outages, freezes and the report's events, at most MAX_SPANS of a kind, by time."""
+    found = [*_worst(end)[:1], *_outages(end), *_freezes(end)[:MAX_SPANS], *_events(end)[:MAX_SPANS]]
+    return sorted(found, key=lambda span: span.start)
+
+
+def second_at(end: Mapping[str, Any], time: float) -> Mapping[str, Any] | None:
+    """The received second that ends at `time`."""
+    series = data.seconds(end, "received")
+    nearest = min(series, key=lambda s: abs(s["time"] - time), default=None)
+    return nearest if nearest is not None and abs(nearest["time"] - time) < 0.01 else None
+
+
+def worst_interval(end: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Begin and end of the second that sounded worst."""
+    time = data.figure(end, "summary", "worst", "time")
+    return None if time is None else _interval(end, time)
+
+
+def why(end: Mapping[str, Any], time: float) -> str:
+    """What that second had: the causes in one line, the audible one first. Empty where nothing is known."""
+    second = second_at(end, time)
+    if second is None:
+        return ""
+    if second.get("packets") == 0:
+        return "no packet came"
+    parts = []
+    for name, words in (
+        ("concealed_percent", "of the sound concealed"),
+        ("lost_percent", "of the packets lost"),
+        ("late_percent", "too late"),
+        ("recovered_percent", "recovered by FEC"),
+    ):
+        value = data.number(second.get(name))
+        if value is not None and value >= 0.05:
+            parts.append(f"{value:.{0 if value >= 9.95 else 1}f}\u00a0% {words}")
+    delay = data.number(second.get("delay_ms"))
+    if delay is not None and (delay > 150 or not parts):
+        parts.append(f"{delay:.0f}\u00a0ms mouth to ear")
+    return ", ".join(parts)
+
+
+def _interval(end: Mapping[str, Any], time: float) -> tuple[float, float]:
+    before = [s["time"] for s in data.seconds(end, "received") if s["time"] < time - 0.01]
+    return max([time - 1.5, *before[-1:]]) if before else max(0.0, time - 1.0), time
+
+
+def _worst(end: Mapping[str, Any]) -> list[Span]:
+    interval = worst_interval(end)
+    if interval is None:
+        return []
+    mos = data.figure(end, "summary", "worst", "mos_lq")
+    told = [f"MOS {mos:.2f}" if mos is not None else "", why(end, interval[1])]
+    return [Span("worst", *interval, _WORDS["worst"], ": ".join(t for t in told if t))]
+
+
+def _outages(end: Mapping[str, Any]) -> list[Span]:
+    """Runs of seconds without a packet; where nothing was missed, the other end was silent."""
+    found: list[Span] = []
+    before = 0.0
+    for second in data.seconds(end, "received"):
+        time = second["time"]
+        if second.get("packets") == 0:
+            heard = data.number(second.get("concealed_percent")) is not None
+            name = _WORDS["outage"] if heard else "the other end was silent"
+            kind = "outage" if heard else "silence"
+            if found and found[-1].kind == kind and found[-1].end == before:
+                found[-1] = Span(kind, found[-1].start, time, name, "")
+            else:
+                found.append(Span(kind, before, time, name, ""))
+        before = time
+    return found[:MAX_SPANS]
+
+
+def _freezes(end: Mapping[str, Any]) -> list[Span]:
+    found = []
+    for freeze in data.seconds(end, "video", "freezes"):
+        length = max(0.0, data.figure(freeze, "duration") or 0.0)
+        start = freeze["time"]
+        found.append(Span("freeze", start, start + length, _WORDS["freeze"], f"{length * 1000:.0f} ms"))
+    return found
+
+
+def _events(end: Mapping[str, Any]) -> list[Span]:
+    found = []
+    for event in data.seconds(end, "events"):
+        name = data.text(event, "kind") or "event"
+        start = event["time"]
+        length = max(0.0, data.figure(event, "duration") or 0.0)
+        found.append(
+            Span("event", start, start + length, name.replace("_", " "), data.text(event, "text") or "")
+        )
+    return found

@@ -1,0 +1,162 @@
+"""Parts of the page that need no script: set-up waterfall, loss runs, players, all figures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from media.quality import html_data as data
+from media.quality.figures import describe
+from media.quality.html_events import worst_interval
+from media.quality.html_sounds import Sound
+
+# Runs of so many packets and more are one bar: half a second.
+LONGEST_RUN = 25
+
+
+def waterfall_html(ends: Sequence[Mapping[str, Any]]) -> str:
+    """The set-up step by step: a bar is the time from the step before it. One scale for all ends."""
+    steps = [_steps(end) for end in ends]
+    longest = max((at for each in steps for _, at in each), default=0.0)
+    if longest <= 0:
+        return ""
+    figures = "".join(
+        _waterfall(data.end_name(e), each, longest) for e, each in zip(ends, steps, strict=True)
+    )
+    return (
+        '<section id="setup"><h2>Set-up</h2><p class="note">After the call was asked for; '
+        f'a bar is the time since the step before it.</p><div class="columns">{figures}</div></section>'
+    )
+
+
+def _steps(end: Mapping[str, Any]) -> list[tuple[str, float]]:
+    setup = data.at(end, "setup")
+    found = [(n, v) for n, x in setup.items() if (v := data.number(x)) is not None] if setup else []
+    return sorted(((str(n), v) for n, v in found if v >= 0), key=lambda step: step[1])
+
+
+def _waterfall(name: str, steps: list[tuple[str, float]], longest: float) -> str:
+    if not steps:
+        return f"<figure><figcaption>{escape(name)}</figcaption><p>–</p></figure>"
+    rows = []
+    for (_, start), (step, stop) in pairwise([("", 0.0), *steps]):
+        if stop == 0:
+            continue  # the call was asked for: where the time begins
+        left, width = start / longest * 100, (stop - start) / longest * 100
+        known = describe(step)
+        rows.append(
+            f'<tr><th scope="row">{escape(known.label)}</th><td class="bar">'
+            f'<i style="left:{left:.2f}%;width:max(2px,{width:.2f}%)"></i></td>'
+            f'<td class="value">{stop * 1000:.0f}\u00a0ms</td></tr>'
+        )
+    return (
+        f'<figure><figcaption>{escape(name)}</figcaption><table class="waterfall">{"".join(rows)}'
+        "</table></figure>"
+    )
+
+
+def loss_runs_html(ends: Sequence[Mapping[str, Any]]) -> str:
+    """How many packets in a row were lost, how often: bars of the member `loss_runs` ({"1": 30, "2": 4})."""
+    found = [
+        (title, index, runs)
+        for path, title in ((("loss_runs",), "sound"), (("video", "loss_runs"), "video"))
+        for index, end in enumerate(ends)
+        if (runs := _runs(data.at(end, *path)))
+    ]
+    if not found:
+        return ""
+    figures = "".join(_histogram(f"{data.end_name(ends[i])}, {title}", runs) for title, i, runs in found)
+    return (
+        '<section id="runs"><h2>Packets lost in a row</h2><p class="note">One at a time is repaired by FEC; '
+        f'long runs are what is heard.</p><div class="columns">{figures}</div></section>'
+    )
+
+
+def _runs(content: Any) -> dict[int, int]:
+    if not isinstance(content, Mapping):
+        return {}
+    runs: dict[int, int] = {}
+    for length, value in content.items():
+        count = data.number(value)
+        if count and str(length).isascii() and str(length).isdigit() and 0 < len(str(length)) < 7:
+            shown = min(int(length), LONGEST_RUN)
+            runs[shown] = runs.get(shown, 0) + int(count)
+    return runs
+
+
+def _histogram(name: str, runs: Mapping[int, int]) -> str:
+    most = max(runs.values())
+    bars = []
+    for length in range(1, max(runs) + 1):
+        count = runs.get(length, 0)
+        label = f"{length}+" if length == LONGEST_RUN else str(length)
+        bars.append(
+            f'<li><b>{count or ""}</b><i style="height:{count / most * 100:.1f}%"></i><span>{label}</span></li>'
+        )
+    packets = sum(length * count for length, count in runs.items())
+    return (
+        f"<figure><figcaption>{escape(name)}: {sum(runs.values())} runs, {packets} packets</figcaption>"
+        f'<ol class="histogram">{"".join(bars)}</ol></figure>'
+    )
+
+
+def sounds_html(sounds: Iterable[Sound], ends: Sequence[Mapping[str, Any]]) -> str:
+    """A player a recording. One that an end heard (its name begins with the end's) can be put to the worst second."""
+    rows = [_player(sound, ends) for sound in sounds]
+    if not rows:
+        return ""
+    return f'<section id="sounds"><h2>Listen</h2><div class="players">{"".join(rows)}</div></section>'
+
+
+def _player(sound: Sound, ends: Sequence[Mapping[str, Any]]) -> str:
+    name = escape(sound.name)
+    if sound.source is None:
+        reason = f'<p class="note">cannot be read: {escape(sound.error or "")}</p>'
+        return f"<figure><figcaption>{name}</figcaption>{reason}</figure>"
+    button = ""
+    for end in ends:
+        interval = worst_interval(end)
+        if interval and sound.name == f"{data.end_name(end)} heard":
+            seek = max(0.0, interval[0] - 1.5)  # heard in its context
+            button = f'<button type="button" data-seek="{seek:.2f}">Play the worst second</button>'
+    link = "" if sound.embedded else f' <a href="{escape(sound.source)}">{escape(sound.source)}</a>'
+    return (
+        f"<figure><figcaption>{name}{link}</figcaption>"
+        f'<audio controls preload="metadata" src="{escape(sound.source)}"></audio>{button}</figure>'
+    )
+
+
+def figures_html(document: Mapping[str, Any], ends: Sequence[Mapping[str, Any]]) -> str:
+    """Every figure of the document: single ones here, those of the seconds in tables that the script fills."""
+    parts = []
+    for index, end in enumerate(ends):
+        rows = "".join(_row(f"ends.{index}", path, value) for path, value in data.leaves(end))
+        lists = "".join(
+            f'<details class="series" data-list="ends.{index}.{escape(path)}"><summary>{escape(path)}'
+            f": {len(rows_)} {'row' if len(rows_) == 1 else 'rows'}</summary>"
+            '<div class="scroll"></div></details>'
+            for path, rows_ in data.tables(end)
+        )
+        parts.append(
+            f"<details><summary>{escape(data.end_name(end))}: single figures</summary>"
+            f'<table class="figures">{rows}</table></details>'
+            f'<div class="lists"><h3>{escape(data.end_name(end))}, over time</h3>{lists}</div>'
+        )
+    others = {str(k): v for k, v in document.items() if k != "ends"}
+    rows = "".join(_row("", path, value) for path, value in data.leaves(others))
+    lists = "".join(
+        f'<details class="series" data-list="{escape(path)}"><summary>{escape(path)}: {len(found)} rows</summary>'
+        '<div class="scroll"></div></details>'
+        for path, found in data.tables(others)
+    )
+    return (
+        '<section id="figures"><h2>All figures</h2><p class="note">As they stand in report.json; '
+        f"null is what was not measured.</p>{''.join(parts)}"
+        f'<details><summary>the document</summary><table class="figures">{rows}</table></details>{lists}</section>'
+    )
+
+
+def _row(prefix: str, path: str, value: Any) -> str:
+    where = f"{prefix}.{path}" if prefix else path
+    shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return f'<tr><th scope="row">{escape(path)}</th><td data-path="{escape(where)}">{escape(shown)}</td></tr>'

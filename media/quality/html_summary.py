@@ -1,0 +1,179 @@
+"""The head of the page: what somebody decides from. Plain HTML; needs no script."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from media.quality import html_data as data
+from media.quality.emodel import verdict
+from media.quality.figures import FIGURES, clock, describe
+from media.quality.html_events import why, worst_interval
+
+End = Mapping[str, Any]
+
+# What a card shows, where the report has it; (path, limits) colour a figure from which on it is felt and bad.
+_CARD: tuple[tuple[tuple[str, ...], tuple[float, float] | None], ...] = (
+    (("summary", "mos_lq"), None),
+    (("summary", "concealed_percent"), None),
+    (("summary", "lost_percent"), None),
+    (("summary", "recovered_percent"), None),
+    (("summary", "late_percent"), None),
+    # G.114: up to 150 ms most do not notice, above 400 ms is not acceptable.
+    (("speech", "mouth_to_ear_median_ms"), (150.0, 400.0)),
+    (("summary", "delay_ms"), (150.0, 400.0)),
+    (("summary", "rtt_ms"), None),
+    (("summary", "jitter_ms"), None),
+    (("speech", "pesq_wb"), None),
+    (("speech", "visqol"), None),
+    (("setup", "first_sound"), None),
+    (("video", "summary", "frames_per_second"), None),
+    (("video", "summary", "freezes"), (0.5, 5.0)),
+    (("video", "summary", "freeze_ms"), None),
+    (("video", "score", "psnr_db"), None),
+    (("video", "score", "ssim"), None),
+    (("video", "score", "delivered_percent"), None),
+    (("video", "score", "frame_delay_median_ms"), (150.0, 400.0)),
+    (("video", "summary", "av_offset_ms"), (40.0, 90.0)),  # our aim; BT.1359: acceptable to 90 ms ahead
+)
+# A delay that costs less than this in MOS is not worth a sentence.
+_FELT = 0.1
+
+
+def score(end: End) -> float | None:
+    """The MOS by which this end is judged: with the delay where that is known."""
+    mos = data.figure(end, "summary", "mos_cq")
+    return data.figure(end, "summary", "mos_lq") if mos is None else mos
+
+
+def level(mos: float | None) -> str:
+    """The class of a MOS for the style sheet."""
+    return "none" if mos is None else verdict(mos).replace(" ", "-")
+
+
+def verdict_html(ends: Sequence[End]) -> str:
+    """The first thing on the page: how good the call was, for whom worse, and its worst second."""
+    judged = [(mos, end) for end in ends if (mos := score(end)) is not None]
+    if not judged:
+        return (
+            '<section class="verdict none"><h2>Nothing was heard that could be judged</h2>'
+            "<p>No end received sound for a second.</p></section>"
+        )
+    mos, worse = min(judged, key=lambda each: each[0])
+    name = data.end_name(worse)
+    word = verdict(mos)
+    sentences = []
+    if len(judged) > 1:
+        best = max(judged, key=lambda each: each[0])[0]
+        if best - mos < _FELT:
+            sentences.append(f"Both ends heard about the same, MOS {mos:.2f} at the lower.")
+        else:
+            sentences.append(f"The {name} heard the worse side: MOS {mos:.2f} against {best:.2f}.")
+    else:
+        sentences.append(f"MOS {mos:.2f} of 4.5 at {name}.")
+    listening = data.figure(worse, "summary", "mos_lq")
+    if listening is not None and listening - mos >= _FELT:
+        sentences.append(f"Of that, the delay costs {listening - mos:.1f}.")
+    paragraphs = [" ".join(sentences), *_picture(ends)]
+    body = "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
+    return (
+        f'<section class="verdict {level(mos)}"><h2>{escape(word.capitalize())} call</h2>'
+        f"{body}{_worst(ends)}</section>"
+    )
+
+
+def _worst(ends: Sequence[End]) -> str:
+    """The worst second of all ends, with its reason."""
+    found = []
+    for end in ends:
+        mos, interval = data.figure(end, "summary", "worst", "mos_lq"), worst_interval(end)
+        if mos is not None and interval is not None:
+            found.append((mos, interval, end))
+    if not found:
+        return ""
+    mos, (start, stop), end = min(found, key=lambda each: each[0])
+    reason = why(end, stop)
+    text = f"{clock(start)} to {clock(stop)} at the {data.end_name(end)}, MOS {mos:.2f}"
+    return (
+        f'<p class="worst"><strong>Worst second:</strong> {escape(text)}'
+        f"{escape(f' ({reason})' if reason else '')}.</p>"
+    )
+
+
+def _picture(ends: Sequence[End]) -> list[str]:
+    """A sentence about the video, where there is some."""
+    rates = [
+        v for end in ends if (v := data.figure(end, "video", "summary", "frames_per_second")) is not None
+    ]
+    if not rates:
+        return []
+    freezes = sum(data.figure(end, "video", "summary", "freezes") or 0 for end in ends)
+    longest = max((data.figure(end, "video", "summary", "longest_freeze_ms") or 0 for end in ends), default=0)
+    told = f"The picture ran at {min(rates):.0f} frames a second or more"
+    if not freezes:
+        return [f"{told} on average, without a freeze."]
+    times = "once" if freezes == 1 else f"{freezes:.0f} times"
+    length = f", {longest / 1000:.1f} s at the longest" if longest else ""
+    return [f"{told} on average, and froze {times}{length}."]
+
+
+def card_html(end: End, index: int) -> str:
+    """What one end heard and saw: its MOS, large, and its figures."""
+    mos = score(end)
+    name = data.end_name(end)
+    figures = "".join(_figure(end, path, limits) for path, limits in _CARD)
+    big = "–" if mos is None else f"{mos:.2f}"
+    word = "not judged" if mos is None else verdict(mos)
+    share = 0 if mos is None else max(0.0, min(1.0, (mos - 1) / 3.5)) * 100
+    kind = "mos_cq" if data.figure(end, "summary", "mos_cq") is not None else "mos_lq"
+    label = FIGURES[kind].label
+    return (
+        f'<article class="card" data-end="{index}"><h3>At the {escape(name)}</h3>'
+        f'<p class="score {level(mos)}"><span class="big">{big}</span>'
+        f'<span class="word"><b>{escape(word)}</b><br><small>{escape(label)}, 1 to 4.5</small></span></p>'
+        f'<div class="scale" role="img" aria-label="{escape(label)} {big} of 4.5">'
+        f'<i style="left:{share:.1f}%"></i></div>'
+        f"{_worst_line(end)}<dl>{figures}</dl></article>"
+    )
+
+
+def _worst_line(end: End) -> str:
+    mos, interval = data.figure(end, "summary", "worst", "mos_lq"), worst_interval(end)
+    if mos is None or interval is None:
+        return ""
+    reason = why(end, interval[1])
+    return (
+        f'<p class="note">Worst second {clock(interval[0])} to {clock(interval[1])}: MOS {mos:.2f}'
+        f"{escape(f', {reason}' if reason else '')}</p>"
+    )
+
+
+def _figure(end: End, path: tuple[str, ...], limits: tuple[float, float] | None) -> str:
+    value = data.figure(end, *path)
+    if value is None:
+        return ""
+    known = describe(path[-1])
+    label = "First sound after" if path[-1] == "first_sound" else known.label
+    shown = known.text(value)
+    if path[-1] == "mouth_to_ear_median_ms" and (p95 := data.figure(end, "speech", "mouth_to_ear_p95_ms")):
+        shown += f" <small>(95 %: {p95:.0f})</small>"
+    state = ""
+    if limits is not None:
+        felt, bad = limits
+        size = abs(value * known.factor)
+        state = ' class="bad"' if size >= bad else ' class="felt"' if size >= felt else ' class="fine"'
+    return f'<div title="{escape(known.note)}"><dt>{escape(label)}</dt><dd{state}>{shown}</dd></div>'
+
+
+def facts_html(document: Mapping[str, Any], ends: Sequence[End]) -> str:
+    """The line under the title: network, length, how it ended."""
+    parts = []
+    if network := data.text(document, "network"):
+        parts.append(f"emulated network <b>{escape(network)}</b>")
+    lengths = [v for end in ends if (v := data.figure(end, "duration"))]
+    if lengths:
+        parts.append(f"measured for <b>{escape(describe('duration').text(max(lengths)))}</b>")
+    for name, words in (("end_reason", "ended"), ("trust", "identity of the peer")):
+        told = sorted({t for end in ends if (t := data.text(end, name))})
+        if told:
+            parts.append(f"{words}: <b>{escape(', '.join(told).replace('_', ' '))}</b>")
+    return " · ".join(parts)
