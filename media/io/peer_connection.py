@@ -12,15 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
-import numpy as np
-
 from media import negotiation, sdp
-from media.codecs.base import Samples
 from media.engine import MediaEngine
 from media.errors import ConnectionClosed, NegotiationError, SdpError
+from media.io.data_channel import DataChannel, DataChannels
 from media.io.ice_syntax import IceServer
-from media.io.playout import Playout
 from media.io.secure_transport import SecureTransport
+from media.io.sound_pump import SoundPump, close_quietly
 from media.io.sources import AudioSink, AudioSource, PullSink
 from media.io.ticker import Ticker
 from media.io.video_pump import VideoPump
@@ -82,12 +80,12 @@ class PeerConnection:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._video = VideoPump(self._engine, self._lock, screen, self._drain)
-        self._playout: Playout | None = None
-        self._capture: asyncio.Task[None] | None = None
+        self._sound = SoundPump(self._engine, self._lock, self._drain)
+        self._channels = DataChannels(self._send_data)
         self._report = ReportBuilder(versions())
         self._sampler: Ticker | None = None
-        self._muted = self._held = False
         self._camera_on = True
+        self._data: negotiation.DataParameters | None = None
         self._connected = False
         self._closed = False
         self.state = "new"
@@ -118,11 +116,13 @@ class PeerConnection:
         """Apply the peer's offer and answer it. Raises SdpError or NegotiationError for one that does not fit."""
         transport, restart = self._transport, False
         if transport is not None:
-            restart = transport.restarts(self._jsep.preview(offer, self._local(transport)).transport)
+            restart = transport.restarts(
+                self._jsep.preview(offer, self._local(transport, data=True)).transport
+            )
         else:
             sdp.parse(offer)  # before a socket is opened
         transport = await self._gather(controlling=False, restart=restart)
-        answer, agreed = self._jsep.answer(offer, self._local(transport))
+        answer, agreed = self._jsep.answer(offer, self._local(transport, data=True))
         next(m for m in answer.media if m.port).candidates = list(self._candidates)
         await self._apply(agreed)
         return str(answer)
@@ -150,17 +150,17 @@ class PeerConnection:
 
     def mute(self, muted: bool = True) -> None:
         """Silence instead of the microphone; the stream goes on, so that nothing is taken for loss."""
-        self._muted = muted
+        self._sound.muted = muted
 
     def hold(self, held: bool = True) -> None:
         """Send nothing and play silence, or go on. The peer learns of it by signaling."""
-        self._held = held
+        self._sound.held = held
         self.set_camera_on(self._camera_on)
 
     def set_camera_on(self, on: bool) -> None:
         """Stop taking pictures, or go on with the same camera."""
         self._camera_on = on
-        if self.camera is not None and on and not self._held and self._connected:
+        if self.camera is not None and on and not self._sound.held and self._connected:
             self._video.read(self.camera)
         else:
             self._video.stop_reading()
@@ -169,16 +169,24 @@ class PeerConnection:
         """Another camera, the first one, or none any more. A first one needs a new offer; see create_offer()."""
         self._video.stop_reading()
         if self.camera is not None:
-            _close_quietly(self.camera)
+            close_quietly(self.camera)
         self.camera = camera
         self.set_camera_on(True)
 
     def set_screen(self, screen: VideoSink | None) -> None:
         """As set_camera(), for the pictures of the peer."""
         if self.screen is not None:
-            _close_quietly(self.screen)
+            close_quietly(self.screen)
         self.screen = screen
         self._video.set_screen(screen)
+
+    def open_channel(self, label: str, **options: Any) -> DataChannel:
+        """A data channel; before the offer, or during the call after a new one. Options: see DataChannels.open()."""
+        return self._channels.open(label, **options)
+
+    def channels(self) -> AsyncIterator[DataChannel]:
+        """The data channels that the peer opens; ends with the connection."""
+        return self._channels.incoming()
 
     # -- what is known of the call
 
@@ -214,16 +222,15 @@ class PeerConnection:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._capture is not None:
-            self._capture.cancel()
-            await asyncio.wait([self._capture], timeout=CLOSE_TIMEOUT)
+        await self._channels.close()
         if self._sampler is not None:
             self._sampler.stop()
             self._report.sample(self.get_stats(), self._loop.time())
         await self._video.close()
-        for device in (self._playout or self.speaker, self.microphone, self.screen, self.camera):
+        await self._sound.close(self.microphone, self.speaker)
+        for device in (self.screen, self.camera):
             if device is not None:
-                _close_quietly(device)
+                close_quietly(device)
         now = self._loop.time()
         with self._lock:
             self._engine.close(now)
@@ -244,6 +251,7 @@ class PeerConnection:
             self._transport = SecureTransport(
                 controlling=controlling,
                 on_packet=self._receive,
+                on_data=self._channels.receive,
                 on_keys=self._keys,
                 on_state=self._emit_state,
                 on_candidate=lambda line: self._emit(("candidate", "0", line)),
@@ -260,7 +268,7 @@ class PeerConnection:
             raise ConnectionClosed("the connection is closed")
         return self._transport
 
-    def _local(self, transport: SecureTransport) -> negotiation.LocalParameters:
+    def _local(self, transport: SecureTransport, *, data: bool = False) -> negotiation.LocalParameters:
         return negotiation.LocalParameters(
             session_id=self._session_id,
             ice_ufrag=transport.latest_ice.local_ufrag,
@@ -270,6 +278,7 @@ class PeerConnection:
             cname=self._engine.cname,
             send=self.microphone is not None,
             video=self._local_video(),
+            data=data or self._channels.used,
         )
 
     def _local_video(self) -> negotiation.LocalVideo | None:
@@ -297,6 +306,8 @@ class PeerConnection:
             if agreed.video is not None:
                 self._engine.configure_video(agreed.video)
                 self._video.start(agreed.video.codec)
+        self._data = agreed.data
+        self._start_channels()
         for candidate in agreed.transport.candidates:
             try:
                 await transport.latest_ice.add_candidate(candidate)
@@ -304,41 +315,31 @@ class PeerConnection:
                 logger.info("a candidate of the description is left out: %s", error)
 
     def _keys(self, keys: SrtpKeys) -> None:
+        if self._closed:
+            return
         with self._lock:
             self._engine.set_keys(keys, self._loop.time())
         self._sampler = Ticker(
             lambda now: self._report.sample(self.get_stats(), now), interval=SAMPLE_INTERVAL
         )
-        if self.speaker is not None:
-            try:
-                self._playout = Playout(self.speaker, self._pull)
-            except Exception as error:
-                logger.error("the speaker failed, the call goes on without it: %s", error)
-        if self.microphone is not None:
-            self._capture = asyncio.ensure_future(self._read_microphone(self.microphone))
+        self._sound.start(self.microphone, self.speaker)
+        self._start_channels()
         self._connected = True
         self.set_camera_on(self._camera_on)
         self._drain()
 
-    async def _read_microphone(self, microphone: AudioSource) -> None:
-        try:
-            while True:
-                samples = await microphone.read()
-                if self._held:
-                    continue
-                if self._muted:
-                    samples = np.zeros_like(samples)
-                with self._lock:
-                    self._engine.push_audio(samples, self._loop.time())
-                self._drain()
-        except Exception as error:  # a source is the caller's code
-            logger.error("the microphone failed, the call goes on without it: %s", error)
+    def _start_channels(self) -> None:
+        """Once both are there: a section for data in the descriptions, and DTLS."""
+        transport, data = self._transport, self._data
+        if data is not None and transport is not None and transport.dtls_state == "connected":
+            self._channels.start(
+                client=transport.dtls_client, port=data.port, max_message=data.max_message_bytes
+            )
 
-    def _pull(self) -> Samples:
-        """10 ms for the speaker, from any thread."""
-        with self._lock:
-            samples = self._engine.pull_audio(self._loop.time())
-        return np.zeros_like(samples) if self._held else samples
+    def _send_data(self, data: bytes) -> None:
+        if self._transport is None:
+            raise ConnectionError("there is no connection yet")
+        self._transport.send_data(data)
 
     def _receive(self, data: bytes) -> None:
         with self._lock:
@@ -387,10 +388,3 @@ class PeerConnection:
         if state == "failed":
             self.failure = reason
         self._emit(("state", state, reason))
-
-
-def _close_quietly(device: Any) -> None:
-    try:
-        device.close()
-    except Exception as error:
-        logger.error("a sound device did not close: %r", error)

@@ -13,7 +13,7 @@ from media.io.ice_syntax import IceServer
 from media.negotiation import TransportParameters
 from media.simulation.link import Link
 from media.transport.demux import Kind, classify
-from media.transport.dtls import DtlsClosed, DtlsConnected, DtlsFailed, DtlsTransport, fingerprint
+from media.transport.dtls import DtlsClosed, DtlsConnected, DtlsData, DtlsFailed, DtlsTransport, fingerprint
 from media.transport.srtp import SrtpKeys
 from media.webrtc_stats import Stats
 
@@ -28,6 +28,7 @@ class SecureTransport:
         *,
         controlling: bool,
         on_packet: Callable[[bytes], None],
+        on_data: Callable[[bytes], None] | None = None,
         on_keys: Callable[[SrtpKeys], None],
         on_state: Callable[[str, str], None],
         on_candidate: Callable[[str], None],
@@ -38,6 +39,7 @@ class SecureTransport:
         self._certificate = RTCCertificate.generateCertificate()
         self.fingerprint = fingerprint(self._certificate)
         self._on_packet = on_packet
+        self._on_data = on_data
         self._on_keys = on_keys
         self._on_state = on_state
         self._make_ice = partial(
@@ -74,6 +76,19 @@ class SecureTransport:
     def send(self, data: bytes) -> bool:
         """Send a datagram on the selected path; False while there is none."""
         return self.ice.send(data)
+
+    def send_data(self, data: bytes) -> None:
+        """Application data (SCTP). Raises ConnectionError before DTLS stands and after it ended."""
+        if self._dtls is None:
+            raise ConnectionError("DTLS is not connected")
+        self._dtls.send_data(data)
+        for datagram in self._dtls.datagrams_to_send(self._loop.time()):
+            self.send(datagram)
+
+    @property
+    def dtls_client(self) -> bool:
+        """Whether this end sent the ClientHello."""
+        return self._remote is not None and self._remote.dtls_client
 
     @property
     def started(self) -> bool:
@@ -221,8 +236,9 @@ class SecureTransport:
                     self._on_state("failed", reason)
                 case DtlsClosed():
                     self._on_state("closed", "the peer closed the connection")
-                case _:
-                    pass  # application data: no data channel was negotiated
+                case DtlsData(data):
+                    if self._on_data is not None:
+                        self._on_data(data)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
