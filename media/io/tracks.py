@@ -75,8 +75,12 @@ class TrackAudioSource:
             self._shape = shape
             self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
         assert self._resampler is not None
-        frame.pts = None
-        parts: list[Samples] = [out.to_ndarray()[0] for out in self._resampler.resample(frame)]
+        # By its count, not its time stamps. The frame is not ours: a relay gives it to others, too.
+        pts, frame.pts = frame.pts, None
+        try:
+            parts: list[Samples] = [out.to_ndarray()[0] for out in self._resampler.resample(frame)]
+        finally:
+            frame.pts = pts
         return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
 

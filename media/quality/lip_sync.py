@@ -72,9 +72,8 @@ def find_beeps(samples: NDArray[np.int16], hz: float = BEEP_HZ) -> list[float]:
 
     The onset is where the tone's level crosses half of what it reaches, less half the window that it is taken over.
     """
-    if len(samples) < 2 * _WINDOW:
-        return []
-    level = _tone_level(samples, hz)
+    # A beep may begin with the recording.
+    level = _tone_level(np.concatenate([np.zeros(_WINDOW, np.int16), samples, np.zeros(_WINDOW, np.int16)]), hz)
     threshold = max(_MIN_LEVEL, _MIN_SHARE * float(level.max()))
     onsets: list[float] = []
     index, quiet_since = 0, -_REARM
@@ -91,8 +90,8 @@ def find_beeps(samples: NDArray[np.int16], hz: float = BEEP_HZ) -> list[float]:
             crossing = start + int(np.argmax(level[start:stop] >= half))
             while crossing > 0 and level[crossing - 1] >= half:
                 crossing -= 1
-            # A window that is half filled has its middle at the onset.
-            onsets.append((crossing * _STEP + _WINDOW / 2) / RATE)
+            # A window that is half filled has its middle at the onset; the silence in front is not the caller's.
+            onsets.append((crossing * _STEP - _WINDOW / 2) / RATE)
         quiet_since = stop * step
         index = stop
     return onsets
