@@ -1,0 +1,132 @@
+"""What the peers send, and how the other end knows it again: a tone, a coloured card, messages."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from media.video_frame import VideoFrame
+
+RATE = 48000
+FPS = 20
+WIDTH, HEIGHT = 320, 240
+MESSAGES: list[str | bytes] = ["Grüße", "", bytes(range(256)), b"", "x" * 60_000, b"\0" * 60_000]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one end shows of itself."""
+
+    hz: float
+    rgb: tuple[int, int, int]
+
+    @property
+    def yuv(self) -> tuple[int, int, int]:
+        """BT.601, limited range."""
+        r, g, b = self.rgb
+        return (
+            round(16 + 0.257 * r + 0.504 * g + 0.098 * b),
+            round(128 - 0.148 * r - 0.291 * g + 0.439 * b),
+            round(128 + 0.439 * r - 0.368 * g - 0.071 * b),
+        )
+
+
+OFFERER = Side(400.0, (200, 40, 40))
+ANSWERER = Side(1000.0, (40, 40, 200))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A call of two engines. `codec` is VP8 or H264, or empty for no video."""
+
+    offerer: str
+    answerer: str
+    codec: str = ""
+    data: bool = False
+
+    def __str__(self) -> str:
+        what = ["voice", *[self.codec] * bool(self.codec), *["data"] * self.data]
+        return f"{self.offerer}-{self.answerer}-{'-'.join(what)}"
+
+
+class Ears:
+    """Collects what is played, and knows when a second of a tone was heard."""
+
+    def __init__(self, hz: float) -> None:
+        self.hz = hz
+        self.heard = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._seconds = 0.0
+
+    def write(self, samples: np.ndarray) -> None:
+        if samples.size and self._is_tone(samples.astype(np.float64)):
+            self._seconds += len(samples) / RATE
+            if self._seconds >= 1.0:
+                self._loop.call_soon_threadsafe(self.heard.set)
+
+    def _is_tone(self, samples: np.ndarray) -> bool:
+        if np.abs(samples).mean() < 500:
+            return False
+        phase = 2j * np.pi * self.hz / RATE * np.arange(len(samples))
+        share = 2 * np.abs(samples @ np.exp(phase)) ** 2 / len(samples) / (samples @ samples)
+        return bool(share > 0.8)
+
+    def close(self) -> None:
+        pass
+
+
+class Eyes:
+    """Knows when a second of moving pictures of one colour was seen."""
+
+    def __init__(self, side: Side) -> None:
+        self._u, self._v = side.yuv[1:]
+        self.seen = asyncio.Event()
+        self.pictures = 0
+        self._last: np.ndarray | None = None
+
+    def write(self, frame: VideoFrame) -> None:
+        height = frame.height
+        luma = frame.data[:height]
+        u, v = frame.data[height : height * 5 // 4], frame.data[height * 5 // 4 :]
+        # The median: the moving square is white.
+        if abs(np.median(u) - self._u) > 16 or abs(np.median(v) - self._v) > 16:
+            return
+        if self._last is not None and self._last.shape == luma.shape:
+            self.pictures += bool(np.abs(luma.astype(int) - self._last).max() > 60)
+        self._last = luma.astype(int)
+        if self.pictures >= FPS:
+            self.seen.set()
+
+    def close(self) -> None:
+        pass
+
+
+class Card:
+    """A camera in front of a card with a white square that moves along."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self._number = 0
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    async def read(self) -> VideoFrame:
+        due = self._began + self._number / FPS
+        await asyncio.sleep(max(0.0, due - self._loop.time()))
+        y, u, v = self._side.yuv
+        data = np.empty((HEIGHT * 3 // 2, WIDTH), np.uint8)
+        data[:HEIGHT], data[HEIGHT : HEIGHT * 5 // 4], data[HEIGHT * 5 // 4 :] = y, u, v
+        left = self._number * 8 % (WIDTH - 48)
+        data[96:144, left : left + 48] = 235
+        self._number += 1
+        return VideoFrame(data, captured=self._loop.time())
+
+    def close(self) -> None:
+        pass
+
+
+async def echo(channel: Any) -> None:
+    """Send every message of one of our own channels back."""
+    async for message in channel:
+        await channel.send(message)
