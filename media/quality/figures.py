@@ -29,7 +29,7 @@ class Figure:
             return "–"
         number = round(value * self.factor, self.digits) + 0.0  # + 0.0: no "-0.0"
         # A grouped number is read at a glance; the narrow space is no thousands separator of any country.
-        written = f"{number:{'+' if signed else ''},.{self.digits}f}".replace(",", "\u202f")
+        written = f"{number:{'+' if signed else ''},.{self.digits}f}".replace(",", "\u202f").replace("-", "−")
         return f"{written}\u00a0{self.unit}" if self.unit else written
 
 
@@ -100,8 +100,8 @@ FIGURES: dict[str, Figure] = {
     "width": Figure("Width", "px", 1.0, 0, 1, 1.0),
     "height": Figure("Height", "px", 1.0, 0, 1, 1.0),
     "freezes": Figure("Freezes", "", 1.0, 0, -1, 1.0, "A gap of max(3 x mean, mean + 150 ms) or more."),
-    "freeze_ms": _ms("Frozen", 100.0, "All freezes together."),
-    "longest_freeze_ms": _ms("Longest freeze", 100.0),
+    "freeze_ms": Figure("Frozen", "s", 0.001, 1, -1, 0.1, "All freezes together."),
+    "longest_freeze_ms": Figure("Longest freeze", "s", 0.001, 1, -1, 0.1),
     "frame_delay_ms": _ms("Frame delay", 10.0),
     "frame_delay_median_ms": _ms("Frame delay, measured", 10.0, "Median, by the number in the picture."),
     "frame_delay_p95_ms": _ms("Frame delay, 95 %", 20.0, "95th percentile, by the number in the picture."),

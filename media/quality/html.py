@@ -7,13 +7,14 @@ are left out, and those that it does not know are among "All figures". Beyond th
 `events`, `loss_runs` and `video` (see html_charts, html_events and html_parts for their members).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from media.quality import html_data as data
 from media.quality.html_charts import call_seconds, charts, merged_seconds
+from media.quality.html_events import worst_interval
 from media.quality.html_page import make_page
 from media.quality.html_parts import figures_html, loss_runs_html, sounds_html, waterfall_html
 from media.quality.html_sounds import load_sound
@@ -55,9 +56,20 @@ def render_html(
         "charts": [chart.to_dict() for chart in charts(document)],
         "duration": call_seconds(document),
         "ends": [data.end_name(end) for end in ends],
+        "worst": worst_seconds(ends),
         "document": document,
     }
     return make_page(title or "Call quality", facts_html(document, ends), body, content)
+
+
+def worst_seconds(ends: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The worst second of each end that has one: `end` (its index), `start` and `stop` in seconds, `mos_lq`."""
+    found = []
+    for index, end in enumerate(ends):
+        interval, mos = worst_interval(end), data.figure(end, "summary", "worst", "mos_lq")
+        if interval is not None and mos is not None:
+            found.append({"end": index, "start": interval[0], "stop": interval[1], "mos_lq": mos})
+    return found
 
 
 def time_lines_html(columns: list[str], merged: int = 1) -> str:

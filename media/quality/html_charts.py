@@ -14,7 +14,8 @@ from media.quality.html_events import Span, moments
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A member of a series, drawn. `color` is a name of the style sheet; `style` line, dash or fill."""
+    """A member of a series, drawn. `color` is a name of the style sheet; `style` line, thin,
+    dash or fill."""
 
     series: tuple[str, ...]
     member: str
@@ -168,7 +169,7 @@ ROWS: tuple[Row, ...] = (
         "Video delay",
         "ms",
         (
-            Line(_FRAMES, "delay_ms", "of each frame, measured", "grey"),
+            Line(_FRAMES, "delay_ms", "of each frame, measured", "grey", "thin"),
             Line(_VIN, "frame_delay_ms", "frame delay", "blue"),
             Line(_VIN, "jitter_buffer_ms", "frame buffer", "amber"),
             Line(_VIN, "jitter_ms", "jitter", "violet"),

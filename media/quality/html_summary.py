@@ -12,28 +12,46 @@ from media.quality.html_events import why, worst_interval
 End = Mapping[str, Any]
 
 # What a card shows, where the report has it; (path, limits) colour a figure from which on it is felt and bad.
-_CARD: tuple[tuple[tuple[str, ...], tuple[float, float] | None], ...] = (
-    (("summary", "mos_lq"), None),
-    (("summary", "concealed_percent"), None),
-    (("summary", "lost_percent"), None),
-    (("summary", "recovered_percent"), None),
-    (("summary", "late_percent"), None),
-    # G.114: up to 150 ms most do not notice, above 400 ms is not acceptable.
-    (("speech", "mouth_to_ear_median_ms"), (150.0, 400.0)),
-    (("summary", "delay_ms"), (150.0, 400.0)),
-    (("summary", "rtt_ms"), None),
-    (("summary", "jitter_ms"), None),
-    (("speech", "pesq_wb"), None),
-    (("speech", "visqol"), None),
-    (("setup", "first_sound"), None),
-    (("video", "summary", "frames_per_second"), None),
-    (("video", "summary", "freezes"), (0.5, 5.0)),
-    (("video", "summary", "freeze_ms"), None),
-    (("video", "score", "psnr_db"), None),
-    (("video", "score", "ssim"), None),
-    (("video", "score", "delivered_percent"), None),
-    (("video", "score", "frame_delay_median_ms"), (150.0, 400.0)),
-    (("video", "summary", "av_offset_ms"), (40.0, 90.0)),  # our aim; BT.1359: acceptable to 90 ms ahead
+_Shown = tuple[tuple[tuple[str, ...], tuple[float, float] | None], ...]
+_CARD: tuple[tuple[str, _Shown], ...] = (
+    (
+        "Sound",
+        (
+            (("summary", "mos_lq"), None),
+            (("summary", "concealed_percent"), None),
+            (("speech", "pesq_wb"), None),
+            (("speech", "visqol"), None),
+            # G.114: up to 150 ms most do not notice, above 400 ms is not acceptable.
+            (("speech", "mouth_to_ear_median_ms"), (150.0, 400.0)),
+            (("summary", "delay_ms"), (150.0, 400.0)),
+            (("setup", "first_sound"), None),
+        ),
+    ),
+    (
+        "Network",
+        (
+            (("summary", "lost_percent"), None),
+            (("summary", "recovered_percent"), None),
+            (("summary", "late_percent"), None),
+            (("summary", "rtt_ms"), None),
+            (("summary", "jitter_ms"), None),
+            (("summary", "received_bps"), None),
+        ),
+    ),
+    (
+        "Picture",
+        (
+            (("video", "summary", "frames_per_second"), None),
+            (("video", "summary", "freezes"), (0.5, 5.0)),
+            (("video", "summary", "freeze_ms"), None),
+            (("video", "score", "psnr_db"), None),
+            (("video", "score", "ssim"), None),
+            (("video", "score", "delivered_percent"), None),
+            (("video", "score", "frame_delay_median_ms"), (150.0, 400.0)),
+            # our aim; BT.1359: acceptable while the sound is no more than 90 ms ahead
+            (("video", "summary", "av_offset_ms"), (40.0, 90.0)),
+        ),
+    ),
 )
 # A delay that costs less than this in MOS is not worth a sentence.
 _FELT = 0.1
@@ -108,19 +126,21 @@ def _picture(ends: Sequence[End]) -> list[str]:
         return []
     freezes = sum(data.figure(end, "video", "summary", "freezes") or 0 for end in ends)
     longest = max((data.figure(end, "video", "summary", "longest_freeze_ms") or 0 for end in ends), default=0)
-    told = f"The picture ran at {min(rates):.0f} frames a second or more"
+    each = sorted({f"{rate:.0f}" for rate in (min(rates), max(rates))}, key=float)
+    told = f"The picture ran at {' to '.join(each)} frames a second on average"
     if not freezes:
-        return [f"{told} on average, without a freeze."]
+        return [f"{told}, without a freeze."]
     times = "once" if freezes == 1 else f"{freezes:.0f} times"
     length = f", {longest / 1000:.1f} s at the longest" if longest else ""
-    return [f"{told} on average, and froze {times}{length}."]
+    return [f"{told}, and froze {times}{length}."]
 
 
 def card_html(end: End, index: int) -> str:
     """What one end heard and saw: its MOS, large, and its figures."""
     mos = score(end)
     name = data.end_name(end)
-    figures = "".join(_figure(end, path, limits) for path, limits in _CARD)
+    groups = [(title, "".join(_figure(end, *each) for each in shown)) for title, shown in _CARD]
+    figures = "".join(f"<h4>{title}</h4><dl>{part}</dl>" for title, part in groups if part)
     big = "–" if mos is None else f"{mos:.2f}"
     word = "not judged" if mos is None else verdict(mos)
     share = 0 if mos is None else max(0.0, min(1.0, (mos - 1) / 3.5)) * 100
@@ -132,7 +152,7 @@ def card_html(end: End, index: int) -> str:
         f'<span class="word"><b>{escape(word)}</b><br><small>{escape(label)}, 1 to 4.5</small></span></p>'
         f'<div class="scale" role="img" aria-label="{escape(label)} {big} of 4.5">'
         f'<i style="left:{share:.1f}%"></i></div>'
-        f"{_worst_line(end)}<dl>{figures}</dl></article>"
+        f"{_worst_line(end)}{figures}</article>"
     )
 
 

@@ -48,14 +48,18 @@
   const traceOf = (chart, trace) => ({
     name: trace.name, x: [trace.edges[0], ...trace.x, trace.edges[1]].map((s) => moment(s * 1000)),
     y: [trace.y[0], ...trace.y, trace.y.at(-1)], type: "scatter", mode: "lines+markers",
-    line: { color: color(trace.color), width: trace.style === "fill" ? 1 : 2, shape: "hvh",
+    line: { color: trace.style === "thin" ? faint(trace.color, 0.6) : color(trace.color), width: ["fill", "thin"].includes(trace.style) ? 1 : 2, shape: "hvh",
             dash: trace.style === "dash" ? "4px,3px" : "solid" },
     marker: { color: color(trace.color), size: lonely(trace.y), line: { width: 0 } },
     fill: trace.style === "fill" ? "tozeroy" : "none", fillcolor: faint(trace.color, 0.3), connectgaps: false,
     hovertemplate: `%{y:.3~f}<extra>${trace.name.replace(/[<>&]/g, "")}</extra>`,
   });
 
-  const spanColor = { worst: "amber", outage: "red", freeze: "red", silence: "grey", event: "blue" };
+  const spanColor = { worst: "amber", outage: "red", freeze: "red", silence: "grey" };
+  const eventColors = ["blue", "violet", "green", "grey"];
+  // Each kind of event of the call has its own colour, the same at both ends.
+  const eventNames = [...new Set(content.charts.flatMap((c) => c.spans).filter((s) => s.kind === "event").map((s) => s.name))];
+  const colorOf = (span) => spanColor[span.kind] || eventColors[eventNames.indexOf(span.name) % eventColors.length] || "blue";
 
   // What happened, as bars on lines of one kind each.
   const laneTraces = (chart) => {
@@ -66,7 +70,7 @@
       return {
         type: "bar", orientation: "h", name, y: spans.map(() => name), base: spans.map((s) => moment(s.start * 1000)),
         x: spans.map((s) => Math.max((s.end - s.start) * 1000, least)), width: 0.6,
-        marker: { color: color(spanColor[spans[0].kind] || "blue") },
+        marker: { color: color(colorOf(spans[0])) },
         hovertemplate: spans.map((s) => `${clock(s.start * 1000)} ${(s.text || "").replace(/[<>&%]/g, "")}<extra></extra>`),
       };
     });
@@ -78,7 +82,7 @@
     }));
     const spans = chart.lane ? [] : chart.spans.concat(worst(chart.end)).map((s) => ({
       type: "rect", yref: "paper", y0: 0, y1: 1, x0: moment(s.start * 1000), x1: moment(s.end * 1000), layer: "below",
-      line: { width: 0 }, fillcolor: faint(spanColor[s.kind] || "blue", 0.22),
+      line: { width: 0 }, fillcolor: faint(colorOf(s), 0.22),
     }));
     return levels.concat(spans);
   };
@@ -101,7 +105,7 @@
         : { ...axis, fixedrange: true, range: chart.limits ? [...chart.limits] : undefined, nticks: 6 },
       shapes: shapesOf(chart),
       annotations: chart.lane ? [] : chart.levels.map(([y, text]) => ({
-        xref: "paper", x: 1, xanchor: "right", y, yanchor: "bottom", text, showarrow: false, font: { size: 10, color: color("soft") },
+        xref: "paper", x: 1, xanchor: "right", y, yanchor: "bottom", text, showarrow: false, bgcolor: faint("card", 0.75), borderpad: 1, font: { size: 10, color: color("soft") },
       })),
     };
   };
@@ -113,9 +117,9 @@
   );
   const drawAll = () => plots.forEach(draw);
 
-  const laneLegend = (chart) => make("ul", { className: "legend" }, ...[...new Map(chart.spans.map((s) => [s.name, s.kind]))].map(([name, kind]) => {
+  const laneLegend = (chart) => make("ul", { className: "legend" }, ...[...new Map(chart.spans.map((s) => [s.name, s]))].map(([name, span]) => {
     const swatch = make("i", { className: "block" });
-    swatch.style.borderColor = `var(--${spanColor[kind] || "blue"})`;
+    swatch.style.borderColor = `var(--${colorOf(span)})`;
     return make("li", {}, swatch, name);
   }));
 
@@ -163,14 +167,12 @@
     plot.node.on("plotly_unhover", () => plots.forEach((each) => { each.cursor.style.display = "none"; }));
   };
 
-  const worstOfAll = () => {
-    const found = content.charts.filter((c) => c.lane).flatMap((c) => c.spans.filter((s) => s.kind === "worst"));
-    const shown = content.charts.filter((c) => c.lane && c.end === selected).flatMap((c) => c.spans.filter((s) => s.kind === "worst"));
-    return (phone.matches ? shown : found)[0] || found[0];
-  };
+  // The worst second of the end that is shown (phone), else of all.
+  const worstSecond = () => content.worst.filter((w) => !phone.matches || w.end === selected)
+    .reduce((least, w) => (least === undefined || w.mos_lq < least.mos_lq ? w : least), undefined);
   const zooms = {
     all: () => zoomTo(...whole),
-    worst: () => { const s = worstOfAll(); if (s) zoomTo(s.start * 1000 - 4000, s.end * 1000 + 4000); },
+    worst: () => { const w = worstSecond(); if (w) zoomTo(w.start * 1000 - 4000, w.stop * 1000 + 4000); },
     in: () => { const by = (range[1] - range[0]) / 4; zoomTo(range[0] + by, range[1] - by); },
     out: () => { const by = (range[1] - range[0]) / 2; zoomTo(range[0] - by, range[1] + by); },
     left: () => { const by = (range[1] - range[0]) / 2; zoomTo(range[0] - by, range[1] - by); },
@@ -254,14 +256,13 @@
   dark.addEventListener("change", drawAll);
   build();
 
-  // Paper has one width and light colours; the style sheet's colours are already those of paper when this is called.
+  // The style sheet's colours and widths are already those of paper when this is called.
   const paper = matchMedia("print");
-  paper.addEventListener("change", () => {
-    const width = paper.matches ? (content.ends.length > 1 ? 322 : 660) : undefined;
-    plots.forEach((plot) => {
-      draw(plot);
-      Plotly.relayout(plot.node, width ? { width, autosize: false } : { width: null, autosize: true });
-    });
-  });
+  paper.addEventListener("change", () => plots.forEach((plot) => {
+    draw(plot);
+    const { clientWidth: width, clientHeight } = plot.node.parentElement;
+    const height = plot.chart.lane ? {} : { height: paper.matches ? clientHeight : null };
+    Plotly.relayout(plot.node, paper.matches && width ? { width, ...height, autosize: false } : { width: null, ...height, autosize: true });
+  }));
   root.dataset.ready = "true";
 })();
