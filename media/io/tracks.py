@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 # What an output track keeps for a reader that is late: 1 s of sound, 4 pictures; the oldest is left out.
 MAX_SAMPLES = SAMPLE_RATE
 MAX_PICTURES = 4
+# aiortc's MediaRecorder counts in 1/30 s and fails at two pictures in one, so pictures that are shown sooner after
+# each other than that are dated later; by no more than 0.1 s, or a faster camera would run away from its sound.
+_SPACING = VIDEO_CLOCK_RATE // 30
+_MAX_AHEAD = VIDEO_CLOCK_RATE // 10
 # A track may give frames of any length; longer ones (a broken track) end it.
 _MAX_FRAME_SAMPLES = 10 * SAMPLE_RATE
 
@@ -199,7 +203,8 @@ class AudioOutputTrack(MediaStreamTrack):
 class VideoOutputTrack(MediaStreamTrack):
     """A screen that is a video track: recv() gives each picture (yuv420p) when it is to be shown.
 
-    `pts` is its time in 1/90000 s since the first. A late reader misses the oldest (`missed_pictures`).
+    `pts` is its time in 1/90000 s since the first, evened out by up to 0.1 s. A late reader misses the oldest
+    (`missed_pictures`).
     """
 
     kind = "video"
@@ -209,6 +214,7 @@ class VideoOutputTrack(MediaStreamTrack):
         self.missed_pictures = 0
         self._pictures: deque[tuple[int, VideoFrame]] = deque()
         self._started_at: float | None = None
+        self._last_pts: int | None = None
         self._change = asyncio.Event()
 
     def write(self, frame: VideoFrame) -> None:
@@ -221,7 +227,12 @@ class VideoOutputTrack(MediaStreamTrack):
         if len(self._pictures) >= MAX_PICTURES:
             self._pictures.popleft()
             self.missed_pictures += 1
-        self._pictures.append((round((now - self._started_at) * VIDEO_CLOCK_RATE), frame))
+        shown = round((now - self._started_at) * VIDEO_CLOCK_RATE)
+        if self._last_pts is not None:
+            ahead = self._last_pts - shown
+            shown = max(shown, self._last_pts + (_SPACING if ahead < _MAX_AHEAD - _SPACING else 1))
+        self._last_pts = shown
+        self._pictures.append((shown, frame))
         self._change.set()
 
     async def recv(self) -> AvFrame:

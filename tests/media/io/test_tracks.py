@@ -1,17 +1,22 @@
 """aiortc's tracks in and out."""
 
 import asyncio
+import random
+import threading
 from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from aiortc.contrib.media import MediaRelay
+from aiortc.contrib.media import MediaPlayer, MediaRecorder, MediaRelay
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack, VideoStreamTrack
 
-from media.io import sources
+from media.io import sources, tracks
+from media.io.files import load_speech
 from media.io.sources import AudioSink, AudioSource
 from media.io.tracks import (
     MAX_PICTURES,
@@ -21,7 +26,10 @@ from media.io.tracks import (
     TrackVideoSource,
     VideoOutputTrack,
 )
+from media.io.video_recorder import VideoRecorder
 from media.io.video_sources import VideoSink, VideoSource
+from media.quality.frame_number import read_frame_number
+from media.simulation.picture import Pattern, beeps
 from media.video_frame import VideoFrame
 
 
@@ -240,3 +248,67 @@ async def test_an_endless_frame_is_refused(no_waiting: None) -> None:
     source = TrackAudioSource(Scripted("audio", [frame]))
     await source.read()
     assert source.error is not None and "500000 samples" in source.error
+
+
+async def test_aiortcs_player_is_a_source(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    recorder = VideoRecorder(path)
+    pattern = Pattern(160, 120)
+    for number in range(10):
+        recorder.video.write(VideoFrame(pattern.picture(number), 0.0))
+        for _ in range(8):
+            recorder.audio.write(beeps(0, 480))
+    recorder.close()
+    before = set(threading.enumerate())
+    player = MediaPlayer(str(path))
+    audio, video = TrackAudioSource(player.audio), TrackVideoSource(player.video)
+    numbers = [read_frame_number((await asyncio.wait_for(video.read(), 10)).luma) for _ in range(3)]
+    assert numbers == [0, 1, 2]
+    sound = np.concatenate([await asyncio.wait_for(audio.read(), 10) for _ in range(3)])
+    assert np.abs(sound).max() > 8000
+    audio.close()
+    video.close()
+    assert set(threading.enumerate()) <= before
+
+
+async def test_aiortcs_recorder_takes_our_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures shown at uneven times, too: it counts in 1/30 s."""
+    rng = random.Random(5)
+    now = [100.0]
+    monkeypatch.setattr(tracks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    path = tmp_path / "film.mp4"
+    audio, video = AudioOutputTrack(), VideoOutputTrack()
+    recorder = MediaRecorder(str(path))
+    recorder.addTrack(audio)
+    recorder.addTrack(video)
+    await recorder.start()
+    pattern = Pattern(160, 120)
+    for number in range(30):
+        now[0] = 100.0 + number / 30 + rng.uniform(0, 0.04)
+        video.write(VideoFrame(pattern.picture(number), 0.0))
+        for piece in range(4):
+            audio.write(beeps((number * 4 + piece) * 480, 480))
+        for _ in range(10):  # turns of the loop, in which the recorder takes them
+            await asyncio.sleep(0)
+    audio.close()
+    video.close()
+    await recorder.stop()
+    with av.open(str(path)) as container:
+        found = [read_frame_number(f.to_ndarray(format="yuv420p")[:120]) for f in container.decode(video=0)]
+    assert found == list(range(30))
+    assert np.abs(load_speech(path)).max() > 8000
+
+
+async def test_times_of_a_fast_camera_do_not_run_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(tracks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    track = VideoOutputTrack()
+    picture = VideoFrame(np.zeros((72, 64), np.uint8), 0.0)
+    before = -1
+    for number in range(600):
+        now[0] = 100.0 + number / 60
+        track.write(picture)
+        frame = await track.recv()
+        assert before < frame.pts and 0 <= frame.pts - number * 1500 <= 9000
+        before = frame.pts
+    track.close()

@@ -1,6 +1,8 @@
 """Sources of pictures in virtual time."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ class FakeTime:
 def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     fake = FakeTime()
     monkeypatch.setattr(video_sources.asyncio, "sleep", fake.sleep)
-    monkeypatch.setattr(video_sources.time, "monotonic", lambda: fake.now)
+    monkeypatch.setattr(video_sources, "time", SimpleNamespace(monotonic=lambda: fake.now))
     for pace in (VideoPace, Pace):
         monkeypatch.setattr(pace.__init__, "__defaults__", (lambda: fake.now,))
     return fake
@@ -81,6 +83,14 @@ async def test_a_late_reader_misses_pictures_and_gets_no_burst(fake_time: FakeTi
     assert number_of(await source.read()) == 13
     assert fake_time.now == pytest.approx(101.3)
     assert sorted(source.captured) == [0, 12, 13]
+
+
+async def test_real_clock() -> None:
+    source = TestPattern(160, 120, fps=60)
+    before = time.monotonic()
+    frames = [await source.read() for _ in range(7)]
+    assert 0.095 < time.monotonic() - before < 1.0
+    assert before <= frames[0].captured and frames[-1].captured <= time.monotonic()
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1000.0, float("nan")])
