@@ -207,6 +207,18 @@ def _serve(text: str, kind: str) -> Callable[[web.Request], Awaitable[web.Respon
     return answer
 
 
+def plan_of(plan: Plan, side: Side, other: Side) -> dict[str, Any]:
+    """What peer.js is to send and to know again."""
+    return {
+        "codec": plan.codec,
+        "data": plan.data,
+        "hz": side.hz,
+        "rgb": side.rgb,
+        "otherHz": other.hz,
+        "otherRgb": other.rgb,
+    }
+
+
 class Chromium:
     """RTCPeerConnection in a page; peer.js is its other half."""
 
@@ -219,14 +231,7 @@ class Chromium:
         on_candidate: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._browser = browser
-        self._plan = {
-            "codec": plan.codec,
-            "data": plan.data,
-            "hz": side.hz,
-            "rgb": side.rgb,
-            "otherHz": other.hz,
-            "otherRgb": other.rgb,
-        }
+        self._plan = plan_of(plan, side, other)
         self._on_candidate = on_candidate
         self._tasks: list[asyncio.Task[None]] = []
         self._events = {"heard": asyncio.Event(), "seen": asyncio.Event()}

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.interop import chromium, peers
+from tests.interop import chromium, peers, stanza
 from tests.interop.material import ANSWERER, MESSAGES, OFFERER, Plan
 
 PATIENCE = 25.0
+FETCH_TIMEOUT = 300.0
+NO_STANZA = pytest.StashKey[str]()  # why there is no stanza.js; empty when there is
 RECORD = pytest.StashKey[dict[str, str]]()  # what was called -> passed, failed, or why it was skipped
 
 
@@ -21,16 +23,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Chromium is a package of the system; who may install it here gets it installed."""
-    if session.config.option.collectonly or chromium.find() or os.geteuid() or not shutil.which("apt-get"):
+    """What is not a Python package is fetched before the tests begin: it is not to be part of their time."""
+    if session.config.option.collectonly:
         return
-    print("Installing Chromium ...")
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 300}
+    if chromium.find() is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        print("Installing Chromium ...")
+        _install("chromium")
+    session.config.stash[NO_STANZA] = stanza.prepare(FETCH_TIMEOUT)
+
+
+def _install(package: str) -> None:
+    """As root on Debian; a failure is told by the test that is skipped."""
+    quiet: dict[str, Any] = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "timeout": FETCH_TIMEOUT,
+    }
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-    if subprocess.run(install, env=environment, **quiet).returncode:
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(install, env=environment, **quiet)
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+    try:
+        if subprocess.run(install, env=environment, **quiet).returncode:
+            subprocess.run(["apt-get", "update", "-qq"], **quiet)
+            subprocess.run(install, env=environment, **quiet)
+    except subprocess.TimeoutExpired:
+        pass
+
+
+@pytest.fixture(scope="session")
+def stanza_ready(request: pytest.FixtureRequest) -> None:
+    if reason := request.config.stash[NO_STANZA]:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
