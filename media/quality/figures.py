@@ -96,6 +96,7 @@ FIGURES: dict[str, Figure] = {
     "frames_received": Figure("Frames received", "", 1.0, 0, 1, 10.0),
     "frames_rendered": Figure("Frames shown", "", 1.0, 0, 1, 10.0),
     "frames_dropped": Figure("Frames dropped", "", 1.0, 0, -1, 5.0),
+    "frames": Figure("Frames compared", "", 1.0, 0),
     "delivered_percent": _percent("Frames delivered", 1, "Of those that were sent.", 1.0),
     "width": Figure("Width", "px", 1.0, 0, 1, 1.0),
     "height": Figure("Height", "px", 1.0, 0, 1, 1.0),

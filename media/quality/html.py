@@ -52,9 +52,10 @@ def render_html(
             versions_html(ends),
         )
     )
+    drawn = charts(document)
     content = {
-        "charts": [chart.to_dict() for chart in charts(document)],
-        "duration": call_seconds(document),
+        "charts": [chart.to_dict() for chart in drawn],
+        "duration": call_seconds(drawn, document),
         "ends": [data.end_name(end) for end in ends],
         "worst": worst_seconds(ends),
         "document": document,

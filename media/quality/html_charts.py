@@ -5,7 +5,7 @@ have the same time axis: seconds after the report's start.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from media.quality import html_data as data
@@ -38,6 +38,7 @@ class Row:
     limits: tuple[float, float] | None = None
     levels: tuple[tuple[float, str], ...] = ()
     symmetric: bool = False
+    tight: bool = False  # the scale need not begin at 0
     freezes: bool = False
 
 
@@ -66,7 +67,7 @@ class Chart:
     limits: tuple[float, float] | None
     levels: tuple[tuple[float, str], ...]
     traces: tuple[Trace, ...] = ()
-    spans: tuple[Span, ...] = field(default=())
+    spans: tuple[Span, ...] = ()
     lane: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -190,6 +191,7 @@ ROWS: tuple[Row, ...] = (
         "Picture against the original",
         "dB PSNR",
         (Line(_FRAMES, "psnr_db", "PSNR by frame", "blue", lowest=True),),
+        tight=True,
         freezes=True,
     ),
     Row(
@@ -197,6 +199,7 @@ ROWS: tuple[Row, ...] = (
         "Picture against the original",
         "SSIM",
         (Line(_FRAMES, "ssim", "SSIM by frame", "violet", lowest=True),),
+        tight=True,
         freezes=True,
     ),
 )
@@ -206,16 +209,16 @@ def charts(document: Mapping[str, Any]) -> list[Chart]:
     """The charts of a report, row by row; in a row, end by end. A row without a figure is left out."""
     ends = data.ends(document)
     found: list[Chart] = []
-    lanes = [_lane(index, end) for index, end in enumerate(ends)]
-    if any(lane.spans for lane in lanes):
-        found += lanes
+    happened = [tuple(moments(end)) for end in ends]
+    if any(happened):
+        found += [_lane(index, spans) for index, spans in enumerate(happened)]
     for row in ROWS:
         if row.key == "remote" and len(ends) > 1:
             continue  # the other end has told it itself
         traces = [tuple(_traces(row.lines, end)) for end in ends]
         if any(traces):
-            spans = [tuple(s for s in moments(end) if row.freezes and s.kind == "freeze") for end in ends]
-            found += make_row(row, traces, spans)
+            freezes = [tuple(s for s in spans if row.freezes and s.kind == "freeze") for spans in happened]
+            found += make_row(row, traces, freezes)
     return found
 
 
@@ -251,11 +254,11 @@ def trace(line: Line, end: Mapping[str, Any]) -> Trace | None:
     return Trace(line.name, line.color, line.style, x, [_scaled(v, line.factor) for v in y], edges)
 
 
-def call_seconds(document: Mapping[str, Any]) -> float:
-    """How long the time axis is."""
-    times = [data.figure(end, "duration") or 0.0 for end in data.ends(document)]
-    for chart in charts(document):
-        times += [t.x[-1] for t in chart.traces if t.x]
+def call_seconds(drawn: Iterable[Chart], *documents: Mapping[str, Any]) -> float:
+    """How long the time axis of these charts is."""
+    times = [data.figure(end, "duration") or 0.0 for each in documents for end in data.ends(each)]
+    for chart in drawn:
+        times += [each.edges[1] for each in chart.traces]
     return max([*times, 1.0])
 
 
@@ -282,11 +285,10 @@ def _limits(traces: Iterable[Trace], row: Row) -> tuple[float, float] | None:
         most = max(abs(v) for v in [*values, *(level for level, _ in row.levels)]) * 1.15
         return -most, most
     low, high = min(0.0, *values), max(0.0, *values)
-    if row.key in ("psnr", "ssim"):
-        low = min(values) - (max(values) - min(values)) * 0.1
+    if row.tight:
+        low = min(values) - (max(values) - min(values) or 1.0) * 0.1
     return low, (high + (high - low) * 0.08) or 1.0
 
 
-def _lane(index: int, end: Mapping[str, Any]) -> Chart:
-    chart = Chart("events", index, "Events", "", "", None, (), lane=True)
-    return replace(chart, spans=tuple(moments(end)))
+def _lane(index: int, spans: tuple[Span, ...]) -> Chart:
+    return Chart("events", index, "Events", "", "", None, (), spans=spans, lane=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from media.quality import html_data as data
 from media.quality.compare import Comparison, EndComparison, compare, pair_ends
+from media.quality.figures import describe
 from media.quality.html import time_lines_html, versions_html
 from media.quality.html_charts import ROWS, Chart, Line, Row, Trace, call_seconds, make_row, trace
 from media.quality.html_page import make_page
@@ -42,9 +43,10 @@ def render_comparison(
             versions_html([end for pair in pairs for end in pair if end]),
         )
     )
+    drawn = _charts(pairs, names)
     content = {
-        "charts": [chart.to_dict() for chart in _charts(pairs, names)],
-        "duration": max(call_seconds(a), call_seconds(b)),
+        "charts": [chart.to_dict() for chart in drawn],
+        "duration": call_seconds(drawn, a, b),
         "ends": ends,
         "worst": [],
         "document": {"a": a, "b": b},
@@ -60,9 +62,7 @@ def render_comparison(
 
 def verdict_html(comparison: Comparison, names: Sequence[str]) -> str:
     """How many figures are better and worse, and what became of the MOS."""
-    rows = [(end, row) for end in comparison.ends for part in end.parts for row in part.rows]
-    worse = [f"{row.figure.label} ({end.name})" for end, row in rows if row.judgement == "worse"]
-    better = [f"{row.figure.label} ({end.name})" for end, row in rows if row.judgement == "better"]
+    worse, better = _judged(comparison, "worse"), _judged(comparison, "better")
     if worse and better:
         word, level = "Better and worse", "fair"
     elif worse:
@@ -72,18 +72,28 @@ def verdict_html(comparison: Comparison, names: Sequence[str]) -> str:
     else:
         word, level = "No notable difference", "none"
     lines = [
-        f"<p><b>{len(found)} {kind}:</b> {escape(', '.join(found))}</p>"
+        f"<p><b>{len(found)} {kind}:</b> {escape('; '.join(found))}</p>"
         for kind, found in (("worse", worse), ("better", better))
         if found
     ]
     return (
         f'<section class="verdict {level}"><h2>{word}</h2>'
-        f"<p>{escape(names[1])} against {escape(names[0])}.</p>{''.join(lines)}</section>"
+        f"<p>{escape(names[1])}, against {escape(names[0])}:</p>{''.join(lines)}</section>"
     )
 
 
+def _judged(comparison: Comparison, judgement: str) -> list[str]:
+    """The figures of that judgement, each once with its ends."""
+    ends: dict[str, list[str]] = {}
+    for end in comparison.ends:
+        for row in (row for part in end.parts for row in part.rows if row.judgement == judgement):
+            ends.setdefault(row.figure.label, []).append(end.name)
+    several = len(comparison.ends) > 1
+    return [f"{label} ({' and '.join(at)})" if several else label for label, at in ends.items()]
+
+
 def _table(end: EndComparison, names: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (*names, "difference"))
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (*names, "change"))
     parts = []
     for part in end.parts:
         rows = []
@@ -93,7 +103,7 @@ def _table(end: EndComparison, names: Sequence[str]) -> str:
                 f'<td data-name="{escape(row.name)}">{row.figure.text(row.a)}</td>'
                 f"<td>{row.figure.text(row.b)}</td>"
             )
-            mark = {"better": " ▲", "worse": " ▼"}.get(row.judgement, "")
+            mark = {"better": "\u00a0✓", "worse": "\u00a0✗"}.get(row.judgement, "")
             judged = f' class="{row.judgement}" title="{row.judgement}"' if row.judgement else ""
             rows.append(
                 f'<tr><th scope="row" title="{escape(row.figure.note)}">{escape(row.figure.label)}</th>'
@@ -118,7 +128,7 @@ def _charts(
         line = next(line for line in row.lines if line.member == member)
         columns = [tuple(_both(line, pair, names)) for pair in pairs]
         if any(columns):
-            found += make_row(_named(row, line, member), columns)
+            found += make_row(_named(row, member), columns)
     return found
 
 
@@ -131,5 +141,6 @@ def _both(line: Line, pair: tuple[Mapping[str, Any], Mapping[str, Any]], names: 
     return [each for each in drawn if each is not None]
 
 
-def _named(row: Row, line: Line, member: str) -> Row:
-    return replace(row, key=f"{row.key}-{member}", title=f"{row.title}: {line.name}", note="")
+def _named(row: Row, member: str) -> Row:
+    title = row.title if member == "bitrate_bps" else describe(member).label
+    return replace(row, key=f"{row.key}-{member}", title=title, note="")

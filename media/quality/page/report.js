@@ -66,7 +66,7 @@
     const names = [...new Set(chart.spans.map((s) => s.name))];
     return names.map((name) => {
       const spans = chart.spans.filter((s) => s.name === name);
-      const least = content.duration * 4;
+      const least = (range[1] - range[0]) / 250; // a moment is to be seen, too
       return {
         type: "bar", orientation: "h", name, y: spans.map(() => name), base: spans.map((s) => moment(s.start * 1000)),
         x: spans.map((s) => Math.max((s.end - s.start) * 1000, least)), width: 0.6,
@@ -115,7 +115,14 @@
     plot.node, plot.chart.lane ? laneTraces(plot.chart) : plot.chart.traces.map((t, i) => ({ ...traceOf(plot.chart, t), visible: plot.hidden.has(i) ? "legendonly" : true })),
     layoutOf(plot.chart, range), { displayModeBar: false, responsive: true, doubleClick: false },
   );
-  const drawAll = () => plots.forEach(draw);
+  // What is not in sight is drawn when it comes there: an hour's charts take seconds all together.
+  const inSight = new IntersectionObserver((entries) => entries.forEach((entry) => {
+    const plot = plots.find((each) => each.node === entry.target);
+    plot.seen = entry.isIntersecting;
+    if (plot.seen && plot.stale) refresh(plot);
+  }), { rootMargin: "200px" });
+  const refresh = (plot) => { plot.stale = !plot.seen; if (plot.seen) draw(plot); };
+  const drawAll = () => plots.forEach(refresh);
 
   const laneLegend = (chart) => make("ul", { className: "legend" }, ...[...new Map(chart.spans.map((s) => [s.name, s]))].map(([name, span]) => {
     const swatch = make("i", { className: "block" });
@@ -144,7 +151,7 @@
     const length = Math.min(Math.max(to - from, 1000), whole[1]);
     const start = Math.min(Math.max(from, 0), whole[1] - length);
     range = [start, start + length];
-    plots.forEach((plot) => Plotly.relayout(plot.node, { "xaxis.range": range.map(moment) }));
+    drawAll();
   };
   const toMs = (value) => (typeof value === "number" ? value : Date.parse(`${String(value).replace(" ", "T")}Z`));
 
@@ -206,7 +213,7 @@
       grid.append(card);
       if (!empty) plots.push(plot);
     }
-    plots.forEach((plot) => { draw(plot); watch(plot); });
+    plots.forEach((plot) => { draw(plot); watch(plot); inSight.observe(plot.node); });
     select(0);
   };
 
@@ -252,12 +259,13 @@
   if (!grid) return;
   if (!window.Plotly) { document.getElementById("time").hidden = true; return; }
   document.querySelectorAll("[data-zoom]").forEach((b) => b.addEventListener("click", zooms[b.dataset.zoom]));
+  document.querySelector("[data-zoom=worst]").hidden = !content.worst.length;
   document.querySelectorAll(".tabs button").forEach((b) => b.addEventListener("click", () => select(Number(b.dataset.end))));
   dark.addEventListener("change", drawAll);
   build();
 
   // The style sheet's colours and widths are already those of paper when this is called.
-  const paper = matchMedia("print");
+  const paper = matchMedia("print"); // every chart is on paper
   paper.addEventListener("change", () => plots.forEach((plot) => {
     draw(plot);
     const { clientWidth: width, clientHeight } = plot.node.parentElement;
