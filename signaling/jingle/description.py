@@ -221,6 +221,8 @@ def _payload_type(element: etree._Element) -> PayloadType:
 
 def checked_parameter(name: str | None, value: str | None) -> tuple[str, str]:
     """One parameter of fmtp: the words around `=`, without `;`. A bare value has the name ""."""
+    if value is None:  # stanza.js writes RED's bare 111/111 as a name
+        name, value = None, name
     name, value = name or "", token(value, "a codec parameter")
     if ";" in value or (name and ({";", "="} & set(token(name, "a codec parameter's name")))):
         raise JingleError("a codec parameter has characters that are not allowed")
