@@ -60,23 +60,24 @@ class VideoRecorder:
         self._counts = [0, 0]  # pieces of sound, pictures in the queue
         self._change = threading.Condition()
         self._closed = False
-        self._sides: dict[str, _Side] = {}
+        self._audio: AudioSide | None = None
+        self._video: VideoSide | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     @property
     def audio(self) -> "AudioSide":
-        """The speaker: 48 kHz mono int16."""
-        side = self._sides.setdefault("audio", AudioSide(self))
-        assert isinstance(side, AudioSide)
-        return side
+        """The speaker: 48 kHz mono int16. A new one when the last was closed and the film goes on."""
+        if self._audio is None or self._audio.closed:
+            self._audio = AudioSide(self)
+        return self._audio
 
     @property
     def video(self) -> "VideoSide":
-        """The screen."""
-        side = self._sides.setdefault("video", VideoSide(self))
-        assert isinstance(side, VideoSide)
-        return side
+        """The screen. A new one when the last was closed and the film goes on."""
+        if self._video is None or self._video.closed:
+            self._video = VideoSide(self)
+        return self._video
 
     def close(self) -> None:
         """Finish the file. Returns within 10 s, and then `error` is set; may be called twice."""
@@ -101,7 +102,7 @@ class VideoRecorder:
         self._put(1, MAX_PICTURES, (round(self._time() * 1000), frame))
 
     def side_closed(self) -> None:
-        if all(side.closed for side in self._sides.values()):
+        if all(side is None or side.closed for side in (self._audio, self._video)):
             self.close()
 
     # -- inside

@@ -174,6 +174,22 @@ def test_nothing_recorded_is_a_film_all_the_same(tmp_path: Path, suffix: str) ->
     assert recorder.pictures == 0
 
 
+def test_a_screen_that_comes_back(tmp_path: Path, clock: Clock) -> None:
+    """The other end's camera goes off and on: the film goes on as long as the sound does."""
+    path = tmp_path / "again.mp4"
+    recorder = VideoRecorder(path, clock=clock)
+    record(recorder, clock, 0.4, [(160, 120)])
+    before = recorder.video
+    before.close()
+    before.write(VideoFrame(Pattern(160, 120).picture(9), 0.0))
+    record(recorder, clock, 0.4, [(160, 120)], start=0.4)
+    assert recorder.video is not before
+    recorder.video.close()
+    recorder.audio.close()
+    assert recorder.error is None
+    assert numbers(path) == [*range(10), *range(10)]
+
+
 def test_a_late_loop_makes_no_gap(tmp_path: Path, clock: Clock) -> None:
     """The ticker makes up for 0.5 s: sound that comes in a burst is joined, not moved."""
     path = tmp_path / "burst.webm"
