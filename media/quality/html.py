@@ -48,7 +48,7 @@ def render_html(
             loss_runs_html(ends),
             waterfall_html(ends),
             sounds_html(players, ends),
-            figures_html(document, ends),
+            figures_html(document),
             versions_html(ends),
         )
     )

@@ -72,11 +72,11 @@ def leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, data
 
 
-def tables(data: Any, path: str = "") -> Iterator[tuple[str, list[Any]]]:
-    """Every list of objects, with its dotted path."""
+def tables(data: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    """Every list that has something in it and is in no other list, with its path."""
     if isinstance(data, Mapping):
         for name, value in data.items():
-            yield from tables(value, f"{path}.{name}" if path else str(name))
+            yield from tables(value, (*path, str(name)))
     elif isinstance(data, list) and data:
         yield path, data
 

@@ -1,9 +1,11 @@
 """Parts of the page that need no script: set-up waterfall, loss runs, players, all figures."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from typing import Any
+from urllib.parse import unquote
 
 from media.quality import html_data as data
 from media.quality.figures import describe
@@ -31,7 +33,9 @@ def waterfall_html(ends: Sequence[Mapping[str, Any]]) -> str:
 
 def _steps(end: Mapping[str, Any]) -> list[tuple[str, float]]:
     setup = data.at(end, "setup")
-    found = [(n, v) for n, x in setup.items() if (v := data.number(x)) is not None] if setup else []
+    if not isinstance(setup, Mapping):
+        return []
+    found = [(n, v) for n, x in setup.items() if (v := data.number(x)) is not None]
     return sorted(((str(n), v) for n, v in found if v >= 0), key=lambda step: step[1])
 
 
@@ -78,7 +82,13 @@ def _runs(content: Any) -> dict[int, int]:
     runs: dict[int, int] = {}
     for length, value in content.items():
         count = data.number(value)
-        if count and str(length).isascii() and str(length).isdigit() and 0 < len(str(length)) < 7:
+        if (
+            count
+            and count >= 1
+            and str(length).isascii()
+            and str(length).isdigit()
+            and 0 < len(str(length)) < 7
+        ):
             shown = min(int(length), LONGEST_RUN)
             runs[shown] = runs.get(shown, 0) + int(count)
     return runs
@@ -119,41 +129,46 @@ def _player(sound: Sound, ends: Sequence[Mapping[str, Any]]) -> str:
         if interval and sound.name == f"{data.end_name(end)} heard":
             seek = max(0.0, interval[0] - 1.5)  # heard in its context
             button = f'<button type="button" data-seek="{seek:.2f}">Play the worst second</button>'
-    link = "" if sound.embedded else f' <a href="{escape(sound.source)}">{escape(sound.source)}</a>'
+    link = "" if sound.embedded else f' <a href="{escape(sound.source)}">{escape(unquote(sound.source))}</a>'
     return (
         f"<figure><figcaption>{name}{link}</figcaption>"
         f'<audio controls preload="metadata" src="{escape(sound.source)}"></audio>{button}</figure>'
     )
 
 
-def figures_html(document: Mapping[str, Any], ends: Sequence[Mapping[str, Any]]) -> str:
-    """Every figure of the document: single ones here, those of the seconds in tables that the script fills."""
+def figures_html(document: Mapping[str, Any]) -> str:
+    """Every figure of the document: single ones here, those of lists in tables that the script fills."""
     parts = []
-    for index, end in enumerate(ends):
-        rows = "".join(_row(f"ends.{index}", path, value) for path, value in data.leaves(end))
-        lists = "".join(
-            f'<details class="series" data-list="ends.{index}.{escape(path)}"><summary>{escape(path)}'
-            f": {len(rows_)} {'row' if len(rows_) == 1 else 'rows'}</summary>"
-            '<div class="scroll"></div></details>'
-            for path, rows_ in data.tables(end)
-        )
+    for index, end in enumerate(document["ends"]):
+        if not isinstance(end, Mapping):
+            continue
+        name = escape(data.end_name(end))
+        lists = "".join(_list(("ends", index, *path), path, rows) for path, rows in data.tables(end))
         parts.append(
-            f"<details><summary>{escape(data.end_name(end))}: single figures</summary>"
-            f'<table class="figures">{rows}</table></details>'
-            f'<div class="lists"><h3>{escape(data.end_name(end))}, over time</h3>{lists}</div>'
+            f"<details><summary>{name}: single figures</summary>"
+            f'<table class="figures">{_rows(f"ends.{index}", end)}</table></details>'
+            f'<div class="lists"><h3>{name}, over time</h3>{lists}</div>'
         )
     others = {str(k): v for k, v in document.items() if k != "ends"}
-    rows = "".join(_row("", path, value) for path, value in data.leaves(others))
-    lists = "".join(
-        f'<details class="series" data-list="{escape(path)}"><summary>{escape(path)}: {len(found)} rows</summary>'
-        '<div class="scroll"></div></details>'
-        for path, found in data.tables(others)
-    )
+    lists = "".join(_list(path, path, rows) for path, rows in data.tables(others))
     return (
         '<section id="figures"><h2>All figures</h2><p class="note">As they stand in report.json; '
         f"null is what was not measured.</p>{''.join(parts)}"
-        f'<details><summary>the document</summary><table class="figures">{rows}</table></details>{lists}</section>'
+        '<details><summary>the document</summary><table class="figures">'
+        f'{_rows("", others)}</table></details><div class="lists"{"" if lists else " hidden"}>{lists}</div></section>'
     )
+
+
+def _list(where: tuple[str | int, ...], path: tuple[str, ...], rows: Sequence[Any]) -> str:
+    words = f"{'.'.join(path)}: {len(rows)} {'row' if len(rows) == 1 else 'rows'}"
+    return (
+        f'<details class="series" data-list="{escape(json.dumps(where))}"><summary>{escape(words)}</summary>'
+        '<div class="scroll"></div></details>'
+    )
+
+
+def _rows(prefix: str, content: Mapping[str, Any]) -> str:
+    return "".join(_row(prefix, path, value) for path, value in data.leaves(content))
 
 
 def _row(prefix: str, path: str, value: Any) -> str:

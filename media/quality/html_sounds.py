@@ -5,6 +5,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import av
 import av.error
@@ -35,7 +36,7 @@ def load_sound(name: str, path: Path, folder: Path | None = None) -> Sound:
         return Sound(name, None, error=reason)
     if encoded is None:
         link = path.name if folder is None else os.path.relpath(path, folder)
-        return Sound(name, Path(link).as_posix())
+        return Sound(name, quote(Path(link).as_posix()))
     return Sound(name, "data:audio/webm;base64," + base64.b64encode(encoded).decode(), embedded=True)
 
 

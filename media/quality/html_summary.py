@@ -55,6 +55,7 @@ _CARD: tuple[tuple[str, _Shown], ...] = (
 )
 # A delay that costs less than this in MOS is not worth a sentence.
 _FELT = 0.1
+_STILL_GOOD = 4.03  # emodel.verdict
 
 
 def score(end: End) -> float | None:
@@ -110,7 +111,8 @@ def _worst(ends: Sequence[End]) -> str:
         return ""
     mos, (start, stop), end = min(found, key=lambda each: each[0])
     reason = why(end, stop)
-    text = f"{clock(start)} to {clock(stop)} at the {data.end_name(end)}, MOS {mos:.2f}"
+    still = ", still good" if mos >= _STILL_GOOD else ""
+    text = f"{clock(start)} to {clock(stop)} at the {data.end_name(end)}, MOS {mos:.2f}{still}"
     return (
         f'<p class="worst"><strong>Worst second:</strong> {escape(text)}'
         f"{escape(f' ({reason})' if reason else '')}.</p>"

@@ -219,7 +219,7 @@
 
   // -- tables of the seconds, made when they are opened
 
-  const lookUp = (path) => path.split(".").reduce((at, name) => at?.[name], content.document);
+  const lookUp = (path) => JSON.parse(path).reduce((at, name) => at?.[name], content.document);
   const PAGE = 600;
   const fill = (details) => {
     const rows = lookUp(details.dataset.list), box = details.querySelector(".scroll");
