@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,15 +12,48 @@ import pytest
 
 from tests.interop import chromium, peers, stanza
 from tests.interop.material import ANSWERER, MESSAGES, OFFERER, Plan
+from tests.interop.pairs import RECORD, Record
 
 PATIENCE = 25.0
 FETCH_TIMEOUT = 300.0
 NO_STANZA = pytest.StashKey[str]()  # why there is no stanza.js; empty when there is
-RECORD = pytest.StashKey[dict[str, str]]()  # what was called -> passed, failed, or why it was skipped
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-docs", action="store_true", help="write the table of pairs into docs/interop.md"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[RECORD] = {}
+    config.stash[RECORD] = Record()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    item.config.stash[RECORD].add(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    record = config.stash[RECORD]
+    if not record.pairs:
+        return
+    terminalreporter.section("who calls whom")
+    terminalreporter.write_line(record.table())
+    terminalreporter.write_line(f"With {', '.join(_versions())}.")
+    if config.option.write_docs and record.is_whole():
+        record.write(_versions())
+
+
+def _versions() -> list[str]:
+    found = peers.versions()
+    if command := chromium.find():
+        found.append(chromium.version(command))
+        if stanza.bundle_path().exists():
+            found.append(f"stanza.js {stanza.VERSION}")
+    return found
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -78,6 +112,7 @@ class Call:
     def __init__(self, plan: Plan, engines: dict[str, Callable[..., peers.Peer]]) -> None:
         self.plan = plan
         self._described = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self.offerer = engines[plan.offerer](plan, OFFERER, ANSWERER, self._relay("answerer"))
         self.answerer = engines[plan.answerer](plan, ANSWERER, OFFERER, self._relay("offerer"))
 
@@ -89,12 +124,21 @@ class Call:
         return relay
 
     async def connect(self) -> None:
-        offer = await self.offerer.offer()
-        answer = await self.answerer.answer(offer)
+        offer = await self._send(await self.offerer.offer(), "answerer")
+        answer = await self._send(await self.answerer.answer(offer), "offerer")
         await self.offerer.accept(answer)
         self._described.set()
         if self.plan.codec:
             assert f" {self.plan.codec}/90000" in answer
+
+    async def _send(self, description: str, to: str) -> str:
+        """The description as the other end gets it: where everything is to trickle, without its candidates."""
+        if not self.plan.trickle:
+            return description
+        relay = self._relay(to)
+        for line in re.findall(r"^a=(candidate:[^\r\n]+)", description, re.MULTILINE):
+            self._tasks.append(asyncio.ensure_future(relay("0", line)))
+        return re.sub(r"^a=(candidate:|end-of-candidates)[^\r\n]*\r?\n", "", description, flags=re.MULTILINE)
 
     async def works(self) -> None:
         """Each end heard a second of the other's tone, saw a second of its pictures and got its messages back."""
@@ -111,6 +155,9 @@ class Call:
             assert await end.ask(message) == message
 
     async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self.offerer.close()
         finally:
@@ -118,11 +165,20 @@ class Call:
 
 
 @pytest.fixture
-async def make_call(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[Plan], Call]]:
+def note_plan(request: pytest.FixtureRequest) -> Callable[[Plan], None]:
+    """`note_plan(plan)`: the outcome of this test goes into the table of pairs."""
+    return lambda plan: request.node.user_properties.append(("plan", plan))
+
+
+@pytest.fixture
+async def make_call(
+    request: pytest.FixtureRequest, note_plan: Callable[[Plan], None]
+) -> AsyncIterator[Callable[[Plan], Call]]:
     """`make_call(plan)`; the call is closed at the end of the test."""
     calls: list[Call] = []
 
     def make(plan: Plan) -> Call:
+        note_plan(plan)
         engines = dict(ENGINES)
         if "wrtc" in (plan.offerer, plan.answerer):
             pytest.importorskip("webrtc", reason="the extra `compare` is not installed")

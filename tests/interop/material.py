@@ -38,16 +38,24 @@ ANSWERER = Side(1000.0, (40, 40, 200))
 
 @dataclass(frozen=True)
 class Plan:
-    """A call of two engines. `codec` is VP8 or H264, or empty for no video."""
+    """A call of two engines. `codec` is VP8 or H264, or empty for no video.
+
+    `trickle`: no candidate is in a description, all come after it.
+    """
 
     offerer: str
     answerer: str
     codec: str = ""
     data: bool = False
+    trickle: bool = False
+
+    @property
+    def features(self) -> list[str]:
+        extras = (("trickle", self.trickle), (self.codec, self.codec), ("data", self.data))
+        return ["voice", *(name for name, there in extras if there)]
 
     def __str__(self) -> str:
-        what = ["voice", *[self.codec] * bool(self.codec), *["data"] * self.data]
-        return f"{self.offerer}-{self.answerer}-{'-'.join(what)}"
+        return f"{self.offerer}-{self.answerer}-{'-'.join(self.features)}"
 
 
 class Ears:

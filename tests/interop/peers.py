@@ -357,12 +357,12 @@ class Wrtc(_Python):
         self._pc.close()
 
 
-def versions() -> dict[str, str]:
+def versions() -> list[str]:
     """Of the engines that are packages; those that are not installed are left out."""
-    found = {}
+    found = []
     for name in ("ringline", "aiortc", "wrtc"):
         try:
-            found["ours" if name == "ringline" else name] = f"{name} {version(name)}"
+            found.append(f"{name} {version(name)}")
         except ImportError:
             continue
     return found

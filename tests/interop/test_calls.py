@@ -12,9 +12,9 @@ def plans() -> list[Plan]:
     pairs = [(a, b) for peer in FOREIGN for a, b in (("ours", peer), (peer, "ours"))] + [("ours", "ours")]
     found = []
     for offerer, answerer in pairs:
-        found.append(Plan(offerer, answerer))
+        found.append(Plan(offerer, answerer, trickle=True))
         foreign = offerer if offerer != "ours" else answerer
-        found += [Plan(offerer, answerer, codec) for codec in CODECS[foreign]]
+        found += [Plan(offerer, answerer, codec, data=codec == "VP8") for codec in CODECS[foreign]]
     return found
 
 

@@ -99,8 +99,9 @@ async def talk(ours: Phone, foreign: Stanza, codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["", "VP8", "H264"], ids=["voice", "VP8", "H264"])
-async def test_our_client_calls_stanza(town: Town, foreign: Stanza, browser, codec: str) -> None:
-    plan = Plan("ours", "stanza", codec)
+async def test_our_client_calls_stanza(town: Town, foreign: Stanza, browser, note_plan, codec: str) -> None:
+    plan = Plan("ours", "stanza.js", codec)
+    note_plan(plan)
     await foreign.log_in(browser, plan, ANSWERER, OFFERER, town.account)
     ours = phone(codec, OFFERER, ANSWERER)
     media = ("audio", "video") if codec else ("audio",)
@@ -114,8 +115,9 @@ async def test_our_client_calls_stanza(town: Town, foreign: Stanza, browser, cod
 
 
 @pytest.mark.parametrize("codec", ["", "VP8", "H264"], ids=["voice", "VP8", "H264"])
-async def test_stanza_calls_our_client(town: Town, foreign: Stanza, browser, codec: str) -> None:
-    plan = Plan("stanza", "ours", codec)
+async def test_stanza_calls_our_client(town: Town, foreign: Stanza, browser, note_plan, codec: str) -> None:
+    plan = Plan("stanza.js", "ours", codec)
+    note_plan(plan)
     await foreign.log_in(browser, plan, OFFERER, ANSWERER, town.account)
     await foreign.call(town.alice_jid)
     async with asyncio.timeout(PATIENCE):
