@@ -221,6 +221,12 @@ class DataChannels:
         while self._early:
             self.receive(self._early.popleft())
 
+    def refused(self) -> None:
+        """The peer wants no data channels: those that wait for it are closed."""
+        if self.state == "new":
+            for channel in list(self._channels):
+                channel.close()
+
     def receive(self, data: bytes) -> None:
         """A packet from DTLS: any bytes. What is not understood is counted and dropped."""
         if self.state == "new":

@@ -290,6 +290,27 @@ def test_a_transport_that_refuses_is_a_lost_packet() -> None:
     run(main())
 
 
+def test_a_peer_without_data_channels() -> None:
+    async def main() -> None:
+        a, b = pair()
+        channel = a.open("x")
+        waiting = asyncio.ensure_future(channel.send("y"))
+        await asyncio.sleep(0)
+        a.refused()
+        with pytest.raises(ConnectionClosed):
+            await waiting
+        assert not a.used
+        again = a.open("z")  # a later description may have them
+        start(a, b)
+        a.refused()  # too late to mean anything
+        await again.send("there")
+        assert await (await first(b)).receive() == "there"
+        await a.close()
+        await b.close()
+
+    run(main())
+
+
 def test_misuse() -> None:
     async def main() -> None:
         a, b = pair()
