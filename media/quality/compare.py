@@ -21,15 +21,16 @@ from media.quality import html_data as data
 from media.quality.figures import Figure, describe
 
 WIDTH = 80
-# What is compared, in this order; figures of a report that are not here are laid beside one another below them.
-_PARTS = (("summary",), ("speech",), ("video", "summary"), ("video", "score"), ("setup",))
-_TITLES = {
-    ("summary",): "sound and network",
-    ("speech",): "speech",
-    ("video", "summary"): "video",
-    ("video", "score"): "video against the original",
-    ("setup",): "set-up",
-}
+# What is compared, in this order.
+# Path, heading, what stands before the figures' names.
+_PARTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("summary",), "sound and network", ""),
+    (("speech",), "speech", ""),
+    (("video", "summary"), "video", "video."),
+    (("video", "score"), "video against the original", "video.score."),
+    (("video", "lip_sync"), "lip sync", "video.lip_sync."),
+    (("setup",), "set-up", ""),
+)
 _ORDER = ("mos_lq", "mos_cq", "worst", "concealed_percent")
 
 
@@ -92,15 +93,11 @@ class Comparison:
 
 def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     """Lay two documents beside one another. Raises ValueError for what is no report."""
-    return Comparison(
-        tuple(
-            EndComparison(
-                data.end_name(first or second),
-                tuple(part for path in _PARTS if (part := _part(path, first, second)).rows),
-            )
-            for first, second in pair_ends(a, b)
-        )
-    )
+    ends = []
+    for first, second in pair_ends(a, b):
+        parts = [_part(path, title, prefix, first, second) for path, title, prefix in _PARTS]
+        ends.append(EndComparison(data.end_name(first or second), tuple(p for p in parts if p.rows)))
+    return Comparison(tuple(ends))
 
 
 def pair_ends(
@@ -118,13 +115,12 @@ def pair_ends(
     return list(zip_longest(ends_a, ends_b, fillvalue={}))
 
 
-def _part(path: tuple[str, ...], a: Mapping[str, Any], b: Mapping[str, Any]) -> Part:
+def _part(path: tuple[str, ...], title: str, prefix: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Part:
     in_a, in_b = dict(_figures(data.at(a, *path))), dict(_figures(data.at(b, *path)))
     names = list(dict.fromkeys([*in_a, *in_b]))
     names.sort(key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
-    prefix = "video." if path[0] == "video" else ""
     rows = [Difference(prefix + name, in_a.get(name), in_b.get(name), describe_part(name)) for name in names]
-    return Part(_TITLES[path], tuple(row for row in rows if row.a is not None or row.b is not None))
+    return Part(title, tuple(row for row in rows if row.a is not None or row.b is not None))
 
 
 def _figures(content: Any) -> Iterator[tuple[str, float | None]]:
@@ -156,7 +152,8 @@ _RULE = re.compile(r"\s*([a-z][a-z0-9_.]*)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*(%?
 class Rule:
     """`mos_lq<-0.2`: fail where B's figure less A's is below -0.2. With % the difference is a share of A's.
 
-    Figures are in the report's own units (the set-up in seconds). `video.` before a name: of the video.
+    Figures are in the report's own units (the set-up in seconds). `video.` or
+    `video.score.` before a name: of the video, of its comparison with the original.
     """
 
     name: str

@@ -15,7 +15,7 @@ from media.quality.html_events import Span, moments
 @dataclass(frozen=True, slots=True)
 class Line:
     """A member of a series, drawn. `color` is a name of the style sheet; `style` line, thin,
-    dash or fill."""
+    dash, dots or fill."""
 
     series: tuple[str, ...]
     member: str
@@ -23,6 +23,7 @@ class Line:
     color: str
     style: str = "line"
     factor: float = 1.0
+    sparse: bool = False  # not every entry has a value: one without is no gap
     lowest: bool = False  # of seconds that are put together the lowest counts, not the mean
 
 
@@ -76,7 +77,7 @@ class Chart:
 
 _IN, _OUT = ("received",), ("sent",)
 _VIN, _VOUT = ("video", "received"), ("video", "sent")
-_FRAMES = ("video", "score", "by_frame")
+_FRAMES, _FLASHES = ("video", "score", "by_frame"), ("video", "lip_sync", "by_flash")
 
 ROWS: tuple[Row, ...] = (
     Row(
@@ -170,7 +171,7 @@ ROWS: tuple[Row, ...] = (
         "Video delay",
         "ms",
         (
-            Line(_FRAMES, "delay_ms", "of each frame, measured", "grey", "thin"),
+            Line(_FRAMES, "delay_ms", "of each frame, measured", "grey", "thin", sparse=True),
             Line(_VIN, "frame_delay_ms", "frame delay", "blue"),
             Line(_VIN, "jitter_buffer_ms", "frame buffer", "amber"),
             Line(_VIN, "jitter_ms", "jitter", "violet"),
@@ -181,7 +182,10 @@ ROWS: tuple[Row, ...] = (
         "av",
         "Sound against picture",
         "ms",
-        (Line(_VIN, "av_offset_ms", "A/V offset", "blue"),),
+        (
+            Line(_VIN, "av_offset_ms", "A/V offset, estimated", "blue"),
+            Line(_FLASHES, "av_offset_ms", "measured by flash and beep", "amber", "dots"),
+        ),
         "Above 0: the sound is ahead.",
         levels=((40.0, "+40"), (-40.0, "−40")),
         symmetric=True,
@@ -190,7 +194,7 @@ ROWS: tuple[Row, ...] = (
         "psnr",
         "Picture against the original",
         "dB PSNR",
-        (Line(_FRAMES, "psnr_db", "PSNR by frame", "blue", lowest=True),),
+        (Line(_FRAMES, "psnr_db", "PSNR by frame", "blue", lowest=True, sparse=True),),
         tight=True,
         freezes=True,
     ),
@@ -198,7 +202,7 @@ ROWS: tuple[Row, ...] = (
         "ssim",
         "Picture against the original",
         "SSIM",
-        (Line(_FRAMES, "ssim", "SSIM by frame", "violet", lowest=True),),
+        (Line(_FRAMES, "ssim", "SSIM by frame", "violet", lowest=True, sparse=True),),
         tight=True,
         freezes=True,
     ),
@@ -246,6 +250,8 @@ def make_row(
 def trace(line: Line, end: Mapping[str, Any]) -> Trace | None:
     """The line of this end, or None where the report does not have it."""
     series = data.seconds(end, *line.series)
+    if line.sparse:
+        series = [each for each in series if data.number(each.get(line.member)) is not None]
     x, y = data.columns(series, line.member, line.lowest)
     if all(value is None for value in y):
         return None

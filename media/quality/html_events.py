@@ -99,10 +99,11 @@ def _outages(end: Mapping[str, Any]) -> list[Span]:
 
 def _freezes(end: Mapping[str, Any]) -> list[Span]:
     found = []
-    for freeze in data.seconds(end, "video", "freezes"):
-        length = max(0.0, data.figure(freeze, "duration") or 0.0)
-        start = freeze["time"]
-        found.append(Span("freeze", start, start + length, _WORDS["freeze"], f"{length * 1000:.0f} ms"))
+    for freeze in data.objects(end, "video", "freezes"):
+        start, length = data.figure(freeze, "start"), data.figure(freeze, "duration")
+        if start is not None and length is not None:
+            stop = start + max(0.0, length)
+            found.append(Span("freeze", start, stop, _WORDS["freeze"], f"{length * 1000:.0f} ms"))
     return found
 
 

@@ -71,8 +71,8 @@ def loss_runs_html(ends: Sequence[Mapping[str, Any]]) -> str:
         return ""
     figures = "".join(_histogram(f"{data.end_name(ends[i])}, {title}", runs) for title, i, runs in found)
     return (
-        '<section id="runs"><h2>Packets lost in a row</h2><p class="note">One at a time is repaired by FEC; '
-        f'long runs are what is heard.</p><div class="columns">{figures}</div></section>'
+        '<section id="runs"><h2>Packets lost in a row</h2><p class="note">Single ones are mostly repaired; '
+        f'long runs are what is heard and seen.</p><div class="columns">{figures}</div></section>'
     )
 
 

@@ -196,8 +196,8 @@ def report(call: SimulatedCall) -> Document:
         "video": {
             "received": seconds,
             "sent": [{"time": s["time"], "frames_per_second": 30.0, "target_bitrate_bps": 8e5} for s in seconds],
-            "freezes": [{"time": 4.2, "duration": 0.75}],
-            "summary": {"frames_per_second": 29.4, "freezes": 1, "freeze_ms": 750.0, "longest_freeze_ms": 750.0},
+            "freezes": [{"start": 4.2, "duration": 0.75}],
+            "summary": {"frames_per_second": 29.4, "freezes": 1, "frozen_seconds": 0.75, "longest_freeze_ms": 750.0},
             "score": {"psnr_db": 38.5, "by_frame": [
                 {"number": n, "time": n / 30, "psnr_db": 38 + n % 5 / 10} for n in range(90)]},
         },

@@ -47,10 +47,10 @@
   // Values stand in the middle of their interval; the first and the last reach to the ends of theirs.
   const traceOf = (chart, trace) => ({
     name: trace.name, x: [trace.edges[0], ...trace.x, trace.edges[1]].map((s) => moment(s * 1000)),
-    y: [trace.y[0], ...trace.y, trace.y.at(-1)], type: "scatter", mode: "lines+markers",
+    y: trace.style === "dots" ? [null, ...trace.y, null] : [trace.y[0], ...trace.y, trace.y.at(-1)], type: "scatter", mode: trace.style === "dots" ? "markers" : "lines+markers",
     line: { color: trace.style === "thin" ? faint(trace.color, 0.6) : color(trace.color), width: ["fill", "thin"].includes(trace.style) ? 1 : 2, shape: "hvh",
             dash: trace.style === "dash" ? "4px,3px" : "solid" },
-    marker: { color: color(trace.color), size: lonely(trace.y), line: { width: 0 } },
+    marker: { color: color(trace.color), size: trace.style === "dots" ? 5 : [0, ...lonely(trace.y), 0], line: { width: 0 } },
     fill: trace.style === "fill" ? "tozeroy" : "none", fillcolor: faint(trace.color, 0.3), connectgaps: false,
     hovertemplate: `%{y:.3~f}<extra>${trace.name.replace(/[<>&]/g, "")}</extra>`,
   });

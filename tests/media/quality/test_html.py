@@ -70,15 +70,22 @@ def video() -> Document:
         for t in (1, 2, 3)
     ]
     frames = [
-        {"number": n, "time": n / 10, "psnr_db": 39.0, "ssim": 0.97, "delay_ms": 60.0} for n in range(30)
+        {"number": n, "time": n / 10, "psnr_db": 39.0, "ssim": None if n % 10 else 0.97, "delay_ms": 60.0}
+        for n in range(30)
     ]
     return {
         "received": seconds,
         "sent": [{"time": 1.0, "frames_per_second": 30.0, "bitrate_bps": 7e5, "target_bitrate_bps": 8e5}],
-        "freezes": [{"time": 1.5, "duration": 0.5}],
+        "freezes": [{"start": 1.5, "duration": 0.5}],
         "loss_runs": {"1": 7},
-        "summary": {"frames_per_second": 28.0, "freezes": 1, "freeze_ms": 500.0, "longest_freeze_ms": 500.0},
-        "score": {"psnr_db": 39.0, "ssim": 0.97, "delivered_percent": 99.0, "by_frame": frames},
+        "lip_sync": {"av_offset_median_ms": 7.0, "by_flash": [{"time": 1.4, "av_offset_ms": 7.0}]},
+        "summary": {
+            "frames_per_second": 28.0,
+            "freezes": 1,
+            "frozen_seconds": 0.5,
+            "longest_freeze_ms": 500.0,
+        },
+        "score": {"psnr_db": 39.0, "ssim": 0.97, "delivered_share": 0.99, "by_frame": frames},
     }
 
 
@@ -137,7 +144,7 @@ def test_video_is_told(report: Document, video: Document) -> None:
     page = render_html(report)
     assert "ran at 28 frames a second on average, and froze once, 0.5 s at the longest" in page
     card = text_of(page, "//article[@data-end='0']").replace("\xa0", " ")
-    for shown in ("PSNR39.0 dB", "Frames a second28.0 fps", "Freezes1", "Frozen0.5 s", "99.00 %"):
+    for shown in ("PSNR39.0 dB", "Frames a second28.0 fps", "Freezes1", "Frozen0.5 s", "99.0 %"):
         assert shown in card
 
 
@@ -175,6 +182,9 @@ def test_rows_of_video_only_where_there_is_some(report: Document, video: Documen
     assert {"fps", "video_rate", "video_loss", "video_delay", "av", "psnr", "ssim"} <= {c.key for c in drawn}
     assert find(drawn, "fps", 1).traces == ()
     assert [(s.start, s.end) for s in find(drawn, "fps", 0).spans] == [(1.5, 2.0)]
+    assert find(drawn, "ssim", 0).traces[0].y == [0.97] * 3  # of every tenth frame, and no gap between
+    estimated, measured = find(drawn, "av", 0).traces
+    assert (estimated.y, measured.y, measured.style) == ([-12.0] * 3, [7.0], "dots")
     low, high = find(drawn, "av", 0).limits or (0, 0)
     assert -low == high > 40
 
