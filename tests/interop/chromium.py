@@ -212,6 +212,7 @@ def plan_of(plan: Plan, side: Side, other: Side) -> dict[str, Any]:
     return {
         "codec": plan.codec,
         "data": plan.data,
+        "devices": plan.devices,
         "hz": side.hz,
         "rgb": side.rgb,
         "otherHz": other.hz,
@@ -233,6 +234,7 @@ class Chromium:
         self._browser = browser
         self._plan = plan_of(plan, side, other)
         self._on_candidate = on_candidate
+        self._begun = False
         self._tasks: list[asyncio.Task[None]] = []
         self._events = {"heard": asyncio.Event(), "seen": asyncio.Event()}
         self.page = Page(self._event)
@@ -244,6 +246,9 @@ class Chromium:
             self._events[event["kind"]].set()
 
     async def _begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
         await self.page.open(self._browser, [(HERE / "peer.js").read_text()])
         await self.page.call("begin", self._plan)
 

@@ -57,12 +57,13 @@ def _versions() -> list[str]:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """What is not a Python package is fetched before the tests begin: it is not to be part of their time."""
+    """What is no Python package is fetched before the tests begin: it is not to be part of their time."""
     if session.config.option.collectonly:
         return
-    if chromium.find() is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("Installing Chromium ...")
-        _install("chromium")
+    for package, there in (("chromium", chromium.find()), ("npm", shutil.which("npm"))):
+        if there is None and os.geteuid() == 0 and shutil.which("apt-get"):
+            print(f"Installing {package} ...")
+            _install(package)
     session.config.stash[NO_STANZA] = stanza.prepare(FETCH_TIMEOUT)
 
 

@@ -40,7 +40,8 @@ ANSWERER = Side(1000.0, (40, 40, 200))
 class Plan:
     """A call of two engines. `codec` is VP8 or H264, or empty for no video.
 
-    `trickle`: no candidate is in a description, all come after it.
+    `trickle`: no candidate is in a description, all come after it. `devices`: the browser's (fake) microphone and
+    camera, as a page asks for them.
     """
 
     offerer: str
@@ -48,6 +49,7 @@ class Plan:
     codec: str = ""
     data: bool = False
     trickle: bool = False
+    devices: bool = False
 
     @property
     def features(self) -> list[str]:
@@ -59,23 +61,29 @@ class Plan:
 
 
 class Ears:
-    """Collects what is played, and knows when a second of a tone was heard."""
+    """Knows when a second of a tone was heard, and when anything was."""
 
     def __init__(self, hz: float) -> None:
         self.hz = hz
-        self.heard = asyncio.Event()
+        self.heard, self.anything = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._seconds = 0.0
 
+    def again(self) -> None:
+        """Listen anew."""
+        self._seconds = 0.0
+        self.heard.clear()
+
     def write(self, samples: np.ndarray) -> None:
-        if samples.size and self._is_tone(samples.astype(np.float64)):
+        if not samples.size or np.abs(samples.astype(np.float64)).mean() < 500:
+            return
+        self._loop.call_soon_threadsafe(self.anything.set)
+        if self._is_tone(samples.astype(np.float64)):
             self._seconds += len(samples) / RATE
             if self._seconds >= 1.0:
                 self._loop.call_soon_threadsafe(self.heard.set)
 
     def _is_tone(self, samples: np.ndarray) -> bool:
-        if np.abs(samples).mean() < 500:
-            return False
         phase = 2j * np.pi * self.hz / RATE * np.arange(len(samples))
         share = 2 * np.abs(samples @ np.exp(phase)) ** 2 / len(samples) / (samples @ samples)
         return bool(share > 0.8)
@@ -85,26 +93,28 @@ class Ears:
 
 
 class Eyes:
-    """Knows when a second of moving pictures of one colour was seen."""
+    """Knows when a second of moving pictures of one colour was seen, and when anything moved as long."""
 
     def __init__(self, side: Side) -> None:
         self._u, self._v = side.yuv[1:]
-        self.seen = asyncio.Event()
-        self.pictures = 0
+        self.seen, self.anything = asyncio.Event(), asyncio.Event()
+        self.pictures = self._moves = 0
         self._last: np.ndarray | None = None
 
     def write(self, frame: VideoFrame) -> None:
         height = frame.height
         luma = frame.data[:height]
         u, v = frame.data[height : height * 5 // 4], frame.data[height * 5 // 4 :]
-        # The median: the moving square is white.
-        if abs(np.median(u) - self._u) > 16 or abs(np.median(v) - self._v) > 16:
+        last, self._last = self._last, luma.astype(int)
+        if last is None or last.shape != luma.shape or np.abs(self._last - last).max() <= 60:
             return
-        if self._last is not None and self._last.shape == luma.shape:
-            self.pictures += bool(np.abs(luma.astype(int) - self._last).max() > 60)
-        self._last = luma.astype(int)
+        self._moves += 1
+        # The median: the moving square is white.
+        self.pictures += bool(abs(np.median(u) - self._u) <= 16 and abs(np.median(v) - self._v) <= 16)
         if self.pictures >= FPS:
             self.seen.set()
+        if self._moves >= FPS:
+            self.anything.set()
 
     def close(self) -> None:
         pass

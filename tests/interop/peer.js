@@ -17,6 +17,11 @@ async function begin(thePlan) {
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => channel.send(data);
   };
+  if (plan.devices) {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+    stream.getTracks().forEach((track) => pc.addTrack(track, stream));
+    return;
+  }
   pc.addTrack(tone(plan.hz));
   if (plan.codec) pc.addTrack(card(plan.rgb));
 }
@@ -109,6 +114,16 @@ function prefer() {
   pc.getTransceivers().filter(({ receiver }) => receiver.track.kind === "video")
     .forEach((transceiver) => transceiver.setCodecPreferences(wanted));
 }
+
+// In the middle of a call.
+const addCard = () => void pc.addTrack(card(plan.rgb));
+const restartIce = () => pc.restartIce();
+const selectedPair = async () => {
+  const stats = await pc.getStats();
+  const { selectedCandidatePairId } = [...stats.values()].find(({ type }) => type === "transport");
+  const pair = stats.get(selectedCandidatePairId);
+  return [stats.get(pair.localCandidateId).port, stats.get(pair.remoteCandidateId).port];
+};
 
 async function offer() {
   prefer();

@@ -67,6 +67,7 @@ class Ours(_Python):
             microphone=Tone(side.hz), speaker=self.ears, addresses=ADDRESSES, **video
         )
         self.channel: Any = None
+        self.restart = False  # whether the next offer restarts ICE
         self.spawn(self._events())
         if plan.data:
             self.spawn(self._echo())
@@ -90,7 +91,7 @@ class Ours(_Python):
     async def offer(self) -> str:
         if self.plan.data:
             self.channel = self.connection.open_channel("ours")
-        return await self.connection.create_offer()
+        return await self.connection.create_offer(ice_restart=self.restart)
 
     async def answer(self, offer: str) -> str:
         return await self.connection.create_answer(offer)
