@@ -1,7 +1,7 @@
 """The engine's counters under the names of W3C webrtc-stats. Counters are cumulative, times in seconds.
 
-Two members are Ringline's own: `latePackets` (came after their turn) and `recoveredFrames` (played from the copy in
-the next packet).
+Three members are Ringline's own: `latePackets` (came after their turn), `recoveredFrames` (played from a copy) and
+`lossRuns` (packets missing in a row -> how often).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,7 @@ def _inbound(receiver: AudioReceiver) -> dict[str, Any]:
         "jitter": received.jitter if received else None,
         "packetsDiscarded": counters.late_packets + counters.duplicate_packets + receiver.packets_discarded,
         "latePackets": counters.late_packets,
+        "lossRuns": dict(received.loss_runs) if received else {},
         "recoveredFrames": counters.recovered_frames,
         "lastPacketReceivedTimestamp": receiver.last_packet_received,
         "jitterBufferDelay": counters.jitter_buffer_delay,

@@ -11,19 +11,30 @@ Figures are those of seconds, never cumulative ones; what was not measured is No
 """
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from media.quality import plain
 from media.quality.speech import SpeechScore
-from media.quality.stats import ReceivedSecond, SentSecond, Stats, received, sent, silent
+from media.quality.stats import ReceivedSecond, SentSecond, Stats, entries, received, sent, silent
 from media.quality.summary import Summary, Worst, summarize
+from media.quality.video_series import (
+    Freeze,
+    VideoReceivedSecond,
+    VideoReport,
+    VideoSentSecond,
+    video_received,
+    video_report,
+    video_sent,
+)
 
 __all__ = ["QualityReport", "ReportBuilder", "SETUP_STEPS", "Summary", "Worst", "document"]
 
 SCHEMA = "ringline-report/1"
 SETUP_STEPS = ("asked", "ringing", "accepted", "ice_connected", "dtls_connected", "first_sound")
+MAX_EVENTS = 500
 MAX_SECONDS = 24 * 3600  # a day; beyond, the oldest seconds go
 # Samples that come sooner than this after the last one make its second longer: a figure of some ms says nothing.
 MIN_INTERVAL = 0.5
@@ -47,6 +58,10 @@ class QualityReport:
     end_reason: str | None = None
     trust: str | None = None
     speech: SpeechScore | None = None
+    video: VideoReport | Mapping[str, Any] | None = None
+    # {"time", "kind", "text"}: what happened in the call, by the report's own time
+    events: tuple[Mapping[str, Any], ...] = ()
+    loss_runs: Mapping[str, int] = field(default_factory=dict)  # packets lost in a row -> how often
 
     def with_signaling(
         self,
@@ -70,6 +85,11 @@ class QualityReport:
     def with_speech(self, speech: SpeechScore) -> "QualityReport":
         """Joined with what a comparison of the recording with the known speech gave."""
         return replace(self, speech=speech)
+
+    def with_video(self, **parts: Any) -> "QualityReport":
+        """Joined with what was measured of the pictures from outside: `score`, `lip_sync` (dataclasses)."""
+        video = dict(plain.to_plain(self.video) or {})
+        return replace(self, video=video | {name: plain.to_plain(part) for name, part in parts.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; keys in a fixed order, floats rounded to four digits."""
@@ -101,6 +121,11 @@ class QualityReport:
             end_reason=plain.text(data.get("end_reason"), "end_reason"),
             trust=plain.text(data.get("trust"), "trust"),
             speech=None if speech is None else plain.numbers(SpeechScore, speech),
+            video=None if data.get("video") is None else plain.mapping(data["video"], "video"),
+            events=tuple(plain.mapping(e, "an event") for e in data.get("events", ())),
+            loss_runs={
+                str(k): int(v) for k, v in plain.mapping(data.get("loss_runs", {}), "loss_runs").items()
+            },
         )
 
     def to_json(self) -> str:
@@ -132,6 +157,10 @@ class ReportBuilder:
         self._last: tuple[float, Stats] | None = None
         self._received: list[ReceivedSecond] = []
         self._sent: list[SentSecond] = []
+        self._seen: dict[float, VideoReceivedSecond | None] = {}  # by the second's end
+        self._filmed: dict[float, VideoSentSecond | None] = {}
+        self._happened: deque[tuple[float, str, str]] = deque(maxlen=MAX_EVENTS)
+        self._loss_runs: Mapping[str, int] = {}
         self._empty = 0  # seconds without a packet at the end of the series
 
     def sample(self, stats: Stats, now: float) -> None:
@@ -142,6 +171,8 @@ class ReportBuilder:
         if now <= self._last[0]:
             return
         if self._received and now - self._last[0] < MIN_INTERVAL and now - self._begin[0] <= MAX_INTERVAL:
+            self._seen.pop(self._received[-1].time, None)
+            self._filmed.pop(self._received[-1].time, None)
             self._received.pop()
             self._sent.pop()
             self._empty = max(0, self._empty - 1)
@@ -153,12 +184,22 @@ class ReportBuilder:
         second = received(previous, stats, time, interval)
         self._received.append(second)
         self._sent.append(sent(previous, stats, time, interval))
+        self._seen[time] = video_received(previous, stats, time, interval)
+        self._filmed[time] = video_sent(previous, stats, time, interval)
+        self._loss_runs = next((e.get("lossRuns", {}) for _, e in entries(stats, "inbound-rtp", "audio")), {})
         if len(self._received) > MAX_SECONDS:
             del self._received[0], self._sent[0]
         self._judge_silence(second, interval)
 
-    def build(self, setup: Mapping[str, float | None] | None = None) -> QualityReport:
-        """The report up to now; can be asked for again."""
+    def happened(self, now: float, kind: str, text: str = "") -> None:
+        """Something that a reader of the report wants to see on its time line."""
+        self._happened.append((now, kind, text))
+
+    def build(
+        self, setup: Mapping[str, float | None] | None = None, *, freezes: Sequence[Freeze] = ()
+    ) -> QualityReport:
+        """The report up to now; can be asked for again. `freezes`: (start on the clock of sample(), duration)."""
+        zero = self._started or 0.0
         last = self._received[-1].time if self._received else 0.0
         steps = {name: (setup or {}).get(name) for name in SETUP_STEPS}
         seconds = list(self._received)
@@ -171,6 +212,15 @@ class ReportBuilder:
             received=tuple(seconds),
             sent=tuple(self._sent),
             summary=summarize(seconds, self._sent),
+            video=video_report(
+                [s for s in self._seen.values() if s is not None],
+                [s for s in self._filmed.values() if s is not None],
+                [(start - zero, length) for start, length in freezes],
+            ),
+            events=tuple(
+                {"time": max(0.0, at - zero), "kind": kind, "text": text} for at, kind, text in self._happened
+            ),
+            loss_runs={str(length): count for length, count in sorted(self._loss_runs.items())},
         )
 
     def _judge_silence(self, second: ReceivedSecond, interval: float) -> None:

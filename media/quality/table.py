@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from media.quality import plain
 from media.quality.emodel import verdict
 from media.quality.report import QualityReport
 
@@ -46,6 +47,22 @@ def _mouth_to_ear(report: QualityReport) -> str:
     return f"{speech.mouth_to_ear_median_ms:.0f} ms (95 %: {_number(speech.mouth_to_ear_p95_ms, digits=0)})"
 
 
+def _video(report: QualityReport, part: str, name: str) -> float | None:
+    """A figure of the video part, which is a plain mapping when it came from a file."""
+    found = plain.to_plain(report.video)
+    value = (found or {}).get(part, {}).get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _freezes(report: QualityReport) -> str:
+    count, seconds = _video(report, "summary", "freezes"), _video(report, "summary", "frozen_seconds")
+    return "-" if count is None else f"{count:.0f} ({seconds or 0.0:.1f} s)" if count else "none"
+
+
+def _kbps(bps: float | None) -> str:
+    return "-" if bps is None else f"{bps / 1000:.0f} kbit/s"
+
+
 def _setup(step: str) -> Callable[[QualityReport], str]:
     def cell(report: QualityReport) -> str:
         at = report.setup.get(step)
@@ -66,6 +83,17 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
             ("mouth to ear, estimated", lambda r: _number(r.summary.delay_ms, " ms", 0)),
             ("PESQ-WB", lambda r: _number(r.speech.pesq_wb if r.speech else None, digits=2)),
             ("ViSQOL", lambda r: _number(r.speech.visqol if r.speech else None, digits=2)),
+        ),
+    ),
+    (
+        "what was seen",
+        (
+            ("pictures a second", lambda r: _number(_video(r, "summary", "frames_per_second"))),
+            ("freezes", _freezes),
+            ("PSNR", lambda r: _number(_video(r, "score", "psnr_db"), " dB")),
+            ("camera to screen", lambda r: _number(_video(r, "score", "delay_median_ms"), " ms", 0)),
+            ("sound ahead of picture", lambda r: _number(_video(r, "summary", "av_offset_ms"), " ms", 0)),
+            ("video received", lambda r: _kbps(_video(r, "summary", "received_bps"))),
         ),
     ),
     (

@@ -3,6 +3,8 @@
 from media.rtp.rtcp import ReportBlock
 from media.rtp.sequence import Unwrapper
 
+MAX_RUN = 50  # longer runs are counted as this
+
 
 class ReceiveStatistics:
     """Counters of one SSRC; makes its report block."""
@@ -13,6 +15,7 @@ class ReceiveStatistics:
         self.packets_received = 0
         self.bytes_received = 0  # payload
         self.header_bytes_received = 0  # RTP headers, as W3C counts them
+        self.loss_runs: dict[int, int] = {}  # packets missing in a row -> how often; reordered ones are in it
         self._sequence = Unwrapper(16)
         self._base: int | None = None
         self._highest = 0
@@ -33,6 +36,9 @@ class ReceiveStatistics:
             self._base = self._highest = number
         self._base = min(self._base, number)
         in_order = number >= self._highest
+        if (gap := number - self._highest - 1) > 0:
+            length = min(gap, MAX_RUN)
+            self.loss_runs[length] = self.loss_runs.get(length, 0) + 1
         self._highest = max(self._highest, number)
         # Jitter of packets in order only: a retransmission says nothing of the path's jitter.
         if in_order:

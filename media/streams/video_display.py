@@ -19,6 +19,7 @@ BASE_WINDOW = 10.0
 MIN_SPACING = 0.008  # between pictures that are late together (libwebrtc's pacing of late frames)
 MAX_WAITING = 30
 FREEZE_FACTOR, FREEZE_EXTRA = 3.0, 0.150  # W3C webrtc-stats freezeCount
+MAX_FREEZES = 1000
 MEAN_OVER = 30  # pictures
 
 
@@ -37,6 +38,7 @@ class VideoDisplay:
         self.shown_media_time: float | None = None
         self.frames_rendered = self.frames_dropped = self.freeze_count = 0
         self.total_freezes_duration = 0.0
+        self.freezes: deque[tuple[float, float]] = deque(maxlen=MAX_FREEZES)  # (start, duration)
         self.total_inter_frame_delay = self.total_squared_inter_frame_delay = 0.0
         self.first_shown: float | None = None
 
@@ -101,6 +103,7 @@ class VideoDisplay:
                 if gap >= max(FREEZE_FACTOR * mean, mean + FREEZE_EXTRA):
                     self.freeze_count += 1
                     self.total_freezes_duration += gap
+                    self.freezes.append((self._shown_at, gap))
             self._gaps.append(gap)
             self.total_inter_frame_delay += gap
             self.total_squared_inter_frame_delay += gap * gap
