@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from media.quality import html_data as data
+from media.quality import html_page
 from media.quality.html_charts import call_seconds, charts, merged_seconds
 from media.quality.html_events import worst_interval
-from media.quality.html_page import make_page
 from media.quality.html_parts import figures_html, loss_runs_html, sounds_html, waterfall_html
 from media.quality.html_sounds import load_sound
 from media.quality.html_summary import card_html, facts_html, verdict_html
@@ -60,7 +60,7 @@ def render_html(
         "worst": worst_seconds(ends),
         "document": document,
     }
-    return make_page(title or "Call quality", facts_html(document, ends), body, content)
+    return html_page.make_page(title or "Call quality", facts_html(document, ends), body, content)
 
 
 def worst_seconds(ends: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
@@ -75,6 +75,8 @@ def worst_seconds(ends: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 def time_lines_html(columns: list[str], merged: int = 1) -> str:
     """The frame that the script draws the charts into. `columns`: the names of the ends."""
+    if not html_page.plotly_script():
+        return f'<p class="missing">{escape(html_page.NO_PLOTLY)}</p>'
     tabs = "".join(
         f'<button type="button" role="tab" data-end="{i}" aria-selected="{"true" if i == 0 else "false"}">'
         f"{escape(name)}</button>"

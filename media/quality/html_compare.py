@@ -113,7 +113,7 @@ def _table(end: EndComparison, names: Sequence[str]) -> str:
             f'<tbody><tr><th scope="rowgroup" colspan="4"><b>{escape(part.title)}</b></th></tr>{"".join(rows)}</tbody>'
         )
     return (
-        f'<article class="card"><h3>At the {escape(end.name)}</h3><table class="comparison">'
+        f'<article class="card"><h3>At {escape(data.place({"end": end.name}))}</h3><table class="comparison">'
         f'<thead><tr><th scope="col"></th>{head}</tr></thead>{"".join(parts)}</table></article>'
     )
 

@@ -63,6 +63,12 @@ def end_name(end: Any) -> str:
     return text(end, "end") or "this end"
 
 
+def place(end: Any) -> str:
+    """The end's name as it stands in a sentence: the caller, this end, a number."""
+    name = end_name(end)
+    return f"the {name}" if name in ("caller", "callee") else name
+
+
 def leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every value that is in no list, with its dotted path."""
     if isinstance(data, Mapping):

@@ -19,8 +19,6 @@ NO_PLOTLY = "The time lines need the package plotly: pip install 'ringline[repor
 
 def make_page(title: str, facts: str, body: str, content: Any) -> str:
     """`facts` and `body` are HTML; `content` is what the script gets, JSON-able."""
-    plotly = plotly_script()
-    missing = "" if plotly else f'<p class="missing">{escape(NO_PLOTLY)}</p>'
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -38,10 +36,9 @@ def make_page(title: str, facts: str, body: str, content: Any) -> str:
 <button type="button" id="theme" aria-label="light or dark" title="light or dark">◐</button></header>
 <main>
 {body}
-{missing}
 </main>
 <script type="application/json" id="content">{script_json(content)}</script>
-<script>{plotly}</script>
+<script>{plotly_script()}</script>
 <script>
 {_resource("report.js")}</script>
 </body>

@@ -80,7 +80,6 @@ def verdict_html(ends: Sequence[End]) -> str:
             "<p>No end received sound for a second.</p></section>"
         )
     mos, worse = min(judged, key=lambda each: each[0])
-    name = data.end_name(worse)
     word = verdict(mos)
     sentences = []
     if len(judged) > 1:
@@ -88,9 +87,11 @@ def verdict_html(ends: Sequence[End]) -> str:
         if best - mos < _FELT:
             sentences.append(f"Both ends heard about the same, MOS {mos:.2f} at the lower.")
         else:
-            sentences.append(f"The {name} heard the worse side: MOS {mos:.2f} against {best:.2f}.")
+            sentences.append(
+                f"The worse side was heard at {data.place(worse)}: MOS {mos:.2f} against {best:.2f}."
+            )
     else:
-        sentences.append(f"MOS {mos:.2f} of 4.5 at {name}.")
+        sentences.append(f"MOS {mos:.2f} of 4.5 at {data.place(worse)}.")
     listening = data.figure(worse, "summary", "mos_lq")
     if listening is not None and listening - mos >= _FELT:
         sentences.append(f"Of that, the delay costs {listening - mos:.1f}.")
@@ -114,7 +115,7 @@ def _worst(ends: Sequence[End]) -> str:
     mos, (start, stop), end = min(found, key=lambda each: each[0])
     reason = why(end, stop)
     still = ", still good" if mos >= _STILL_GOOD else ""
-    text = f"{clock(start)} to {clock(stop)} at the {data.end_name(end)}, MOS {mos:.2f}{still}"
+    text = f"{clock(start)} to {clock(stop)} at {data.place(end)}, MOS {mos:.2f}{still}"
     return (
         f'<p class="worst"><strong>Worst second:</strong> {escape(text)}'
         f"{escape(f' ({reason})' if reason else '')}.</p>"
@@ -142,7 +143,6 @@ def _picture(ends: Sequence[End]) -> list[str]:
 def card_html(end: End, index: int) -> str:
     """What one end heard and saw: its MOS, large, and its figures."""
     mos = score(end)
-    name = data.end_name(end)
     groups = [(title, "".join(_figure(end, *each) for each in shown)) for title, shown in _CARD]
     figures = "".join(f"<h4>{title}</h4><dl>{part}</dl>" for title, part in groups if part)
     big = "–" if mos is None else f"{mos:.2f}"
@@ -151,7 +151,7 @@ def card_html(end: End, index: int) -> str:
     kind = "mos_cq" if data.figure(end, "summary", "mos_cq") is not None else "mos_lq"
     label = FIGURES[kind].label
     return (
-        f'<article class="card" data-end="{index}"><h3>At the {escape(name)}</h3>'
+        f'<article class="card" data-end="{index}"><h3>At {escape(data.place(end))}</h3>'
         f'<p class="score {level(mos)}"><span class="big">{big}</span>'
         f'<span class="word"><b>{escape(word)}</b><br><small>{escape(label)}, 1 to 4.5</small></span></p>'
         f'<div class="scale" role="img" aria-label="{escape(label)} {big} of 4.5">'

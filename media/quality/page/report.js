@@ -100,7 +100,8 @@
       showlegend: false, hovermode: chart.lane ? "closest" : "x unified", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       hoverlabel: { bgcolor: color("card"), bordercolor: color("line"), font: { color: color("ink"), size: 12 } }, barmode: "overlay",
       xaxis: { ...axis, type: "date", range: range.map(moment), tickformat: format, hoverformat: hour ? "%-H:%M:%S" : "%-M:%S.%1f",
-        tickformatstops: [{ dtickrange: [null, 999], value: `${format}.%1f` }, { dtickrange: [1000, null], value: format }], nticks: 7 },
+        tickformatstops: [{ dtickrange: [null, 999], value: `${format}.%1f` }, { dtickrange: [1000, null], value: format }], nticks: 7,
+        spikethickness: -2 }, // none: the cursor is ours, in all charts
       yaxis: chart.lane ? { ...axis, fixedrange: true, showticklabels: false, gridcolor: "rgba(0,0,0,0)" }
         : { ...axis, fixedrange: true, range: chart.limits ? [...chart.limits] : undefined, nticks: 6 },
       shapes: shapesOf(chart),
@@ -162,11 +163,10 @@
     });
     plot.node.on("plotly_doubleclick", () => zoomTo(...whole));
     plot.node.on("plotly_hover", (event) => {
-      if (event.xvals === undefined && !event.points.length) return;
-      const at = event.xvals ? toMs(event.xvals[0]) : toMs(event.points[0].x);
+      const at = toMs(event.points[0].data.base ? event.xvals[0] : event.points[0].x); // of a bar x is its length
       plots.forEach((each) => {
         const axis = each.node._fullLayout?.xaxis;
-        const show = axis && each !== plot && at >= range[0] && at <= range[1];
+        const show = axis && at >= range[0] && at <= range[1];
         each.cursor.style.display = show ? "block" : "none";
         if (show) each.cursor.style.left = `${axis._offset + ((at - range[0]) / (range[1] - range[0])) * axis._length}px`;
       });
@@ -206,6 +206,8 @@
       card.dataset.end = chart.end;
       card.dataset.key = chart.key;
       card.append(chart.lane ? laneLegend(chart) : legendOf(plot));
+      plot.node.setAttribute("role", "img");
+      plot.node.setAttribute("aria-label", `${chart.title}${where}, over time`);
       plot.node.style.height = chart.lane ? "auto" : "100%";
       const empty = chart.lane ? !chart.spans.length : !chart.traces.length;
       card.append(empty ? make("p", { className: "note" }, chart.lane ? "nothing to tell" : "not measured at this end")
@@ -256,8 +258,7 @@
     stored.set(root.dataset.theme);
     if (window.Plotly) drawAll();
   });
-  if (!grid) return;
-  if (!window.Plotly) { document.getElementById("time").hidden = true; return; }
+  if (!grid) return; // without plotly
   document.querySelectorAll("[data-zoom]").forEach((b) => b.addEventListener("click", zooms[b.dataset.zoom]));
   document.querySelector("[data-zoom=worst]").hidden = !content.worst.length;
   document.querySelectorAll(".tabs button").forEach((b) => b.addEventListener("click", () => select(Number(b.dataset.end))));

@@ -107,7 +107,7 @@ def find(drawn: list[Chart], key: str, end: int) -> Chart:
 def test_the_summary_names_the_worse_end_and_the_worst_second(report: Document) -> None:
     said = text_of(render_html(report), "//section[starts-with(@class, 'verdict')]")
     mos = report["ends"][1]["summary"]["mos_cq"]
-    assert f"The callee heard the worse side: MOS {mos:.2f}" in said
+    assert f"The worse side was heard at the callee: MOS {mos:.2f}" in said
     worst = report["ends"][1]["summary"]["worst"]["mos_lq"]
     assert f"Worst second: 0:02 to 0:03 at the callee, MOS {worst:.2f}" in said
     assert "18 % of the sound concealed, 20 % of the packets lost" in said
@@ -120,8 +120,18 @@ def test_equal_ends_and_a_single_end(report: Document) -> None:
     one = {**report, "ends": report["ends"][:1]}
     page = render_html(one)
     said = text_of(page, "//section[starts-with(@class, 'verdict')]")
-    assert "of 4.5 at caller" in said and "MOS 4.41, still good" in said
+    assert "of 4.5 at the caller" in said and "MOS 4.41, still good" in said
     assert len(parse(page).xpath("//article")) == 1
+
+
+def test_names_of_ends_in_a_sentence(report: Document) -> None:
+    for name, said in (
+        ("this end", "at this end"),
+        ("+12025550100", "at +12025550100"),
+        ("callee", "at the callee"),
+    ):
+        page = render_html({**report, "ends": [{**report["ends"][1], "end": name}]})
+        assert f"of 4.5 {said}." in page and f"0:03 {said}, MOS" in page
 
 
 def test_a_call_without_sound_is_not_judged() -> None:
