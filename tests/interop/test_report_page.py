@@ -319,6 +319,8 @@ async def test_the_time_lines_zoom_together(with_page: Any, page_file: Path) -> 
         """(() => { const n = document.querySelector('[data-key=loss] .js-plotly-plot'), b = n.getBoundingClientRect(),
             a = n._fullLayout.xaxis; return [b.left + a._offset, a._length, b.top + b.height / 2]; })()"""
     )
+    await page.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + box[1] / 2, y=box[2])
+    await page.until("[...document.querySelectorAll('.cursor')].every(c => c.style.display === 'block')")
     await page.drag(box[0] + box[1] * 0.25, box[2], box[0] + box[1] * 0.75)
     await page.until(f"{ranges}[0] !== '{whole[0]}'")
     (zoomed,) = await page.run(ranges)

@@ -100,8 +100,7 @@
       showlegend: false, hovermode: chart.lane ? "closest" : "x unified", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       hoverlabel: { bgcolor: color("card"), bordercolor: color("line"), font: { color: color("ink"), size: 12 } }, barmode: "overlay",
       xaxis: { ...axis, type: "date", range: range.map(moment), tickformat: format, hoverformat: hour ? "%-H:%M:%S" : "%-M:%S.%1f",
-        tickformatstops: [{ dtickrange: [null, 999], value: `${format}.%1f` }, { dtickrange: [1000, null], value: format }], nticks: 7,
-        spikethickness: -2 }, // none: the cursor is ours, in all charts
+        tickformatstops: [{ dtickrange: [null, 999], value: `${format}.%1f` }, { dtickrange: [1000, null], value: format }], nticks: 7 },
       yaxis: chart.lane ? { ...axis, fixedrange: true, showticklabels: false, gridcolor: "rgba(0,0,0,0)" }
         : { ...axis, fixedrange: true, range: chart.limits ? [...chart.limits] : undefined, nticks: 6 },
       shapes: shapesOf(chart),
