@@ -1,6 +1,7 @@
 # make demo    a real, measured call through the signaling server
 # make test    the tests (no outside program, at most 90 s)
 # make check   format, lint, types, architecture
+# make bench-voice  voice over many emulated networks, scored
 # make interop installs and starts foreign parts (libwebrtc) and calls them
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +17,7 @@ demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .
@@ -44,16 +45,16 @@ $(VENV)/bin/python:
 
 $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Ringline and what it needs into $(VENV) (once, about a minute) ..."
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[report]'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	@echo "Installing the test tools ..."
-	@$(PIP) --editable '.[test]'
+	@$(PIP) --editable '.[report,test]'
 	@touch $@
 
 # pesq has no wheel; everything else in these extras has one.
 $(VENV)/.ready-interop: $(VENV)/.ready-test
 	@echo "Installing the foreign engines ..."
-	@$(PIP) --editable '.[test,compare]'
+	@$(PIP) --editable '.[report,test,compare]'
 	@touch $@

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run from a checkout, installed or not
 
 import numpy as np
+from _video import Screen, add_video_options, make_camera, pictures
 
 from media import (
     AudioFile,
@@ -25,6 +26,7 @@ from media import (
     PeerConnection,
     get_profile,
 )
+from media.io.video_recorder import VideoRecorder
 from signaling import Call, CallError, SignalingError
 
 EXIT_FAILED, EXIT_CALL_FAILED, EXIT_INTERRUPTED = 1, 3, 130
@@ -40,7 +42,13 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="sound to send: anything that PyAV opens (default: a generated voice)",
     )
-    add("--record", type=Path, metavar="FILE.wav", help="write what is heard")
+    add(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write what is heard (.wav), or heard and seen (.mp4, .webm)",
+    )
+    add_video_options(parser)
     add("--report", type=Path, metavar="FILE.json", help="write the quality report")
     add(
         "--network",
@@ -79,15 +87,24 @@ class Echo:
 def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnection:
     """The media engine for one call, with sound from and to files."""
     a_to_b, b_to_a = get_profile(options.network).links(options.seed)
-    speaker = AudioRecorder(options.record) if options.record else Discard()
+    speaker: AudioSink = Discard()
+    film = None
+    if options.record and options.record.suffix in (".mp4", ".webm"):
+        film = VideoRecorder(options.record)
+        speaker = film.audio
+    elif options.record:
+        speaker = AudioRecorder(options.record)
     if getattr(options, "echo", False):
         speaker = Echo(speaker)
         microphone = speaker
     else:
         microphone = AudioFile(options.play) if options.play else GeneratedVoice()
+    camera = make_camera(options)
     return PeerConnection(
         microphone=microphone,
         speaker=speaker,
+        camera=camera,
+        screen=Screen(film.video if film else None) if camera else None,
         addresses=options.address,
         network=(a_to_b if caller else b_to_a) if options.network != "none" else None,
     )
@@ -108,6 +125,8 @@ def finish(
         print(report)
     if options.report:
         content = json.loads(report.to_json())
+        if connection.camera is not None:
+            content["pictures"] = pictures(connection)
         content["clock"] = {
             "microphone_started": getattr(connection.microphone, "started_at", None),
             "speaker_started": getattr(connection.speaker, "started_at", None),

@@ -9,6 +9,7 @@ The speech is --speech FILE, or fetched once with the machine's package manager,
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from _ringline import EXIT_FAILED, EXIT_INTERRUPTED, ROOT
 from _speech import real_speech
+from _video import compare
 
 from media import MediaError, get_profile, load_speech
 from media.quality.report import QualityReport, document
@@ -129,7 +131,15 @@ def call(options: argparse.Namespace, folder: Path) -> None:
         for name, number in (("alice", ALICE), ("bob", BOB)):
             profiles[name] = folder / f"{name}.profile"
             register(number, url, sms, profiles[name])
-        network = ["--network", options.network, "--seed", str(options.seed), "--quiet"]
+        network = [
+            "--network",
+            options.network,
+            "--seed",
+            str(options.seed),
+            "--quiet",
+            "--video",
+            options.video,
+        ]
         samples = ROOT / "samples"
 
         def end(name: str, voice: Path | None) -> list[str | Path]:
@@ -176,11 +186,32 @@ def report(options: argparse.Namespace, folder: Path, speech: list[Path | None])
             shift = round(late * RATE)
             heard = np.pad(heard, (shift, 0)) if shift >= 0 else heard[-shift:]
             measured = measured.with_speech(score(spoken, heard))
+        if options.video != "none":
+            seen = compare(
+                ends[other]["pictures"], ends[name]["pictures"], pattern=options.video == "pattern"
+            )
+            measured = measured.with_video(score=seen) if seen is not None else measured
         reports.append(measured)
     path = options.out / "report.json"
     path.write_text(document(*reports, network=options.network))
     print(render(reports), flush=True)
-    say(f"wrote {path}; what was heard: {options.out}/alice-heard.wav, bob-heard.wav")
+    say(f"wrote {path} and what was heard, {options.out}/alice-heard.wav and bob-heard.wav")
+    write_page(options, speech)
+
+
+def write_page(options: argparse.Namespace, speech: list[Path | None]) -> None:
+    """report.html beside the JSON, where the extra `report` is installed."""
+    if importlib.util.find_spec("plotly") is None:
+        say("no page: the extra `report` is not installed")
+        return
+    from media.quality.html import render_html
+
+    said = {f"{end} said": path for end, path in zip(("caller", "callee"), speech, strict=True) if path}
+    heard = {"caller heard": options.out / "alice-heard.wav", "callee heard": options.out / "bob-heard.wav"}
+    page = options.out / "report.html"
+    content = json.loads((options.out / "report.json").read_text())
+    page.write_text(render_html(content, sounds=said | heard, folder=options.out))
+    say(f"wrote {page}: open it in a browser, offline if you like")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -191,6 +222,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--network", default="wifi", metavar="PROFILE", help="emulated network (default wifi)")
     add("--seed", type=int, default=1, help="of the emulated network (default 1)")
     add("--talk", type=float, default=10.0, metavar="SECONDS", help="how long to talk (default 10)")
+    add("--video", default="pattern", metavar="WHAT", help="pattern (default), none, or a film file")
     add("--speech", type=Path, metavar="FILE", help="what both ends say")
     add("--generated", action="store_true", help="do not look for real speech")
     add("--out", type=Path, default=Path("build/demo"), metavar="DIR", help="default build/demo")

@@ -16,7 +16,8 @@ async def place_call(options: argparse.Namespace) -> int:
         print(f"{client.number} calls {options.number} ...", flush=True)
         connection = make_connection(options, caller=True)
         asked = asyncio.get_running_loop().time()
-        call = await client.call(options.number, connection, timeout=options.timeout)
+        media = ("audio", "video") if connection.camera else ("audio",)
+        call = await client.call(options.number, connection, options.timeout, media)
         print(f"connected after {call.timings['connected']:.2f} s, identity: {call.trust}", flush=True)
         try:
             await asyncio.wait_for(call.ended(), options.seconds)

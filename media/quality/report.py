@@ -104,7 +104,7 @@ class QualityReport:
         summary = dict(plain.mapping(data.get("summary", {}), "summary"))
         worst, speech = summary.pop("worst", None), data.get("speech")
         series = {}
-        for name in ("received", "sent"):
+        for name in ("received", "sent", "events"):
             series[name] = data.get(name, [])
             if not isinstance(series[name], list):
                 raise ValueError(f"{name} is a list")
@@ -122,9 +122,10 @@ class QualityReport:
             trust=plain.text(data.get("trust"), "trust"),
             speech=None if speech is None else plain.numbers(SpeechScore, speech),
             video=None if data.get("video") is None else plain.mapping(data["video"], "video"),
-            events=tuple(plain.mapping(e, "an event") for e in data.get("events", ())),
+            events=tuple(plain.mapping(e, "an event") for e in series["events"]),
             loss_runs={
-                str(k): int(v) for k, v in plain.mapping(data.get("loss_runs", {}), "loss_runs").items()
+                str(k): int(plain.number(v, "a loss run") or 0)
+                for k, v in plain.mapping(data.get("loss_runs", {}), "loss_runs").items()
             },
         )
 
