@@ -9,6 +9,7 @@ from media.errors import (
     SdpError,
     SourceError,
 )
+from media.io.data_channel import DataChannel
 from media.io.files import AudioFile, AudioRecorder, load_speech
 from media.io.ice_syntax import IceServer
 from media.io.peer_connection import PeerConnection
@@ -23,6 +24,7 @@ __all__ = [
     "AudioSource",
     "CodecError",
     "ConnectionClosed",
+    "DataChannel",
     "Discard",
     "GeneratedVoice",
     "IceServer",

@@ -6,6 +6,10 @@ from media.rtp.extensions import MID_URI
 from media.sdp import Codec, MediaDescription
 
 OPUS_PAYLOAD_TYPE = 111  # what every WebRTC endpoint uses; any dynamic one would do
+RED_PAYLOAD_TYPE = 63  # Chrome's
+AUDIO_RTX_PAYLOAD_TYPE = 112
+# Arrivals packet by packet (RFC 8888) and repair; foreign peers leave out what they do not know.
+AUDIO_FEEDBACK = ["ack ccfb", "nack"]
 VIDEO_PAYLOAD_TYPES = {"VP8": 96, "H264": 98}  # each followed by its RTX
 ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 EXTENSIONS = {"audio": {1: MID_URI}, "video": {1: MID_URI, 2: ABS_SEND_TIME_URI}}
@@ -17,7 +21,41 @@ VIDEO_CLOCK_RATE = 90000
 
 def opus(payload_type: int = OPUS_PAYLOAD_TYPE) -> Codec:
     """Opus as we receive it (RFC 7587 section 6.1). Two channels are part of the name, not of the stream."""
-    return Codec(payload_type, "opus", 48000, 2, {"minptime": "10", "useinbandfec": "1"})
+    parameters = {"minptime": "10", "useinbandfec": "1"}
+    return Codec(payload_type, "opus", 48000, 2, parameters, list(AUDIO_FEEDBACK))
+
+
+def red(payload_type: int, opus_payload_type: int) -> Codec:
+    """Redundant audio (RFC 2198) of Opus in Opus."""
+    return Codec(payload_type, "red", 48000, 2, {f"{opus_payload_type}/{opus_payload_type}": ""})
+
+
+def audio_rtx(payload_type: int, opus_payload_type: int) -> Codec:
+    """Retransmissions of Opus (RFC 4588)."""
+    return Codec(payload_type, "rtx", 48000, 2, {"apt": str(opus_payload_type)})
+
+
+def offered_audio() -> list[Codec]:
+    """Opus, and what protects it."""
+    return [
+        opus(),
+        red(RED_PAYLOAD_TYPE, OPUS_PAYLOAD_TYPE),
+        audio_rtx(AUDIO_RTX_PAYLOAD_TYPE, OPUS_PAYLOAD_TYPE),
+    ]
+
+
+def find_red(media: MediaDescription, opus_payload_type: int) -> int | None:
+    """The payload type of RED of Opus in Opus."""
+    for codec in media.codecs:
+        if codec.name.lower() == "red" and codec.clock_rate == 48000:
+            formats = "".join(codec.parameters).split("/")
+            if formats and all(f == str(opus_payload_type) for f in formats):
+                return codec.payload_type
+    return None
+
+
+def find_audio_rtx(media: MediaDescription, opus_payload_type: int) -> int | None:
+    return _rtx(media, opus_payload_type)
 
 
 def is_opus(codec: Codec) -> bool:

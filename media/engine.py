@@ -25,7 +25,8 @@ from media.codecs.base import Samples
 from media.codecs.opus import OpusDecoder, OpusEncoder
 from media.errors import PacketError
 from media.negotiation import AudioParameters, VideoParameters
-from media.rtp import feedback
+from media.rtp import congestion_feedback, feedback
+from media.rtp.congestion_feedback import CCFB_FORMAT
 from media.rtp.packet import RtpPacket
 from media.rtp.rtcp import (
     CNAME,
@@ -99,6 +100,7 @@ class MediaEngine:
         self.parameters: AudioParameters | None = None
         self.video_ssrc = rng.randrange(1, 1 << 32)
         self.rtx_ssrc = rng.randrange(1, 1 << 32)
+        self.audio_rtx_ssrc = rng.randrange(1, 1 << 32)
         self.video_parameters: VideoParameters | None = None
         self.video_sender: VideoSender | None = None
         self.video_receiver: VideoReceiver | None = None
@@ -119,15 +121,13 @@ class MediaEngine:
         if self.sender is None:
             self.sender = AudioSender(
                 OpusEncoder(bitrate_bps=parameters.bitrate_bps),
+                parameters,
                 ssrc=self.ssrc,
-                payload_type=parameters.send_payload_type,
-                mid=parameters.mid,
-                mid_extension=parameters.mid_extension,
-                fec=parameters.use_inband_fec,
+                rtx_ssrc=self.audio_rtx_ssrc,
                 rng=self._rng,
             )
         if self.receiver is None:
-            self.receiver = AudioReceiver(OpusDecoder(), payload_types=parameters.receive_payload_types)
+            self.receiver = AudioReceiver(OpusDecoder(), parameters, ssrc=self.ssrc)
 
     def configure_video(self, parameters: VideoParameters) -> None:
         """As configure_audio, for video."""
@@ -175,7 +175,7 @@ class MediaEngine:
     def packets_to_send(self, now: float) -> list[bytes]:
         """Datagrams that are due."""
         if self._srtp is not None and not self._closed:
-            self._collect_video(now)
+            self._collect(now)
         out = list(self._outgoing)
         self._outgoing.clear()
         return out
@@ -185,7 +185,7 @@ class MediaEngine:
         if self._closed or self._next_rtcp is None:
             return None
         times = [self._next_rtcp]
-        for stream in (self.video_sender, self.video_receiver):
+        for stream in (self.receiver, self.video_sender, self.video_receiver):
             if stream is not None and (due := stream.get_timer()) is not None:
                 times.append(due)
         return min(times)
@@ -288,14 +288,17 @@ class MediaEngine:
         elif self.receiver is not None and self.parameters is not None and self.parameters.receive:
             self.receiver.receive(packet, now)
 
-    def _collect_video(self, now: float) -> None:
-        """Video packets and feedback that are due."""
-        if self.video_receiver is not None:
-            if (rtt := self._round_trip_time()) is not None:
-                self.video_receiver.set_round_trip_time(rtt)
-            if messages := self.video_receiver.feedback_to_send(now):
-                # Behind an empty report: a compound for peers without reduced-size RTCP (RFC 5506).
-                self._send_rtcp((ReceiverReport(self.ssrc), *messages))
+    def _collect(self, now: float) -> None:
+        """Feedback and video packets that are due."""
+        messages = []
+        for receiver in (self.receiver, self.video_receiver):
+            if receiver is not None:
+                if (rtt := self._round_trip_time()) is not None:
+                    receiver.set_round_trip_time(rtt)
+                messages += receiver.feedback_to_send(now)
+        if messages:
+            # Behind an empty report: a compound for peers without reduced-size RTCP (RFC 5506).
+            self._send_rtcp((ReceiverReport(self.ssrc), *messages))
         if self.video_sender is not None:
             for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):
                 self._send_rtp(packet)
@@ -364,15 +367,22 @@ class MediaEngine:
             self.synchronizer.video_map = ClockMap(video.media_time(report.rtp_time), ntp)
 
     def _receive_feedback(self, packet: Feedback, now: float) -> None:
-        video = self.video_sender
-        if video is None:
-            return
-        mine = packet.media_ssrc == self.video_ssrc
-        if packet.packet_type == RTPFB and packet.format == feedback.NACK_FORMAT and mine:
-            video.receive_nack(feedback.nacked(packet), now)
-        elif packet.packet_type != PSFB:
-            return
-        elif packet.format == feedback.PLI_FORMAT and mine:
+        if packet.packet_type == RTPFB and packet.format == CCFB_FORMAT:
+            for report in congestion_feedback.parse(packet):
+                if report.ssrc == self.ssrc and self.sender is not None and report.arrivals:
+                    self.sender.receive_arrivals(report)
+        elif packet.packet_type == RTPFB and packet.format == feedback.NACK_FORMAT:
+            numbers = feedback.nacked(packet)
+            if packet.media_ssrc == self.ssrc and self.sender is not None and self._srtp is not None:
+                for data in self.sender.receive_nack(numbers, now):
+                    self._send_rtp(data)
+            elif packet.media_ssrc == self.video_ssrc and self.video_sender is not None:
+                self.video_sender.receive_nack(numbers, now)
+        elif packet.packet_type == PSFB and self.video_sender is not None:
+            self._receive_video_feedback(packet, self.video_sender, now)
+
+    def _receive_video_feedback(self, packet: Feedback, video: VideoSender, now: float) -> None:
+        if packet.format == feedback.PLI_FORMAT and packet.media_ssrc == self.video_ssrc:
             video.pli_count += 1
             video.request_key_frame()
         elif packet.format == feedback.FIR_FORMAT and self.video_ssrc in feedback.fir_sources(packet):

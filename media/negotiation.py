@@ -10,106 +10,37 @@ from dataclasses import dataclass, replace
 from media import capabilities
 from media.capabilities import ABS_SEND_TIME_URI, EXTENSIONS, VideoChoice
 from media.errors import NegotiationError
+from media.parameters import (
+    DEFAULT_BITRATE_BPS,
+    MAX_MESSAGE_BYTES,
+    SCTP_PORT,
+    AudioParameters,
+    DataParameters,
+    LocalParameters,
+    LocalVideo,
+    Negotiated,
+    TransportParameters,
+    VideoParameters,
+)
 from media.rtp.extensions import MID_URI
 from media.sdp import Codec, MediaDescription, SessionDescription
 
-DEFAULT_BITRATE_BPS = 32000  # libwebrtc's default for mono voice
+__all__ = [
+    "AudioParameters",
+    "DataParameters",
+    "LocalParameters",
+    "LocalVideo",
+    "Negotiated",
+    "TransportParameters",
+    "VideoParameters",
+    "apply_answer",
+    "create_answer",
+    "create_offer",
+]
+
 MIN_BITRATE_BPS = 6000  # libopus and RFC 7587
 DIGESTS = ("sha-256", "sha-384", "sha-512")
-SCTP_PORT = 5000  # RFC 8841; any
-MAX_MESSAGE_BYTES = 262144
 DATA_PROTOCOLS = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalVideo:
-    """The video that this end has to offer."""
-
-    ssrc: int
-    rtx_ssrc: int
-    codecs: tuple[str, ...] = ("VP8", "H264")  # in the order of preference
-    send: bool = True
-    receive: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class LocalParameters:
-    """What this end puts into its descriptions. `ssrc`, `send` and `receive` are those of the voice."""
-
-    session_id: int
-    ice_ufrag: str
-    ice_pwd: str
-    fingerprint: str  # sha-256
-    ssrc: int
-    cname: str
-    send: bool = True
-    receive: bool = True
-    video: LocalVideo | None = None
-    data: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AudioParameters:
-    """What both ends agreed on for the voice stream."""
-
-    mid: str
-    send_payload_type: int
-    receive_payload_types: frozenset[int]
-    mid_extension: int | None = 1
-    use_inband_fec: bool = True
-    bitrate_bps: int = DEFAULT_BITRATE_BPS
-    send: bool = True
-    receive: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class VideoParameters:
-    """What both ends agreed on for the video stream."""
-
-    mid: str
-    codec: str  # VP8 or H264
-    send_payload_type: int
-    receive_payload_type: int
-    send_rtx_payload_type: int | None = None
-    receive_rtx_payload_type: int | None = None
-    mid_extension: int | None = 1
-    abs_send_time_extension: int | None = 2
-    nack: bool = True
-    pli: bool = True
-    remb: bool = True
-    send: bool = True
-    receive: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class DataParameters:
-    """What both ends agreed on for data channels (RFC 8841)."""
-
-    mid: str
-    port: int = SCTP_PORT  # the peer's
-    max_message_bytes: int = MAX_MESSAGE_BYTES  # that the peer takes
-
-
-@dataclass(frozen=True, slots=True)
-class TransportParameters:
-    """What ICE and DTLS need to know of the peer."""
-
-    ice_ufrag: str
-    ice_pwd: str
-    ice_lite: bool
-    fingerprints: tuple[tuple[str, str], ...]
-    dtls_client: bool  # whether this end sends the ClientHello
-    candidates: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Negotiated:
-    """What a pair of descriptions settles; None for a kind that is not used."""
-
-    transport: TransportParameters
-    audio: AudioParameters | None = None
-    video: VideoParameters | None = None
-    data: DataParameters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +64,7 @@ def create_offer(
     for mid, kind in sections:
         ours = _section(local, kind, mid, setup="actpass")
         if kind == "audio":
-            ours.codecs = [capabilities.opus()]
+            ours.codecs = capabilities.offered_audio()
         elif kind == "video" and local.video is not None:
             ours.codecs = capabilities.offered_video(local.video.codecs)
         ours.extensions = dict(EXTENSIONS.get(kind, {}))
@@ -215,7 +146,8 @@ def _section(local: LocalParameters, kind: str, mid: str, *, setup: str) -> Medi
 
 def _answer_section(theirs: MediaDescription, local: LocalParameters) -> _Match | None:
     """Our section for one of the offer; None when it is to be rejected."""
-    setup = {"": "active", "actpass": "active", "passive": "active", "active": "passive"}.get(theirs.setup)
+    free = local.setup or "active"
+    setup = {"": free, "actpass": free, "passive": "active", "active": "passive"}.get(theirs.setup)
     if setup is None:
         raise NegotiationError(f"the offer says a=setup:{theirs.setup[:20]}")
     if theirs.kind == "application" and local.data and theirs.protocol in DATA_PROTOCOLS:
@@ -235,7 +167,7 @@ def _answer_section(theirs: MediaDescription, local: LocalParameters) -> _Match 
         codec = next((c for c in theirs.codecs if _usable_opus(c, theirs)), None)
         if codec is None:
             return None
-        ours.codecs = [capabilities.opus(codec.payload_type)]
+        ours.codecs = _answer_audio(codec, theirs)
         return _Match(ours, theirs, codec)
     assert local.video is not None
     choice = capabilities.choose_video(theirs, local.video.codecs)
@@ -246,6 +178,17 @@ def _answer_section(theirs: MediaDescription, local: LocalParameters) -> _Match 
         ours.codecs[0].parameters = dict(choice.codec.parameters)
     ours.codecs[0].feedback = [f for f in choice.codec.feedback if f in capabilities.VIDEO_FEEDBACK]
     return _Match(ours, theirs, video=choice)
+
+
+def _answer_audio(codec: Codec, theirs: MediaDescription) -> list[Codec]:
+    """Opus, with the protections that the offer has, under its payload types."""
+    codecs = [capabilities.opus(codec.payload_type)]
+    codecs[0].feedback = [f for f in codec.feedback if f in capabilities.AUDIO_FEEDBACK]
+    if (red := capabilities.find_red(theirs, codec.payload_type)) is not None:
+        codecs.append(capabilities.red(red, codec.payload_type))
+    if (rtx := capabilities.find_audio_rtx(theirs, codec.payload_type)) is not None:
+        codecs.append(capabilities.audio_rtx(rtx, codec.payload_type))
+    return codecs
 
 
 def _match_answer(ours: MediaDescription, theirs: MediaDescription) -> _Match:
@@ -346,12 +289,16 @@ def _audio(match: _Match, codec: Codec) -> AudioParameters:
     return AudioParameters(
         mid=match.ours.mid,
         send_payload_type=codec.payload_type,
-        receive_payload_types=frozenset(c.payload_type for c in match.ours.codecs),
+        receive_payload_types=frozenset(c.payload_type for c in match.ours.codecs if capabilities.is_opus(c)),
         mid_extension=_extension(match, MID_URI) if match.ours.mid else None,
         use_inband_fec=codec.parameters.get("useinbandfec") == "1",
         bitrate_bps=_bitrate(codec),
         send=send,
         receive=receive,
+        red_payload_type=capabilities.find_red(match.theirs, codec.payload_type),
+        rtx_payload_type=capabilities.find_audio_rtx(match.theirs, codec.payload_type),
+        arrival_feedback="ack ccfb" in codec.feedback,
+        nack="nack" in codec.feedback,
     )
 
 

@@ -129,7 +129,10 @@ class PeerConnection:
 
     async def set_answer(self, answer: str) -> None:
         """Apply the peer's answer to our offer. Raises SdpError or NegotiationError."""
-        await self._apply(self._jsep.set_answer(answer))
+        agreed = self._jsep.set_answer(answer)
+        await self._apply(agreed)
+        if agreed.data is None and self._channels.used:
+            self._channels.refused()
 
     async def add_ice_candidate(self, mid: str, candidate: str) -> None:
         """A candidate line of the peer, after its description. Raises SdpError for what is none."""
@@ -151,14 +154,18 @@ class PeerConnection:
     def mute(self, muted: bool = True) -> None:
         """Silence instead of the microphone; the stream goes on, so that nothing is taken for loss."""
         self._sound.muted = muted
+        self._report.happened(self._loop.time(), "muted" if muted else "unmuted")
 
     def hold(self, held: bool = True) -> None:
         """Send nothing and play silence, or go on. The peer learns of it by signaling."""
         self._sound.held = held
+        self._report.happened(self._loop.time(), "held" if held else "resumed")
         self.set_camera_on(self._camera_on)
 
     def set_camera_on(self, on: bool) -> None:
         """Stop taking pictures, or go on with the same camera."""
+        if on != self._camera_on:
+            self._report.happened(self._loop.time(), "camera on" if on else "camera off")
         self._camera_on = on
         if self.camera is not None and on and not self._sound.held and self._connected:
             self._video.read(self.camera)
@@ -175,8 +182,6 @@ class PeerConnection:
 
     def set_screen(self, screen: VideoSink | None) -> None:
         """As set_camera(), for the pictures of the peer."""
-        if self.screen is not None:
-            close_quietly(self.screen)
         self.screen = screen
         self._video.set_screen(screen)
 
@@ -211,7 +216,11 @@ class PeerConnection:
     def report(self) -> QualityReport:
         """How good the call was up to now, or up to its end. Times of set-up count from the connection's making."""
         steps = self.setup_times()
-        return self._report.build({k: None if v is None else v - self.created_at for k, v in steps.items()})
+        video = self._engine.video_receiver
+        return self._report.build(
+            {k: None if v is None else v - self.created_at for k, v in steps.items()},
+            freezes=list(video.display.freezes) if video is not None else (),
+        )
 
     # -- the end
 
@@ -226,11 +235,8 @@ class PeerConnection:
         if self._sampler is not None:
             self._sampler.stop()
             self._report.sample(self.get_stats(), self._loop.time())
-        await self._video.close()
+        await self._video.close(self.camera)
         await self._sound.close(self.microphone, self.speaker)
-        for device in (self.screen, self.camera):
-            if device is not None:
-                close_quietly(device)
         now = self._loop.time()
         with self._lock:
             self._engine.close(now)
@@ -277,6 +283,7 @@ class PeerConnection:
             ssrc=self._engine.ssrc,
             cname=self._engine.cname,
             send=self.microphone is not None,
+            setup=transport.setup,
             video=self._local_video(),
             data=data or self._channels.used,
         )
@@ -385,6 +392,7 @@ class PeerConnection:
         if state == "closed" and not self._closed:
             state = "disconnected"  # the peer left; the connection is ours to close
         self.state = state
+        self._report.happened(self._loop.time(), state, reason)
         if state == "failed":
             self.failure = reason
         self._emit(("state", state, reason))

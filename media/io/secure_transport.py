@@ -91,6 +91,11 @@ class SecureTransport:
         return self._remote is not None and self._remote.dtls_client
 
     @property
+    def setup(self) -> str:
+        """Our role for later descriptions, which may not change it (RFC 8842 section 5.5); empty before the first."""
+        return ("active" if self.dtls_client else "passive") if self.started else ""
+
+    @property
     def started(self) -> bool:
         """Whether a description of the peer has been applied."""
         return self._remote is not None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.engine import MediaEngine
+from media.io.sound_pump import close_quietly
 from media.io.video_sources import VideoSink, VideoSource
 from media.io.video_workers import VideoWorkers
 from media.streams.video_receiver import DecodeRequest
@@ -27,7 +28,7 @@ class VideoPump:
         self, engine: MediaEngine, lock: threading.Lock, screen: VideoSink | None, drain: Callable[[], None]
     ) -> None:
         self._engine, self._lock, self._drain = engine, lock, drain
-        self._screen = screen
+        self._screen = self._given_screen = screen  # the first becomes None when it fails
         self._loop = asyncio.get_running_loop()
         self._workers: VideoWorkers | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -43,7 +44,10 @@ class VideoPump:
         self._reading = asyncio.ensure_future(self._read(camera))
 
     def set_screen(self, screen: VideoSink | None) -> None:
-        self._screen = screen
+        """Show pictures here, instead of on the screen before, which is closed."""
+        if self._given_screen is not None:
+            close_quietly(self._given_screen)
+        self._screen = self._given_screen = screen
 
     def stop_reading(self) -> None:
         if self._reading is not None:
@@ -67,14 +71,17 @@ class VideoPump:
         for picture in pictures:
             self._show(picture)
 
-    async def close(self) -> None:
-        """Stop reading, let the work in hand end."""
+    async def close(self, camera: VideoSource | None) -> None:
+        """Stop reading, let the work in hand end, close the devices."""
         self.stop_reading()
         if self._workers is not None:
             try:
                 await asyncio.wait_for(self._workers.close(), CLOSE_TIMEOUT)
             except TimeoutError:
                 logger.warning("a video codec did not end within %s s", CLOSE_TIMEOUT)
+        for device in (self._given_screen, camera):
+            if device is not None:
+                close_quietly(device)
 
     # -- inside
 

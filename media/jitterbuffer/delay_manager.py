@@ -14,9 +14,12 @@ BIN_MS = 2
 BINS = 512  # 1.024 s
 FAST_FORGET = 0.99  # per packet: 2 s of 20 ms packets
 SLOW_FORGET = 0.999  # 20 s
+RECOVERED_FORGET = 0.998  # 10 s
+CHANGE_GAIN = 0.25  # R
 SLOW_SHARE = 0.7  # how much the old distribution counts against the new one
-DELAY_COST_PER_MS = 0.024  # R per ms below 177 ms mouth to ear (G.107 Idd, linear form)
-LATE_COST = 400.0  # R for all frames late: about 4 R for the first per cent (G.107 Ie,eff with Bpl near 20)
+DELAY_COST_PER_MS = 0.13
+LATE_COST = 800.0
+RECOVERY_COST = 400.0
 MARGIN_MS = 3.0  # loop and timer lateness between a packet's arrival and its turn
 RELEASE_MS_PER_S = 30.0  # the target falls no faster
 BASE_SLOT_S = 0.5
@@ -34,6 +37,7 @@ class DelayManager:
         self.minimum = 0.0  # asked for by lip sync, seconds
         self._fast = np.zeros(BINS)
         self._slow = np.zeros(BINS)
+        self._recovered = np.zeros(BINS)
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
@@ -59,8 +63,11 @@ class DelayManager:
         return relative
 
     def receive_recovery(self, media_time: float, now: float) -> None:
-        """Count a lost frame that a copy made available now: it is worth waiting for as a packet is."""
-        self._add(now - media_time - self._base)
+        """Count a lost frame that a copy made available now: it is worth waiting for as a packet is.
+
+        Loss is steadier than jitter, so these are remembered slowly: one lucky repair does not move the target.
+        """
+        self._recovered[_bin(now - media_time - self._base)] += 1 - RECOVERED_FORGET
         self._update_target(now)
 
     def reset(self) -> None:
@@ -77,18 +84,28 @@ class DelayManager:
         self._base = min(least for _, least in self._slots)
 
     def _add(self, relative: float) -> None:
-        index = min(BINS - 1, max(0, int(relative * 1000 / BIN_MS)))
+        index = _bin(relative)
         self._count += 1
         warm_up = 1 - 1 / self._count  # a plain mean until there is something to forget
         for histogram, forget in ((self._fast, FAST_FORGET), (self._slow, SLOW_FORGET)):
             keep = min(forget, warm_up)
             histogram *= keep
             histogram[index] += 1 - keep
+        self._recovered *= RECOVERED_FORGET
 
     def _update_target(self, now: float) -> None:
         late = np.maximum(1 - np.cumsum(self._fast), SLOW_SHARE * (1 - np.cumsum(self._slow)))
-        cost = _DELAY_COST + LATE_COST * late
-        wanted = (float(_DELAYS[int(np.argmin(cost))]) + MARGIN_MS) / 1000
+        unrecovered = self._recovered.sum() - np.cumsum(self._recovered)
+        cost = _DELAY_COST + LATE_COST * late + RECOVERY_COST * unrecovered
+        best = int(np.argmin(cost))
+        present = min(BINS - 1, max(0, round((self._target * 1000 - MARGIN_MS) / BIN_MS) - 1))
         release = RELEASE_MS_PER_S / 1000 * max(0.0, now - self._updated) if self._updated else 0.0
         self._updated = now
+        if cost[present] - cost[best] < CHANGE_GAIN:
+            return  # every change of delay is a join that can be heard
+        wanted = (float(_DELAYS[best]) + MARGIN_MS) / 1000
         self._target = wanted if wanted >= self._target else max(wanted, self._target - release)
+
+
+def _bin(delay: float) -> int:
+    return min(BINS - 1, max(0, int(delay * 1000 / BIN_MS)))

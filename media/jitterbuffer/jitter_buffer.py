@@ -9,13 +9,16 @@ from media.errors import CodecError
 from media.jitterbuffer.decision_logic import DecisionLogic, Operation
 from media.jitterbuffer.delay_manager import DelayManager
 from media.jitterbuffer.packet_buffer import PacketBuffer
-from media.jitterbuffer.time_stretch import accelerate, preemptive_expand
+from media.jitterbuffer.time_stretch import QUIET_RMS, accelerate, preemptive_expand
 from media.rtp.sequence import Unwrapper
 
 SAMPLE_RATE = 48000
 TICK = 480  # samples a pull
 STEP = 120  # libopus conceals in multiples of 2.5 ms
 JUMP = 2 * SAMPLE_RATE  # a gap longer than this, beyond what was concealed, is a new time line
+MAX_LOST = 200
+BACKGROUND_RISE = 1.01  # a frame; 20 dB in 5 s
+MAX_QUIET_RMS = 600.0  # -35 dBFS: louder is never background
 RECOVERY_JOIN = 240  # samples, 5 ms: a frame that was half concealed when its copy came
 LONG_LOSS = (
     9600  # after 200 ms libopus has faded out: what follows is silence, not concealment that could be heard
@@ -56,8 +59,11 @@ class JitterBuffer:
         self._fifo: Samples = np.zeros(0, np.int16)
         self._next: int | None = None  # media time of the next frame, samples
         self._frame = 960  # length of the last frame, samples
+        self._copies: set[int] = set()  # media times whose payload is a copy
+        self._lost: set[int] = set()  # media times of frames that were concealed lately
         self._held = 0  # samples of concealment played while the media time stood still
         self._lag: float | None = None
+        self._background = QUIET_RMS
         self._concealing = 0  # length of the running concealment
         self._started_waiting: float | None = None
         self.first_played: float | None = None  # when the first real frame was decoded
@@ -93,6 +99,25 @@ class JitterBuffer:
             self.delay_manager.receive_recovery(before / SAMPLE_RATE, now)
         if self._started_waiting is None:
             self._started_waiting = now
+
+    def insert_copy(self, timestamp: int, payload: bytes, now: float) -> None:
+        """A copy of a frame (RED), or a packet that was sent again: it counts where the frame itself is missing."""
+        samples = self._decoder.duration(payload)
+        if not samples or self._started_waiting is None:
+            return
+        time = self._unwrapper.unwrap(timestamp)
+        if self._next is None or time >= self._next:
+            last = self._packets.last if self._packets.last is not None else self._next
+            if last is not None and abs(time - last) > JUMP + self._held:
+                return
+            if self._packets.insert(time, payload):
+                self._copies.add(time)
+                self._arrivals[time] = now
+                self.delay_manager.receive_recovery(time / SAMPLE_RATE, now)
+        elif time in self._lost:
+            # Too late, but worth knowing: a longer wait would have had it.
+            self._lost.discard(time)
+            self.delay_manager.receive_recovery(time / SAMPLE_RATE, now)
 
     def get_audio(self, now: float) -> Samples:
         """The next 480 samples, int16 mono at 48 kHz; silence before the first packet's turn."""
@@ -151,6 +176,9 @@ class JitterBuffer:
             self._advance_concealed(self._frame, now)
             return
         arrival = self._arrivals.pop(self._next, now)
+        if self._next in self._copies:
+            self._copies.discard(self._next)
+            self.counters.recovered_frames += 1
         waited = now + len(self._fifo) / SAMPLE_RATE - arrival
         self._frame = len(samples)
         self._next += len(samples)
@@ -164,19 +192,27 @@ class JitterBuffer:
         self._append(self._stretch(samples, delay - self.delay_manager.target, now))
 
     def _stretch(self, samples: Samples, error: float, now: float) -> Samples:
+        quiet_rms = self._quiet_rms(samples)
         operation, correlation = self._decision.decide(error, now)
         if operation is Operation.NORMAL:
             return samples
         limit = max(STEP, int(abs(error) * SAMPLE_RATE))
         if operation is Operation.ACCELERATE:
-            stretched = accelerate(samples, limit=limit, min_correlation=correlation)
+            stretched = accelerate(samples, limit=limit, min_correlation=correlation, quiet_rms=quiet_rms)
             self.counters.removed_samples_for_acceleration += len(samples) - len(stretched)
         else:
-            stretched = preemptive_expand(samples, limit=None, min_correlation=correlation)
+            stretched = preemptive_expand(samples, min_correlation=correlation, quiet_rms=quiet_rms)
             self.counters.inserted_samples_for_deceleration += len(stretched) - len(samples)
         if len(stretched) != len(samples):
             self._decision.joined(now)
         return stretched
+
+    def _quiet_rms(self, samples: Samples) -> float:
+        """Up to this level joins are hidden: 9 dB above the background, which is what the quietest frames have."""
+        scaled = samples.astype(np.float32)
+        rms = float(np.sqrt(scaled @ scaled / len(scaled)))
+        self._background = min(rms, self._background * BACKGROUND_RISE)
+        return min(MAX_QUIET_RMS, max(QUIET_RMS, 2.8 * self._background))
 
     def _bridge(self, first: int, now: float) -> None:
         """The next frame is missing, a later one is here."""
@@ -196,6 +232,7 @@ class JitterBuffer:
                 skip = min(skip, gap - min(gap, self._frame))
             self._next, self._held = self._next + skip, 0
             if skip:
+                self._remember_lost(self._next - skip, skip)
                 return
         missing = min(gap, self._frame)
         if copy and gap > self._frame:
@@ -234,7 +271,16 @@ class JitterBuffer:
     def _advance_concealed(self, samples: int, now: float) -> None:
         assert self._next is not None
         self._conceal(samples // STEP * STEP or STEP, now)
+        self._remember_lost(self._next, samples)
         self._next += samples
+
+    def _remember_lost(self, time: int, samples: int) -> None:
+        """A copy of this frame may still come, and tell what waiting would have been worth."""
+        for start in range(time, time + samples, max(STEP, self._frame)):
+            self._lost.add(start)
+        if len(self._lost) > MAX_LOST:
+            self._lost = {t for t in self._lost if t > time - JUMP}
+            self._copies = {t for t in self._copies if t >= time}
 
     def _conceal(self, samples: int, now: float) -> None:
         if not self._concealing:

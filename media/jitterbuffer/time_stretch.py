@@ -15,7 +15,7 @@ MIN_LAG = 120  # samples at 48 kHz: 2.5 ms, 400 Hz
 MAX_LAG = 768  # 16 ms, 62 Hz
 OVERLAP = 240  # 5 ms
 MIN_CORRELATION = 0.8
-SILENCE_RMS = 80.0  # about -52 dBFS: joins in this are not heard
+QUIET_RMS = 80.0  # about -52 dBFS: joins in this are not heard, whatever the background
 
 _FADE_IN = (0.5 - 0.5 * np.cos(np.pi * (np.arange(OVERLAP) + 0.5) / OVERLAP)).astype(np.float32)
 _FADE_OUT = 1 - _FADE_IN
@@ -41,14 +41,16 @@ def _find_lag(x: NDArray[np.float32], max_lag: int) -> tuple[int, float]:
     return first + best, float(correlation[best])
 
 
-def _period(samples: Samples, limit: int | None, min_correlation: float) -> tuple[int, NDArray[np.float32]]:
+def _period(
+    samples: Samples, limit: int | None, min_correlation: float, quiet_rms: float
+) -> tuple[int, NDArray[np.float32]]:
     """(lag, samples as float32); lag 0 when nothing can be joined unheard."""
     max_lag = min(MAX_LAG, len(samples) - OVERLAP, limit if limit is not None else MAX_LAG)
     x = samples.astype(np.float32)
     if max_lag < MIN_LAG:
         return 0, x
     head = x[: OVERLAP + max_lag]
-    quiet = float(head @ head) < SILENCE_RMS**2 * len(head)
+    quiet = float(head @ head) < quiet_rms**2 * len(head)
     lag, correlation = _find_lag(x, max_lag)
     if quiet:
         return max(lag, MIN_LAG), x
@@ -56,10 +58,14 @@ def _period(samples: Samples, limit: int | None, min_correlation: float) -> tupl
 
 
 def accelerate(
-    samples: Samples, *, limit: int | None = None, min_correlation: float = MIN_CORRELATION
+    samples: Samples,
+    *,
+    limit: int | None = None,
+    min_correlation: float = MIN_CORRELATION,
+    quiet_rms: float = QUIET_RMS,
 ) -> Samples:
     """One pitch period shorter (at most `limit` samples), or as it was. int16 mono at 48 kHz, 10 ms or more."""
-    lag, x = _period(samples, limit, min_correlation)
+    lag, x = _period(samples, limit, min_correlation, quiet_rms)
     if not lag:
         return samples
     join = x[:OVERLAP] * _FADE_OUT + x[lag : lag + OVERLAP] * _FADE_IN
@@ -67,10 +73,14 @@ def accelerate(
 
 
 def preemptive_expand(
-    samples: Samples, *, limit: int | None = None, min_correlation: float = MIN_CORRELATION
+    samples: Samples,
+    *,
+    limit: int | None = None,
+    min_correlation: float = MIN_CORRELATION,
+    quiet_rms: float = QUIET_RMS,
 ) -> Samples:
     """One pitch period longer (at most `limit` samples), or as it was."""
-    lag, x = _period(samples, limit, min_correlation)
+    lag, x = _period(samples, limit, min_correlation, quiet_rms)
     if not lag:
         return samples
     join = x[lag : lag + OVERLAP] * _FADE_OUT + x[:OVERLAP] * _FADE_IN

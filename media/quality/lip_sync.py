@@ -73,7 +73,9 @@ def find_beeps(samples: NDArray[np.int16], hz: float = BEEP_HZ) -> list[float]:
     The onset is where the tone's level crosses half of what it reaches, less half the window that it is taken over.
     """
     # A beep may begin with the recording.
-    level = _tone_level(np.concatenate([np.zeros(_WINDOW, np.int16), samples, np.zeros(_WINDOW, np.int16)]), hz)
+    level = _tone_level(
+        np.concatenate([np.zeros(_WINDOW, np.int16), samples, np.zeros(_WINDOW, np.int16)]), hz
+    )
     threshold = max(_MIN_LEVEL, _MIN_SHARE * float(level.max()))
     onsets: list[float] = []
     index, quiet_since = 0, -_REARM

@@ -23,7 +23,15 @@ RATE = 48000
 FRAME, TICK = 960, 480
 UNIX_TIME = 1_700_000_000.0  # any fixed moment: sender reports carry wall-clock time
 PERIODS = {"capture": FRAME / RATE, "playout": TICK / RATE, "sample": 1.0}
-AUDIO = AudioParameters(mid="0", send_payload_type=111, receive_payload_types=frozenset({111}))
+AUDIO = AudioParameters(
+    mid="0",
+    send_payload_type=111,
+    receive_payload_types=frozenset({111}),
+    red_payload_type=63,
+    rtx_payload_type=112,
+    arrival_feedback=True,
+    nack=True,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,42 +1,133 @@
 """The receiving half of a voice stream: statistics, jitter buffer, decoder."""
 
 from media.codecs.base import AudioDecoder, Samples
+from media.errors import PacketError
 from media.jitterbuffer.jitter_buffer import JitterBuffer
+from media.negotiation import AudioParameters
+from media.rtp import congestion_feedback, feedback, red
 from media.rtp.packet import RtpPacket
-from media.rtp.rtcp import ReportBlock
+from media.rtp.retransmission import from_rtx
+from media.rtp.rtcp import Feedback, ReportBlock
 from media.rtp.statistics import ReceiveStatistics
+from media.streams.audio_repair import AudioRepair
 
 CLOCK_RATE = 48000
 ENERGY_FULL_SCALE = 32768.0
+# Arrivals are told so often while packets are lost, and so often while none are: at most 5 % of the rate.
+ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN = 0.2, 0.4
+CLEAN_AFTER = 5.0  # seconds without a loss
+OVERLAP = 5  # packets that a report repeats, since reports are lost, too
 
 
 class AudioReceiver:
     """Follows one SSRC at a time; another SSRC (a sender that restarted) takes over with its first packet."""
 
-    def __init__(self, decoder: AudioDecoder, *, payload_types: frozenset[int]) -> None:
+    def __init__(self, decoder: AudioDecoder, parameters: AudioParameters, *, ssrc: int) -> None:
         self._decoder = decoder
-        self._payload_types = payload_types
+        self._parameters = parameters
+        self._our_ssrc = ssrc  # the sender of our feedback
         self.jitter_buffer = JitterBuffer(decoder)
         self.statistics: ReceiveStatistics | None = None
+        self._arrivals = congestion_feedback.ArrivalLog(0)
+        self._repair = AudioRepair()
+        self._next_arrivals = 0.0
+        self._lost_seen = 0
+        self._last_loss = -1e9
         self.last_packet_received: float | None = None
-        self.packets_discarded = 0  # of a payload type that was not negotiated
+        self.packets_discarded = 0  # of a payload type that was not negotiated, or broken
+        self.retransmitted_packets_received = 0
+        self.nack_count = 0
         self.audio_level = 0.0  # of the last 10 ms, 0 to 1
         self.total_audio_energy = 0.0
         self.ended = False
 
     def receive(self, packet: RtpPacket, now: float) -> None:
-        """A decrypted packet of this stream."""
-        if packet.payload_type not in self._payload_types:
+        """A decrypted packet of this stream, or a retransmission."""
+        parameters = self._parameters
+        if packet.payload_type == parameters.rtx_payload_type:
+            self._receive_again(packet, now)
+            return
+        is_red = packet.payload_type == parameters.red_payload_type
+        if not is_red and packet.payload_type not in parameters.receive_payload_types:
             self.packets_discarded += 1
             return
         if self.statistics is None or self.statistics.ssrc != packet.ssrc:
             self.statistics = ReceiveStatistics(packet.ssrc, CLOCK_RATE)
+            self._arrivals = congestion_feedback.ArrivalLog(packet.ssrc)
+            self._repair = AudioRepair()
         self.ended = False
         self.last_packet_received = now
         size = len(packet.payload)
         self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, now)
-        if size:
+        self._arrivals.receive(packet.sequence_number, now)
+        self._repair.receive(packet.sequence_number, now)
+        self._repair.redundant = is_red
+        if is_red:
+            self._receive_red(packet, now)
+        elif size:
             self.jitter_buffer.insert(packet.timestamp, packet.payload, now)
+
+    def _receive_red(self, packet: RtpPacket, now: float) -> None:
+        try:
+            blocks = red.parse(packet.payload)
+        except PacketError:
+            self.packets_discarded += 1
+            return
+        for payload_type, offset, payload in blocks:
+            if payload_type not in self._parameters.receive_payload_types or not payload:
+                continue
+            timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
+            if offset:
+                self.jitter_buffer.insert_copy(timestamp, payload, now)
+            else:
+                self.jitter_buffer.insert(timestamp, payload, now)
+
+    def _receive_again(self, packet: RtpPacket, now: float) -> None:
+        if self.statistics is None:
+            return
+        try:
+            original = from_rtx(
+                packet, payload_type=self._parameters.send_payload_type, ssrc=self.statistics.ssrc
+            )
+        except PacketError:
+            self.packets_discarded += 1
+            return
+        self.retransmitted_packets_received += 1
+        self._repair.receive(original.sequence_number, now)
+        if original.payload:
+            self.jitter_buffer.insert_copy(original.timestamp, original.payload, now)
+
+    # -- feedback
+
+    def set_round_trip_time(self, seconds: float) -> None:
+        self._repair.round_trip_time = seconds
+
+    def get_timer(self) -> float | None:
+        times = []
+        if self._parameters.nack and (due := self._repair.get_timer()) is not None:
+            times.append(due)
+        if self._parameters.arrival_feedback and self.statistics is not None and not self.ended:
+            times.append(self._next_arrivals)
+        return min(times, default=None)
+
+    def feedback_to_send(self, now: float) -> list[Feedback]:
+        """NACK and arrivals that are due."""
+        if self.statistics is None or self.ended:
+            return []
+        out = []
+        self._repair.jitter = self.statistics.jitter
+        if self._parameters.nack and (numbers := self._repair.requests_to_send(now)):
+            self.nack_count += 1
+            out.append(feedback.nack(self._our_ssrc, self.statistics.ssrc, numbers))
+        if self._parameters.arrival_feedback and now >= self._next_arrivals:
+            if self.statistics.packets_lost > self._lost_seen:
+                self._last_loss = now
+            self._lost_seen = self.statistics.packets_lost
+            clean = now - self._last_loss > CLEAN_AFTER
+            self._next_arrivals = now + (ARRIVALS_INTERVAL_CLEAN if clean else ARRIVALS_INTERVAL)
+            if (report := self._arrivals.report(now, overlap=OVERLAP)) is not None:
+                out.append(congestion_feedback.build(self._our_ssrc, [report], now))
+        return out
 
     def receive_sender_report(self, ssrc: int, ntp_time: int, now: float) -> None:
         if self.statistics is not None and self.statistics.ssrc == ssrc:

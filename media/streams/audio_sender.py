@@ -1,10 +1,17 @@
 """The sending half of a voice stream: encode, number, adapt to the loss that the far end reports."""
 
+from collections import deque
 from random import Random
 
 from media.codecs.base import AudioEncoder, Samples
+from media.negotiation import AudioParameters
+from media.rtp import red
+from media.rtp.congestion_feedback import ArrivalReport
+from media.rtp.packet import RtpPacket
+from media.rtp.retransmission import RetransmissionHistory, to_rtx
 from media.rtp.rtcp import ReportBlock
 from media.rtp.sender import RtpSender
+from media.streams.protection import NO_PROTECTION, ProtectionController, Scheme
 
 CLOCK_RATE = 48000
 MID_PACKETS = (
@@ -17,48 +24,126 @@ FEC_OFF_LOSS = 0.002
 MAX_EXPECTED_LOSS_PERCENT = 25  # beyond, libopus lowers the primary's quality without a better copy
 
 
+MAX_DISTANCE = 8  # frames kept for copies
+DEFAULT_ROUND_TRIP = 0.1
+
+
 class AudioSender:
-    """`rng` gives SSRC offsets; `encoder` is owned and closed by the stream."""
+    """`rng` gives SSRC offsets; `encoder` is owned and closed by the stream.
+
+    Towards a peer that reports arrivals and understands RED, copies protect the voice; towards others Opus' in-band
+    FEC does, switched on by the loss in receiver reports.
+    """
 
     def __init__(
-        self,
-        encoder: AudioEncoder,
-        *,
-        ssrc: int,
-        payload_type: int,
-        mid: str,
-        mid_extension: int | None,
-        fec: bool,
-        rng: Random,
+        self, encoder: AudioEncoder, parameters: AudioParameters, *, ssrc: int, rtx_ssrc: int, rng: Random
     ) -> None:
         self._encoder = encoder
-        self._payload_type = payload_type
-        self._extensions = {} if mid_extension is None else {mid_extension: mid.encode()}
-        self._fec = fec
+        self._parameters = parameters
+        self._extensions = (
+            {} if parameters.mid_extension is None else {parameters.mid_extension: parameters.mid.encode()}
+        )
         self._media_time = 0
         self._loss = 0.0
         self._fec_on = False
         self.rtp = RtpSender(ssrc=ssrc, clock_rate=CLOCK_RATE, rng=rng)
+        self._rtx = RtpSender(ssrc=rtx_ssrc, clock_rate=CLOCK_RATE, rng=rng)
+        self._history = RetransmissionHistory()
+        self._frames: deque[tuple[int, bytes]] = deque(maxlen=MAX_DISTANCE)  # (media time, payload)
+        self._protection = ProtectionController()
         self.total_samples_captured = 0
+        self.nack_count = 0
+
+    @property
+    def scheme(self) -> Scheme:
+        """How the voice is protected now."""
+        return self._protection.scheme if self._uses_red else NO_PROTECTION
+
+    @property
+    def _uses_red(self) -> bool:
+        return self._parameters.red_payload_type is not None and self._parameters.arrival_feedback
 
     def push(self, samples: Samples, captured: float) -> bytes:
         """One frame of int16 mono at 48 kHz, whose first sample was taken at `captured` -> an RTP packet."""
         payload = self._encoder.encode(samples)
         first = self.rtp.packets_sent == 0
         extensions = self._extensions if self.rtp.packets_sent < MID_PACKETS else None
-        packet = self.rtp.packet(
-            self._payload_type, self._media_time, payload, captured, marker=first, extensions=extensions
+        payload_type, body = self._with_copies(payload)
+        packet = self.rtp.make(
+            payload_type, self._media_time, body, captured, marker=first, extensions=extensions
         )
+        if self._parameters.nack and self._parameters.rtx_payload_type is not None:
+            # What is sent again is the frame alone: its copies have been on their way for long.
+            alone = RtpPacket(
+                self._parameters.send_payload_type,
+                packet.sequence_number,
+                packet.timestamp,
+                packet.ssrc,
+                payload,
+            )
+            self._history.add(alone, captured)
+        self._frames.append((self._media_time, payload))
         self._media_time += len(samples)
         self.total_samples_captured += len(samples)
-        return packet
+        data = packet.serialize()
+        self.rtp.count(packet, data)
+        return data
+
+    def _with_copies(self, payload: bytes) -> tuple[int, bytes]:
+        """(payload type, payload), as RED when the scheme has copies to add."""
+        opus = self._parameters.send_payload_type
+        distances = self.scheme.distances
+        if not distances or self._parameters.red_payload_type is None:
+            return opus, payload
+        blocks = []
+        for distance in sorted(distances, reverse=True):
+            if distance <= len(self._frames):
+                time, frame = self._frames[-distance]
+                offset = self._media_time - time
+                if offset <= red.MAX_OFFSET and len(frame) <= red.MAX_BLOCK_BYTES:
+                    blocks.append((opus, offset, frame))
+        if not blocks:
+            return opus, payload
+        return self._parameters.red_payload_type, red.build(blocks, opus, payload)
+
+    def receive_arrivals(self, report: ArrivalReport) -> None:
+        """What the far end says arrived, packet by packet."""
+        if not self._uses_red:
+            return
+        self._protection.receive(report)
+        self._encoder.set_bitrate(min(self._protection.scheme.bitrate_bps, self._parameters.bitrate_bps))
+
+    def receive_nack(self, numbers: list[int], now: float) -> list[bytes]:
+        """Packets to send again, now."""
+        self.nack_count += 1
+        rtx = self._parameters.rtx_payload_type
+        if rtx is None:
+            return []
+        out = []
+        round_trip = self.rtp.round_trip_time or DEFAULT_ROUND_TRIP
+        for packet in self._history.asked(numbers, round_trip, now):
+            copy = to_rtx(
+                packet, payload_type=rtx, ssrc=self._rtx.ssrc, sequence_number=self._rtx.next_number()
+            )
+            data = copy.serialize()
+            self._rtx.count(copy, data)
+            out.append(data)
+        return out
+
+    @property
+    def packets_retransmitted(self) -> int:
+        return self._history.packets_retransmitted
+
+    @property
+    def bytes_retransmitted(self) -> int:
+        return self._history.bytes_retransmitted
 
     def receive_report(self, block: ReportBlock, unix_time: float) -> None:
         """What the far end says it lost; switches in-band FEC."""
         self.rtp.receive_report(block, unix_time)
         lost = block.fraction_lost / 256
         self._loss += (LOSS_ATTACK if lost > self._loss else LOSS_RELEASE) * (lost - self._loss)
-        if not self._fec:
+        if not self._parameters.use_inband_fec or self._uses_red:
             return
         self._fec_on = self._loss > (FEC_OFF_LOSS if self._fec_on else FEC_ON_LOSS)
         percent = min(MAX_EXPECTED_LOSS_PERCENT, round(100 * self._loss) or 1) if self._fec_on else 0

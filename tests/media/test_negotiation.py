@@ -93,7 +93,10 @@ def test_an_offer_says_what_webrtc_demands() -> None:
     for line in (
         "o=- 1 3 IN IP4 127.0.0.1",
         "a=group:BUNDLE voice",
-        "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 112",
+        "a=rtpmap:63 red/48000/2",
+        "a=fmtp:63 111/111",
+        "a=rtcp-fb:111 ack ccfb",
         "a=rtpmap:111 opus/48000/2",
         "a=fmtp:111 minptime=10;useinbandfec=1",
         f"a=extmap:1 {MID_URI}",
@@ -170,7 +173,8 @@ def test_opus_is_found_among_others_whatever_its_case() -> None:
 
     answer, agreed = create_answer(offer_with(change), BOB)
     assert agreed.audio.send_payload_type == 111
-    assert [c.name for c in answer.media[0].codecs] == ["opus"]
+    assert [c.name for c in answer.media[0].codecs] == ["opus", "red"]
+    assert agreed.audio.red_payload_type == 63
 
 
 @pytest.mark.parametrize(

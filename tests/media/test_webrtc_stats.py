@@ -68,7 +68,7 @@ W3C = {
         "remoteId",
     },
 }
-OWN = {"packetsRefused", "latePackets", "recoveredFrames"}  # as the module's docstring says
+OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns"}  # as the module's docstring says
 
 
 def engine() -> MediaEngine:

@@ -5,7 +5,7 @@ import pytest
 from media.jitterbuffer.decision_logic import DecisionLogic, Operation
 
 
-@pytest.mark.parametrize("error", [-0.0039, -0.001, 0.0, 0.001, 0.005])
+@pytest.mark.parametrize("error", [-0.0014, -0.001, 0.0, 0.001, 0.005])
 def test_small_errors_are_left_alone(error: float) -> None:
     assert DecisionLogic().decide(error, 10.0)[0] is Operation.NORMAL
 

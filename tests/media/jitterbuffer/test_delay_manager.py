@@ -34,7 +34,8 @@ def test_the_base_forgets_after_ten_seconds() -> None:
 def test_a_clean_path() -> None:
     manager = DelayManager()
     feed(manager, [0.0] * 500)
-    assert manager.target <= (BIN_MS + MARGIN_MS) / 1000 + 1e-9
+    # but for a change that is too small to be worth a join
+    assert manager.target <= (2 * BIN_MS + MARGIN_MS) / 1000 + 1e-9
 
 
 @pytest.mark.parametrize("jitter_ms", [10, 30, 60, 120])

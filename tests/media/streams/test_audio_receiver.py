@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.codecs.opus import OpusDecoder, OpusEncoder
+from media.negotiation import AudioParameters
 from media.rtp.packet import RtpPacket
 from media.simulation.voice import tone
 from media.streams.audio_receiver import AudioReceiver
@@ -15,7 +16,7 @@ from media.streams.audio_receiver import AudioReceiver
 
 @pytest.fixture
 def receiver() -> Iterator[AudioReceiver]:
-    stream = AudioReceiver(OpusDecoder(), payload_types=frozenset({111}))
+    stream = AudioReceiver(OpusDecoder(), AudioParameters("0", 111, frozenset({111})), ssrc=1)
     yield stream
     stream.close()
 
@@ -101,7 +102,7 @@ def test_sender_reports_of_other_sources_are_ignored(receiver: AudioReceiver) ->
     )
 )
 def test_any_packets(packets: list[tuple[int, int, int, int, bytes]]) -> None:
-    receiver = AudioReceiver(OpusDecoder(), payload_types=frozenset({111}))
+    receiver = AudioReceiver(OpusDecoder(), AudioParameters("0", 111, frozenset({111})), ssrc=1)
     for n, (payload_type, sequence, timestamp, ssrc, payload) in enumerate(packets):
         receiver.receive(RtpPacket(payload_type, sequence, timestamp, ssrc, payload), n * 0.01)
         assert len(receiver.pull(n * 0.01)) == 480

@@ -5,6 +5,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from media.negotiation import AudioParameters
 from media.rtp.packet import RtpPacket
 from media.rtp.rtcp import ReportBlock
 from media.streams.audio_sender import MAX_EXPECTED_LOSS_PERCENT, MID_PACKETS, AudioSender
@@ -33,9 +34,8 @@ class FakeEncoder:
 
 def sender(*, fec: bool = True, mid_extension: int | None = 4) -> tuple[AudioSender, FakeEncoder]:
     encoder = FakeEncoder()
-    stream = AudioSender(
-        encoder, ssrc=7, payload_type=111, mid="0", mid_extension=mid_extension, fec=fec, rng=Random(1)
-    )
+    parameters = AudioParameters("0", 111, frozenset({111}), mid_extension=mid_extension, use_inband_fec=fec)
+    stream = AudioSender(encoder, parameters, ssrc=7, rtx_ssrc=8, rng=Random(1))
     return stream, encoder
 
 

@@ -1,0 +1,123 @@
+"""Which voice packets to ask for again (NACK), by the clock: a burst is noticed while it lasts.
+
+A packet is missing when the next one has come, or when its own time has passed. It is asked for while an answer could
+still be played: the round trip decides, and what the jitter buffer may wait. Copies in RED repair single losses
+without a question, so with RED only runs are asked for.
+"""
+
+from dataclasses import dataclass
+
+from media.rtp.sequence import Unwrapper
+
+FRAME = 0.020  # seconds between packets
+MIN_MARGIN = 0.012  # a packet is this late before it counts as missing
+MAX_REPAIR_DELAY = (
+    0.130  # seconds after a packet's own time; a later answer would cost more delay than it is worth
+)
+MAX_REQUESTS = 2
+MAX_AHEAD = 12  # packets that are presumed missing while nothing comes
+MIN_RETRY = 0.020
+
+
+@dataclass(slots=True)
+class _Missing:
+    due: float  # its own arrival time
+    ask_at: float
+    requests: int = 0
+
+
+class AudioRepair:
+    """Feed it every packet; drain requests_to_send()."""
+
+    def __init__(self) -> None:
+        self._unwrapper = Unwrapper(16)
+        self._highest: int | None = None
+        self._arrival = (
+            0.0  # expected arrival of the highest, smoothed against jitter by taking the earliest line
+        )
+        self._presumed = 0  # how many packets after the highest are presumed missing
+        self._missing: dict[int, _Missing] = {}
+        self.round_trip_time: float | None = None
+        self.jitter = 0.0  # seconds
+        self.redundant = False  # copies are coming
+        self.requests_sent = 0
+
+    def receive(self, sequence_number: int, now: float) -> None:
+        number = self._unwrapper.unwrap(sequence_number)
+        self._missing.pop(number, None)
+        if self._highest is None:
+            self._highest, self._arrival = number, now
+            return
+        if number <= self._highest:
+            return
+        gap = number - self._highest
+        expected = self._arrival + gap * FRAME
+        if gap <= MAX_AHEAD:
+            for missed in range(self._highest + 1, number):
+                due = self._arrival + (missed - self._highest) * FRAME
+                self._missing.setdefault(missed, _Missing(due, now))
+        self._highest, self._presumed = number, 0
+        # Follow an early packet at once and a late one slowly: the line of what comes undelayed.
+        self._arrival = now if now < expected or now - expected > 1.0 else expected + 0.05 * (now - expected)
+
+    def get_timer(self) -> float | None:
+        if not self._useful or self._highest is None:
+            return None
+        times = [m.ask_at for m in self._missing.values()]
+        if self._presumed < MAX_AHEAD:
+            times.append(self._arrival + (self._presumed + 1) * FRAME + self._margin)
+        return min(times, default=None)
+
+    def requests_to_send(self, now: float) -> list[int]:
+        """16-bit numbers to ask for now."""
+        if not self._useful or self._highest is None or self.round_trip_time is None:
+            self._missing.clear()
+            return []
+        self._presume(now)
+        runs = self._runs()
+        out = []
+        for number, missing in list(self._missing.items()):
+            if (
+                now + self.round_trip_time > missing.due + MAX_REPAIR_DELAY
+                or missing.requests >= MAX_REQUESTS
+            ):
+                del self._missing[number]
+            elif now >= missing.ask_at:
+                if self.redundant and runs[number] < 2:
+                    missing.ask_at = now + FRAME  # a copy is on its way
+                    continue
+                missing.requests += 1
+                missing.ask_at = now + max(MIN_RETRY, self.round_trip_time + MIN_MARGIN)
+                out.append(number & 0xFFFF)
+        self.requests_sent += len(out)
+        return out
+
+    @property
+    def _useful(self) -> bool:
+        return self.round_trip_time is not None and self.round_trip_time < MAX_REPAIR_DELAY - FRAME
+
+    @property
+    def _margin(self) -> float:
+        return max(MIN_MARGIN, 3 * self.jitter)
+
+    def _presume(self, now: float) -> None:
+        """Packets whose time has passed while nothing came."""
+        assert self._highest is not None
+        while self._presumed < MAX_AHEAD:
+            due = self._arrival + (self._presumed + 1) * FRAME
+            if now < due + self._margin:
+                break
+            self._presumed += 1
+            self._missing[self._highest + self._presumed] = _Missing(due, now)
+
+    def _runs(self) -> dict[int, int]:
+        """Length of the run of missing packets that each belongs to."""
+        runs: dict[int, int] = {}
+        run: list[int] = []
+        for number in [*sorted(self._missing), None]:
+            if run and (number is None or number != run[-1] + 1):
+                runs.update(dict.fromkeys(run, len(run)))
+                run = []
+            if number is not None:
+                run.append(number)
+        return runs

@@ -1,0 +1,141 @@
+"""How voice is protected against loss: bitrate and redundant copies (RED), from the loss process that was measured.
+
+The far end tells packet by packet what arrived (RFC 8888). For every scheme, a set of distances at which a copy of a
+frame travels, the outcomes of the last seconds say what would have remained lost had it been used: so bursts and
+random loss need no model and no threshold. The scheme with the best expected quality for the bytes wins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.rtp.congestion_feedback import ArrivalReport
+from media.rtp.sequence import Unwrapper
+
+WINDOW = 1500  # packets: 30 s
+MEMORY = 600.0  # packets: outcomes weigh exp(-age / MEMORY), 12 s
+PRIOR = 150.0  # packets: weight of independent losses at the measured rate, while little is known
+PACKETS_PER_S = 50
+OVERHEAD_BYTES = 28 + 12 + 16 + 1  # IP and UDP, RTP, SRTP tag, RED's last header
+RED_HEADER_BYTES = 4
+MAX_WIRE_BPS = 104_000  # of media; with feedback below 110 kbit/s
+# PESQ-WB of Opus at these rates without loss (measured over four voices: reference table in docs/performance.md)
+QUALITY = ((16_000, 3.91), (18_000, 4.01), (20_000, 4.09), (24_000, 4.21), (28_000, 4.27), (32_000, 4.33))
+# PESQ-WB lost to concealment: 2.6 (1 - exp(-percent / 5.2)) follows the measured table within 0.1
+LOSS_DEPTH, LOSS_SCALE_PERCENT = 2.6, 5.2
+DELAY_COST_PER_S = 6.0  # quality a second of waiting for a copy costs; 20 ms are 0.12
+UNSETTLED = 4  # packets: the newest may still come, late or out of order; the next report tells
+CHANGE_GAIN = 0.06  # a change of scheme must promise more than this
+CHANGE_PAUSE_REPORTS = 5  # a weaker scheme must look better this many reports long
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """`distances` in packets; empty: no redundancy."""
+
+    bitrate_bps: int
+    distances: tuple[int, ...] = ()
+
+    @property
+    def wire_bps(self) -> int:
+        copies = len(self.distances)
+        head = OVERHEAD_BYTES + RED_HEADER_BYTES * copies
+        return head * 8 * PACKETS_PER_S + self.bitrate_bps * (1 + copies)
+
+
+NO_PROTECTION = Scheme(32_000)
+SCHEMES = (
+    NO_PROTECTION,
+    *(Scheme(32_000, (d,)) for d in (1, 2, 3, 4)),
+    *(Scheme(24_000, pair) for pair in ((1, 2), (1, 3), (2, 3), (2, 4), (2, 5), (3, 6))),
+    *(Scheme(18_000, three) for three in ((1, 2, 3), (1, 2, 4), (1, 3, 5), (2, 4, 6))),
+)
+
+
+class ProtectionController:
+    """Feed it arrival reports; `scheme` is what to send by."""
+
+    def __init__(self) -> None:
+        self._unwrapper = Unwrapper(16)
+        self._outcomes: dict[int, bool] = {}  # unwrapped number -> arrived
+        self.scheme = NO_PROTECTION
+        self.loss = 0.0
+        self._better_for = 0
+        self._residuals: dict[Scheme, float] = {}
+
+    def receive(self, report: ArrivalReport, *, budget_bps: int = MAX_WIRE_BPS) -> None:
+        """Outcomes of our packets. A later report may say that a packet has come after all."""
+        begin = self._unwrapper.unwrap(report.begin)
+        for index, age in enumerate(report.arrivals):
+            self._outcomes[begin + index] = self._outcomes.get(begin + index, False) or age is not None
+        if len(self._outcomes) > WINDOW:
+            for old in sorted(self._outcomes)[: len(self._outcomes) - WINDOW]:
+                del self._outcomes[old]
+        self._choose(budget_bps)
+
+    def residual(self, scheme: Scheme) -> float:
+        """Share of frames that would have stayed lost, as of the last report."""
+        return self._residuals.get(scheme, 0.0)
+
+    def _choose(self, budget_bps: int) -> None:
+        numbers = np.fromiter(self._outcomes, np.int64)
+        first, last = int(numbers.min()), int(numbers.max())
+        numbers = numbers[numbers <= last - UNSETTLED]
+        if not len(numbers):
+            return
+        last -= UNSETTLED
+        lost = np.zeros(last - first + 1, bool)
+        known = np.zeros(last - first + 1, bool)
+        known[numbers - first] = True
+        lost[numbers - first] = [not self._outcomes[n] for n in numbers.tolist()]
+        weights = np.exp((np.arange(len(lost)) - len(lost)) / MEMORY) * known
+        total = float(weights.sum())
+        self.loss = float(weights @ lost) / total
+        best, value = self.scheme, -1e9
+        values = {}
+        for scheme in SCHEMES:
+            if scheme.wire_bps > budget_bps and scheme is not NO_PROTECTION:
+                continue
+            residual = _residual(lost, weights, scheme.distances)
+            independent = self.loss ** (1 + len(scheme.distances))
+            residual = (residual * total + independent * PRIOR) / (total + PRIOR)
+            self._residuals[scheme] = residual
+            values[scheme] = _value(scheme, residual)
+            if values[scheme] > value:
+                best, value = scheme, values[scheme]
+        present = values.get(self.scheme)
+        if present is None:
+            self.scheme, self._better_for = best, 0
+            return
+        if value < present + CHANGE_GAIN:
+            self._better_for = 0
+            return
+        # Against loss at once; back to less protection, or to another distance, with patience.
+        self._better_for += 1
+        stronger = len(best.distances) > len(self.scheme.distances)
+        if stronger or self._better_for >= CHANGE_PAUSE_REPORTS:
+            self.scheme, self._better_for = best, 0
+
+
+def _residual(lost: NDArray[np.bool_], weights: NDArray[np.float64], distances: Sequence[int]) -> float:
+    """Weighted share of frames whose packet and all copies were lost."""
+    reach = max(distances, default=0)
+    count = len(lost) - reach
+    if count <= 0:
+        return 0.0
+    gone = lost[:count].copy()
+    for distance in distances:
+        gone &= lost[distance : distance + count]
+    weight = float(weights[:count].sum())
+    return float(weights[:count] @ gone) / weight if weight else 0.0
+
+
+def _value(scheme: Scheme, residual: float) -> float:
+    """Expected PESQ-WB, less the cost of waiting for the farthest copy."""
+    rates, scores = zip(*QUALITY, strict=True)
+    quality = float(np.interp(scheme.bitrate_bps, rates, scores))
+    damage = LOSS_DEPTH * (1 - np.exp(-100 * residual / LOSS_SCALE_PERCENT))
+    waiting = max(scheme.distances, default=0) / PACKETS_PER_S
+    return quality - float(damage) - DELAY_COST_PER_S * waiting
