@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from tests.interop.material import OFFERER, Card, Plan
 
 PATIENCE = 25.0
@@ -27,11 +25,6 @@ async def test_our_camera_joins_a_voice_call_with_chromium(make_call) -> None:
         await ours.heard()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="our answer to a later offer asks for the other DTLS role (RFC 8842 section 5.3): remove this mark when"
-    " media/negotiation.py keeps the role",
-)
 async def test_chromium_s_camera_joins_a_voice_call(make_call) -> None:
     call = make_call(Plan("ours", "chromium", trickle=True))
     await call.connect()
