@@ -16,21 +16,24 @@ DEFAULT_ROUND_TRIP = 0.100  # until it is known (libwebrtc)
 
 @dataclass(slots=True)
 class _Missing:
-    since: float
-    due: float
+    due: float  # when to ask (again)
+    deadline: float
     requests: int = 0
 
 
 class NackRequester:
-    """One stream's missing packets. Give it every packet; drain requests_to_send()."""
+    """One stream's missing packets. Give it every packet; drain requests_to_send() with every timer.
+
+    `hopeless` becomes the newest packet that will not come in time any more; whoever acts on it sets it to None.
+    """
 
     def __init__(self, *, deadline: float = 0.8) -> None:
-        self._deadline = deadline  # seconds after which a packet is of no use any more
+        self.deadline = deadline  # seconds after which a packet is of no use any more
         self._unwrapper = Unwrapper(16)
         self._highest: int | None = None
         self._missing: dict[int, _Missing] = {}
         self.round_trip_time = DEFAULT_ROUND_TRIP
-        self.overflowed = False
+        self.hopeless: int | None = None
         self.requests_sent = 0
 
     def receive(self, sequence_number: int, now: float) -> int:
@@ -38,43 +41,47 @@ class NackRequester:
         number = self._unwrapper.unwrap(sequence_number)
         if self._highest is None:
             self._highest = number
-        elif number > self._highest:
-            if number - self._highest > MAX_MISSING:
-                self._missing.clear()
-                self.overflowed = True
-            else:
-                for gap in range(self._highest + 1, number):
-                    self._missing[gap] = _Missing(now, now)
-            self._highest = number
-        else:
+        elif number <= self._highest:
             self._missing.pop(number, None)
-        if len(self._missing) > MAX_MISSING:
-            self._missing.clear()
-            self.overflowed = True
+        else:
+            gap = number - self._highest - 1
+            if gap + len(self._missing) > MAX_MISSING:
+                self._missing.clear()
+                self.hopeless = number - 1
+            else:
+                for lost in range(self._highest + 1, number):
+                    self._missing[lost] = _Missing(now, now + self.deadline)
+            self._highest = number
         return number
 
     def forget_before(self, number: int) -> None:
         """Packets before this unwrapped number are not needed any more."""
-        for old in [n for n in self._missing if n < number]:
-            del self._missing[old]
+        # In order of their numbers: what is inserted is always above all that is there.
+        while self._missing and (first := next(iter(self._missing))) < number:
+            del self._missing[first]
+
+    def forget_all(self) -> None:
+        self._missing.clear()
 
     def is_missing(self, number: int) -> bool:
         return number in self._missing
 
     def get_timer(self) -> float | None:
-        return min((m.due for m in self._missing.values()), default=None)
+        """When the next request is due, or the next packet given up; None while nothing is missing."""
+        return min((min(m.due, m.deadline) for m in self._missing.values()), default=None)
 
     def requests_to_send(self, now: float) -> list[int]:
-        """16-bit numbers to ask for now; what is hopeless is given up."""
+        """16-bit numbers to ask for now; what will not come in time is given up."""
         numbers = []
         for number, missing in list(self._missing.items()):
-            if now < missing.due:
-                continue
-            if missing.requests >= MAX_REQUESTS or now - missing.since > self._deadline:
+            if now >= missing.deadline:
                 del self._missing[number]
-                continue
-            missing.requests += 1
-            missing.due = now + max(MIN_INTERVAL, self.round_trip_time)
-            numbers.append(number & 0xFFFF)
+                self.hopeless = number
+            elif now >= missing.due:
+                missing.requests += 1
+                # The last request is not the end: its answer may still come before the deadline.
+                wait = max(MIN_INTERVAL, self.round_trip_time)
+                missing.due = now + wait if missing.requests < MAX_REQUESTS else missing.deadline
+                numbers.append(number & 0xFFFF)
         self.requests_sent += len(numbers)
         return numbers

@@ -1,4 +1,4 @@
-"""A voice call of two engines over an emulated network, in virtual time: seeded, repeatable to the bit.
+"""A call of two engines over an emulated network, in virtual time: seeded, repeatable to the bit.
 
 Keys are given, so there is no ICE and no DTLS: their times in the reports are None.
 """
@@ -11,13 +11,15 @@ import numpy as np
 
 from media.codecs.base import Samples
 from media.engine import MediaEngine
-from media.negotiation import AudioParameters
+from media.negotiation import AudioParameters, VideoParameters
 from media.quality.report import QualityReport, ReportBuilder
 from media.quality.speech import score
 from media.simulation.link import Link
 from media.simulation.profiles import Profile
+from media.simulation.video import SimulatedVideo, VideoEnd
 from media.transport.srtp import PROFILES, SrtpKeys
 from media.versions import versions
+from media.webrtc_stats import Stats
 
 RATE = 48000
 FRAME, TICK = 960, 480
@@ -32,6 +34,15 @@ AUDIO = AudioParameters(
     arrival_feedback=True,
     nack=True,
 )
+VIDEO = VideoParameters(
+    mid="1",
+    codec="VP8",
+    send_payload_type=96,
+    receive_payload_type=96,
+    send_rtx_payload_type=97,
+    receive_rtx_payload_type=97,
+)
+MAX_TURNS = 100  # of the loop at one moment: more are a timer that does not advance
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,8 @@ class End:
     rng: Random  # of the devices
     heard: list[Samples] = field(default_factory=list)
     position: int = 0
+    video: VideoEnd | None = None
+    timer_calls: int = 0
 
     def next_frame(self) -> Samples:
         frame = self.speech[self.position : self.position + FRAME]
@@ -82,6 +95,8 @@ class End:
         return frame if len(frame) == FRAME else np.pad(frame, (0, FRAME - len(frame)))
 
     def period(self, what: str) -> float:
+        if what == "camera":
+            return self.video.period if self.video is not None else np.inf
         return PERIODS[what] * (1.0 if what == "sample" else self.clock.second)
 
     def lateness(self, what: str) -> float:
@@ -115,6 +130,8 @@ class SimulatedCall:
     callee: QualityReport
     caller_heard: Samples
     callee_heard: Samples
+    timer_calls: tuple[int, int] = (0, 0)  # of the engines' handle_timer: a bound on how busy they are
+    stats: tuple[Stats, Stats] = ({}, {})  # W3C webrtc-stats at the end
 
 
 def simulate(
@@ -125,10 +142,13 @@ def simulate(
     seconds: float,
     metrics: bool = True,
     clocks: tuple[DeviceClock, DeviceClock] = STEADY_CLOCKS,
+    video: tuple[SimulatedVideo, SimulatedVideo] | None = None,
+    video_parameters: VideoParameters = VIDEO,
 ) -> SimulatedCall:
     """Run a call. `speech`: int16 mono at 48 kHz, what caller and callee say; silence when it is over.
 
-    `metrics`: PESQ where installed. `clocks`: of the caller's and the callee's sound devices.
+    `metrics`: PESQ where installed. `clocks`: of the caller's and the callee's sound devices. `video`: what they film;
+    None: a call without. The score of it stands in the reports as `video.score`.
     """
     rng = Random(f"{seed}/call")
     material = rng.randbytes(2 * (PROFILES[0].key_length + PROFILES[0].salt_length))
@@ -138,14 +158,28 @@ def simulate(
     devices = [Random(f"{seed}/{name}/devices") for name in ("caller", "callee")]
     caller = _end("caller", speech[0], there, keys, rng, clocks[0], devices[0])
     callee = _end("callee", speech[1], back, keys.swapped(), rng, clocks[1], devices[1])
+    if video is not None:
+        for end, own, other in ((caller, *video), (callee, *video[::-1])):
+            end.engine.configure_video(video_parameters)
+            end.video = VideoEnd(own, end.engine, video_parameters.codec, other.picture)
     _run(caller, callee, seconds)
     reports = []
     for end, other in ((caller, callee), (callee, caller)):
         report = end.report.build({"first_sound": _first_sound(end)}).with_signaling({}, None, end=end.name)
         recording = end.heard_on_the_clock_of(other)
         spoken = other.speech[: max(0, round((seconds - 1) * RATE))]
-        reports.append(report.with_speech(score(spoken, recording, pesq=metrics)))
-    return SimulatedCall(reports[0], reports[1], caller.recording(), callee.recording())
+        report = report.with_speech(score(spoken, recording, pesq=metrics))
+        if end.video is not None and other.video is not None:
+            report = report.with_video(score=end.video.score(other.video.captured, seconds))
+        reports.append(report)
+    return SimulatedCall(
+        reports[0],
+        reports[1],
+        caller.recording(),
+        callee.recording(),
+        (caller.timer_calls, callee.timer_calls),
+        (caller.engine.get_stats(seconds), callee.engine.get_stats(seconds)),
+    )
 
 
 def _end(
@@ -178,19 +212,26 @@ def _run(caller: End, callee: End, seconds: float) -> None:
         plan(end.capture_phase + FRAME / RATE * end.clock.second, index, "capture", index)
         plan(end.playout_phase, 2 + index, "playout", index)
         plan(0.0, 4 + index, "sample", index)
+        if end.video is not None:
+            plan(end.rng.random() * end.video.period, 6 + index, "camera", index)
+    now, turns = 0.0, 0
     while True:
-        now = agenda[0][0]
+        before, now = now, agenda[0][0]
         for end in ends:
             for due in (end.link.get_timer(), end.engine.get_timer()):
                 now = min(now, due) if due is not None else now
         if now > seconds:
             break
+        now = max(now, before)
+        turns = turns + 1 if now == before else 0
+        assert turns < MAX_TURNS, f"a timer does not advance at {now}"
         for end, other in ((caller, callee), (callee, caller)):
             for at, data in end.link.receive(now):
                 other.engine.receive_packet(data, at)
             due = end.engine.get_timer()
             if due is not None and due <= now:
                 end.engine.handle_timer(now)
+                end.timer_calls += 1
         while agenda[0][0] <= now:
             at, order, due_at, what, index = heapq.heappop(agenda)
             end = ends[index]
@@ -198,11 +239,18 @@ def _run(caller: End, callee: End, seconds: float) -> None:
                 end.engine.push_audio(end.next_frame(), at)
             elif what == "playout":
                 end.heard.append(end.engine.pull_audio(at).copy())
+            elif what == "camera":
+                assert end.video is not None
+                end.video.capture(at)
             else:
                 end.report.sample(end.engine.get_stats(at), at)
             plan(due_at + end.period(what), order, what, index, at)
         for end in ends:
+            if end.video is not None:
+                end.video.work(now)
             for data in end.engine.packets_to_send(now):
                 end.link.send(data, now)
     for end in ends:
         end.engine.close(seconds)
+        if end.video is not None:
+            end.video.close()

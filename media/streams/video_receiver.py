@@ -1,7 +1,9 @@
 """The receiving half of a video stream: repair, frames, decoding (a request out, a result in), display.
 
 A gap is asked for at once (NACK), then once a round trip. A frame that will not be whole in time is given up and a
-key frame asked for (PLI). Pictures are shown by their RTP time plus a delay that follows the path's jitter; the
+key frame asked for (PLI); so it is when a payload makes no sense, when the decoder refuses a frame or falls behind.
+Until the key frame comes the last good picture stays, and the wish is repeated, but not for ever: a peer that has
+stopped sending is left alone. Pictures are shown by their RTP time plus a delay that follows the path's jitter; the
 synchronizer may add to it for lip sync.
 """
 
@@ -16,7 +18,7 @@ from media.congestion.receive_estimator import ReceiveEstimator
 from media.errors import PacketError
 from media.negotiation import VideoParameters
 from media.payload import h264, vp8
-from media.payload.frame_buffer import AssembledFrame, Fragment, FrameBuffer
+from media.payload.frame_buffer import PADDING, AssembledFrame, Fragment, FrameBuffer
 from media.rtp import feedback
 from media.rtp.nack import NackRequester
 from media.rtp.packet import RtpPacket
@@ -28,9 +30,12 @@ from media.streams.video_display import VideoDisplay
 
 CLOCK_RATE = 90000
 # A missing packet is waited for so long; a longer wait is a freeze anyway, and a key frame ends it sooner.
-REPAIR_DEADLINE = 0.4
+REPAIR_DEADLINE, MAX_REPAIR_DEADLINE = 0.4, 0.8
+REPAIR_ROUND_TRIPS = 1.5  # on a long path, at least time for one answer
+REORDERING_DEADLINE = 0.1  # without NACK a packet that is missing can only be late
 PLI_INTERVAL = 0.3  # at least, or a round trip
-PLI_WITHOUT_PACKETS = 1.0  # before the first key frame
+PLI_WITHOUT_PACKETS = 1.0  # when nothing came since, or when part of a key frame did and nothing since
+PLI_GIVES_UP = 5.0  # a peer that has sent nothing for so long is not asked any more
 MAX_DECODING = 8  # frames with the worker; beyond, frames are dropped up to the next key frame
 REMB_INTERVAL = 0.25
 
@@ -41,6 +46,7 @@ class DecodeRequest:
 
     frame: AssembledFrame
     media_time: float  # seconds, by the unwrapped RTP time
+    ssrc: int
 
 
 @dataclass(slots=True)
@@ -70,7 +76,7 @@ class VideoReceiver:
         self._our_ssrc = ssrc  # the sender of our feedback
         self._parse: Callable[[RtpPacket], Fragment] = _PARSERS[parameters.codec]
         self._times = Unwrapper(32)
-        self._nack = NackRequester(deadline=REPAIR_DEADLINE)
+        self._nack = NackRequester()
         self._frames = FrameBuffer()
         self._estimator = ReceiveEstimator()
         self.display = VideoDisplay()
@@ -79,10 +85,10 @@ class VideoReceiver:
         self._requests: deque[DecodeRequest] = deque()
         self._decoding = 0
         self._feedback: deque[Feedback] = deque(maxlen=32)
-        self._stalled_since: float | None = None
+        self._key_frame_given = 0  # first packet of the last key frame that went to the decoder
+        self._decoder_lost = False  # it refused a frame: what it makes of later delta frames is not shown
         self._last_pli = -1e9
         self._last_remb = -1e9
-        self._first_packet: float | None = None
         self.last_packet_received: float | None = None
 
     # -- packets
@@ -118,23 +124,24 @@ class VideoReceiver:
             )
         self.last_packet_received = now
         number = self._nack.receive(packet.sequence_number, now)
-        if not packet.payload:
-            return
+        self._act_on_losses(now)
         try:
-            self._frames.insert(number, self._parse(packet))
+            self._frames.insert(number, self._parse(packet) if packet.payload else PADDING)
         except PacketError:
             self.counters.broken_packets += 1
-            return
+            self._lose(number)
         self._collect(now)
 
     def _begin(self, ssrc: int, now: float) -> None:
         """Another source: its numbers and times have nothing to do with those before."""
         self.statistics = ReceiveStatistics(ssrc, CLOCK_RATE)
-        self._nack = NackRequester(deadline=REPAIR_DEADLINE)
+        round_trip_time = self._nack.round_trip_time
+        self._nack = NackRequester()
+        self.set_round_trip_time(round_trip_time)
         self._frames = FrameBuffer()
         self._times = Unwrapper(32)
+        self._requests.clear()
         self.display.reset()
-        self._first_packet = now
 
     def _estimate(self, packet: RtpPacket, size: int, now: float) -> None:
         identifier = self._parameters.abs_send_time_extension
@@ -145,36 +152,37 @@ class VideoReceiver:
         if self._estimator.receive(sent, size, now):
             self._send_remb(now)
 
+    def _act_on_losses(self, now: float) -> None:
+        """Whatever waits for a packet that will not come is given up."""
+        if (lost := self._nack.hopeless) is not None:
+            self._nack.hopeless = None
+            self._lose(lost)
+            self._collect(now)
+
+    def _lose(self, lost: int) -> None:
+        """Nothing can be decoded from packet `lost` on, up to a key frame."""
+        self._frames.give_up(lost)
+        key_frame = self._frames.awaited_key_frame
+        if key_frame is None:
+            self._nack.forget_all()
+        else:
+            self._nack.forget_before(key_frame)
+
     def _collect(self, now: float) -> None:
-        """Complete frames go to the decoder."""
+        """Complete frames go to the decoder; when a key frame is needed, it is asked for."""
+        assert self.statistics is not None
         while (frame := self._frames.next_frame()) is not None:
             self.counters.frames_received += 1
             self._nack.forget_before(frame.last + 1)
-            if self._decoding + len(self._requests) >= MAX_DECODING and not frame.key_frame:
+            if self._decoding + len(self._requests) >= MAX_DECODING:
                 self.counters.frames_dropped += 1
-                self._lose_frame(now)
-                break
+                self._lose(frame.last)
+                continue
+            if frame.key_frame:
+                self._key_frame_given = frame.first
             time = self._times.unwrap(frame.timestamp) / CLOCK_RATE
-            self._requests.append(DecodeRequest(frame, time))
-        if self._frames.is_waiting:
-            self._stalled_since = now if self._stalled_since is None else self._stalled_since
-            if self._nack.overflowed:
-                self._nack.overflowed = False
-                self._lose_frame(now)
-            elif self._frames.needs_key_frame:
-                self._ask_for_key_frame(now)
-        else:
-            self._stalled_since = None
-
-    def _lose_frame(self, now: float) -> None:
-        self._frames.give_up()
-        self._stalled_since = None
+            self._requests.append(DecodeRequest(frame, time, self.statistics.ssrc))
         self._ask_for_key_frame(now)
-        self._collect_key(now)
-
-    def _collect_key(self, now: float) -> None:
-        if not self._frames.needs_key_frame:
-            self._collect(now)
 
     # -- decoding
 
@@ -190,10 +198,21 @@ class VideoReceiver:
         """The worker's answer; `pictures` None when the decoder failed."""
         self._decoding -= 1
         self.counters.total_decode_time += seconds
+        if self.statistics is None or request.ssrc != self.statistics.ssrc:
+            return
         if pictures is None:
             self.counters.decode_errors += 1
-            self._lose_frame(now)
+            self._decoder_lost = True
+            if request.frame.first >= self._key_frame_given:  # else the cure is on its way
+                self.counters.frames_dropped += len(self._requests)
+                self._requests.clear()
+                self._lose(request.frame.last)
+                self._collect(now)
             return
+        if self._decoder_lost and not request.frame.key_frame:
+            self.counters.frames_dropped += 1
+            return
+        self._decoder_lost = False
         for picture in pictures:
             self.counters.frames_decoded += 1
             self.counters.frame_size = (picture.shape[1], picture.shape[0] * 2 // 3)
@@ -209,33 +228,24 @@ class VideoReceiver:
 
     def set_round_trip_time(self, seconds: float) -> None:
         self._nack.round_trip_time = seconds
+        deadline = min(MAX_REPAIR_DEADLINE, max(REPAIR_DEADLINE, REPAIR_ROUND_TRIPS * seconds))
+        self._nack.deadline = deadline if self._parameters.nack else REORDERING_DEADLINE
 
     def get_timer(self) -> float | None:
-        times = [self._nack.get_timer() if self._parameters.nack else None, self.display.get_timer()]
-        if self._stalled_since is not None:
-            times.append(max(self._stalled_since + REPAIR_DEADLINE, self._last_pli + self._pli_interval))
-        elif self._frames.needs_key_frame and self._first_packet is not None:
-            times.append(max(self._first_packet, self._last_pli) + PLI_WITHOUT_PACKETS)
+        times = (self._nack.get_timer(), self.display.get_timer(), self._key_frame_due())
         return min((t for t in times if t is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        if self._stalled_since is not None and now - self._stalled_since >= REPAIR_DEADLINE:
-            if self._frames.needs_key_frame:
-                self._ask_for_key_frame(now)
-            else:
-                self._lose_frame(now)
-        elif (
-            self._frames.needs_key_frame
-            and self._first_packet is not None
-            and now - max(self._first_packet, self._last_pli) >= PLI_WITHOUT_PACKETS
-        ):
-            self._ask_for_key_frame(now)
+        """Ask for a key frame when it is time; the rest of what is due happens in feedback_to_send()."""
+        self._ask_for_key_frame(now)
 
     def feedback_to_send(self, now: float) -> list[Feedback]:
         """NACK, PLI and REMB that are due."""
         if self.statistics is None:
             return []
-        if self._parameters.nack and (numbers := self._nack.requests_to_send(now)):
+        numbers = self._nack.requests_to_send(now)
+        self._act_on_losses(now)
+        if numbers and self._parameters.nack:
             self.counters.nack_count += 1
             self._feedback.append(feedback.nack(self._our_ssrc, self.statistics.ssrc, numbers))
         out = list(self._feedback)
@@ -254,12 +264,20 @@ class VideoReceiver:
         if (message := self.remb(now)) is not None:
             self._feedback.append(message)
 
-    @property
-    def _pli_interval(self) -> float:
-        return max(PLI_INTERVAL, self._nack.round_trip_time)
+    def _key_frame_due(self) -> float | None:
+        """When a key frame is to be asked for (again); None while none is needed."""
+        heard = self.last_packet_received
+        if heard is None or not self._frames.needs_key_frame or self._last_pli - heard > PLI_GIVES_UP:
+            return None
+        if self._frames.awaited_key_frame is not None:
+            return max(heard, self._last_pli) + PLI_WITHOUT_PACKETS
+        if heard > self._last_pli:
+            return self._last_pli + max(PLI_INTERVAL, self._nack.round_trip_time)
+        return self._last_pli + PLI_WITHOUT_PACKETS
 
     def _ask_for_key_frame(self, now: float) -> None:
-        if self.statistics is None or now - self._last_pli < self._pli_interval:
+        due = self._key_frame_due()
+        if due is None or now < due or self.statistics is None:
             return
         self._last_pli = now
         if self._parameters.pli:
