@@ -86,13 +86,19 @@ class _Connection(Connection):
     def __init__(self, owner: "IceTransport", *, ice_controlling: bool) -> None:
         super().__init__(ice_controlling=ice_controlling)
         self.owner = owner
+        self._valid: set[tuple[str, int]] = set()  # the peer's addresses that answered a check
 
     def data_received(self, data: bytes, component: int) -> None:
         self.owner.on_datagram(data)
 
+    def check_complete(self, pair: CandidatePair) -> None:
+        if pair.state is CandidatePair.State.SUCCEEDED:
+            self._valid.add(pair.remote_addr)
+        super().check_complete(pair)
+
     def heard(self, addr: tuple[Any, ...]) -> None:
-        pair = self._nominated.get(1)
-        if pair is not None and pair.remote_addr == (addr[0], addr[1]):
+        """A datagram of a peer's address that was checked; the peer may send on another valid pair than we do."""
+        if (addr[0], addr[1]) in self._valid:
             self.owner.heard()
 
     def measured(self, rtt: float) -> None:
