@@ -86,7 +86,7 @@ class _Connection(Connection):
     def __init__(self, owner: "IceTransport", *, ice_controlling: bool) -> None:
         super().__init__(ice_controlling=ice_controlling)
         self.owner = owner
-        self._valid: set[tuple[str, int]] = set()  # the peer's addresses that answered a check
+        self._valid: set[tuple[str, int]] = set()  # addresses that answered a check, or sent an authentic one
 
     def data_received(self, data: bytes, component: int) -> None:
         self.owner.on_datagram(data)
@@ -96,8 +96,13 @@ class _Connection(Connection):
             self._valid.add(pair.remote_addr)
         super().check_complete(pair)
 
+    def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
+        if len(self._valid) < MAX_REMOTE_CANDIDATES:
+            self._valid.add(addr)  # the request was authentic
+        super().check_incoming(message, addr, protocol)
+
     def heard(self, addr: tuple[Any, ...]) -> None:
-        """A datagram of a peer's address that was checked; the peer may send on another valid pair than we do."""
+        """A datagram of an address that is the peer's; the peer may send on another pair than we do."""
         if (addr[0], addr[1]) in self._valid:
             self.owner.heard()
 
