@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt --only-binary :all: --no-binary opuslib --use-pep517
 TALK ?= 10
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test check interop format clean bench
+.PHONY: demo test check interop format clean bench-voice
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -27,6 +28,9 @@ check: $(VENV)/.ready-test
 
 interop: $(VENV)/.ready-interop
 	$(BIN)/python -m pytest -o addopts='--import-mode=importlib -q --strict-markers' --timeout 120 tests/interop
+
+bench-voice: $(VENV)/.ready-test
+	$(BIN)/python tests/bench/bench_voice.py $(BENCH_ARGS)
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff check --fix -q . || true
