@@ -9,6 +9,8 @@ from media.rtp.packet import RtpPacket
 
 QUANTUM = 0.005  # seconds; a burst is what this long carries
 FACTOR = 1.5  # of the target rate: a frame larger than the mean still leaves within its own time
+# After a decrease, until what waits is gone: on a full path, what leaves here would only wait there.
+DRAIN_FACTOR, DECREASE, DRAINED = 1.05, 0.95, 0.020
 MIN_RATE_BPS = 150_000
 MAX_PACKETS = 2048
 OVERHEAD_BYTES = 28 + 16 + 12  # IP, UDP, SRTP tag, RTP
@@ -22,11 +24,23 @@ class Pacer:
         self._normal: deque[RtpPacket] = deque()
         self._bytes = 0
         self._next = 0.0
+        self._target_bps = 0
+        self._draining = False
         self.rate_bps = MIN_RATE_BPS
         self.dropped = 0
 
     def set_target(self, bitrate_bps: int) -> None:
-        self.rate_bps = max(MIN_RATE_BPS, round(FACTOR * bitrate_bps))
+        """Of the encoder, with headers."""
+        if bitrate_bps < DECREASE * self._target_bps:
+            self._draining = True
+        self._target_bps = bitrate_bps
+        self._set_rate()
+
+    def _set_rate(self) -> None:
+        if self._draining and self.queue_time <= DRAINED:
+            self._draining = False
+        factor = DRAIN_FACTOR if self._draining else FACTOR
+        self.rate_bps = max(MIN_RATE_BPS, round(factor * self._target_bps))
 
     def enqueue(self, packet: RtpPacket, *, urgent: bool = False) -> None:
         """`urgent`: a retransmission."""
@@ -56,4 +70,6 @@ class Pacer:
             self._bytes -= size
             self._next += size * 8 / self.rate_bps
             out.append(packet)
+        if self._draining:
+            self._set_rate()
         return out

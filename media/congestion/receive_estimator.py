@@ -9,18 +9,24 @@ from collections import deque
 
 from media.rtp.sequence import Unwrapper
 
-STANDING_WINDOW = 0.2  # seconds in which jitter would have let one packet through fast
+STANDING_WINDOW, STANDING_PACKETS = (
+    0.2,
+    8,
+)  # seconds, and packets at least, of which jitter lets one through fast
 BASE_SLOT = 1.0
 BASE_SLOTS = 10
-QUEUE_HIGH = 0.040  # a standing queue of this much is congestion
-QUEUE_LOW = 0.015
+QUEUE_HIGH = 0.035  # a standing queue of this much is congestion
+QUEUE_LOW = 0.012
 DECREASE = 0.85  # of the rate that came through (GCC's beta)
-INCREASE_PER_S = 0.35  # while nothing has been congested for long
-INCREASE_NEAR_PER_S = 0.08  # after a congestion: GCC's multiplicative increase
-NEAR_FOR = 10.0  # seconds
 RATE_WINDOW = 0.5
+HEADROOM_BPS = 30_000
+MIN_RATE_WINDOW = 0.2  # less says nothing of the rate
 DECREASE_PAUSE = 0.3  # let the queue drain before judging again
-HEADROOM = 1.5  # the estimate is at most this much above what comes through
+HEADROOM = 1.25  # the estimate is at most this much above what comes through
+# Where the path was full the last time, the estimate creeps; below it runs, and above it walks.
+CAPACITY_LIFE = 30.0  # seconds
+NEAR_LOW, NEAR_HIGH = 0.9, 1.1
+INCREASE_PER_S, INCREASE_NEAR_PER_S, INCREASE_BEYOND_PER_S = 0.5, 0.04, 0.15
 
 
 class ReceiveEstimator:
@@ -36,6 +42,7 @@ class ReceiveEstimator:
         self._bytes = 0
         self._updated: float | None = None
         self._decreased = -1e9
+        self._capacity: float | None = None  # what came through when the path was last full
         self.queue = 0.0  # the standing queue, seconds
 
     def unwrap_send_time(self, stamp: int) -> float:
@@ -46,7 +53,7 @@ class ReceiveEstimator:
         """A packet of `size` bytes, sent at `send_time` on the sender's clock; True when the estimate fell."""
         offset = now - send_time
         self._recent.append((now, offset))
-        while now - self._recent[0][0] > STANDING_WINDOW:
+        while len(self._recent) > STANDING_PACKETS and now - self._recent[0][0] > STANDING_WINDOW:
             self._recent.popleft()
         if not self._slots or now - self._slots[-1][0] >= BASE_SLOT:
             self._slots.append((now, offset))
@@ -60,24 +67,34 @@ class ReceiveEstimator:
         self.queue = min(o for _, o in self._recent) - base
         return self._update(now)
 
-    @property
-    def received_bps(self) -> float:
-        """What came through in the last half second."""
-        return self._bytes * 8 / RATE_WINDOW
+    def received_bps(self, now: float) -> float:
+        """What came through in the last half second: the bytes after its first packet, in the time since."""
+        if not self._sizes:
+            return 0.0
+        first, size = self._sizes[0]
+        return (self._bytes - size) * 8 / max(MIN_RATE_WINDOW, now - first)
 
     def _update(self, now: float) -> bool:
         elapsed = 0.0 if self._updated is None else min(0.5, now - self._updated)
         self._updated = now
+        received = self.received_bps(now)
         if self.queue > QUEUE_HIGH:
             if now - self._decreased < DECREASE_PAUSE:
                 return False
             self._decreased = now
-            self.estimate_bps = max(self._min, min(self.estimate_bps, DECREASE * self.received_bps))
+            self._capacity = received
+            self.estimate_bps = max(self._min, min(self.estimate_bps, DECREASE * received))
             return True
         if self.queue < QUEUE_LOW:
-            near = now - self._decreased < NEAR_FOR
-            grown = self.estimate_bps * (1 + (INCREASE_NEAR_PER_S if near else INCREASE_PER_S) * elapsed)
+            grown = self.estimate_bps * (1 + self._increase(now) * elapsed)
             # A sender that has less to send proves nothing about the path.
-            limit = max(self.estimate_bps, HEADROOM * self.received_bps + 50_000)
+            limit = max(self.estimate_bps, HEADROOM * received + HEADROOM_BPS)
             self.estimate_bps = min(self._max, grown, limit)
         return False
+
+    def _increase(self, now: float) -> float:
+        """Share of the estimate a second."""
+        full = self._capacity if now - self._decreased < CAPACITY_LIFE else None
+        if full is None or self.estimate_bps < NEAR_LOW * full:
+            return INCREASE_PER_S
+        return INCREASE_NEAR_PER_S if self.estimate_bps < NEAR_HIGH * full else INCREASE_BEYOND_PER_S

@@ -14,6 +14,8 @@ HISTORY = 1.0  # seconds; libwebrtc keeps max(1 s, 3 RTT)
 MAX_PACKETS = 2048
 BUDGET_SHARE = 0.25  # of the media rate of the last second: repairs 20 % loss, feeds no storm
 BUDGET_FLOOR_BYTES = 6000
+# of a round trip; a whole one would refuse whoever asks again in time, and measures it a little shorter than we do
+SAME_REQUEST = 0.5
 
 
 class RetransmissionHistory:
@@ -45,7 +47,7 @@ class RetransmissionHistory:
         for number in numbers:
             if (entry := self._sent.get(number)) is None:
                 continue
-            if now - self._resent.get(number, -1.0) < round_trip_time:
+            if now - self._resent.get(number, -1e9) < SAME_REQUEST * round_trip_time:
                 continue  # the last copy can still be on its way
             packet = entry[1]
             size = len(packet.payload) + 14

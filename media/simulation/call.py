@@ -159,9 +159,9 @@ def simulate(
     caller = _end("caller", speech[0], there, keys, rng, clocks[0], devices[0])
     callee = _end("callee", speech[1], back, keys.swapped(), rng, clocks[1], devices[1])
     if video is not None:
-        for end, own, other in ((caller, *video), (callee, *video[::-1])):
+        for end, own, theirs in ((caller, *video), (callee, *video[::-1])):
             end.engine.configure_video(video_parameters)
-            end.video = VideoEnd(own, end.engine, video_parameters.codec, other.picture)
+            end.video = VideoEnd(own, end.engine, video_parameters.codec, theirs.picture)
     _run(caller, callee, seconds)
     reports = []
     for end, other in ((caller, callee), (callee, caller)):

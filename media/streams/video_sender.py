@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from random import Random
 
-from media.congestion.pacer import Pacer
+from media.congestion.pacer import OVERHEAD_BYTES, Pacer
 from media.congestion.video_rate import VideoRate
 from media.negotiation import VideoParameters
 from media.payload import h264, vp8
@@ -20,6 +20,8 @@ MID_PACKETS = 100
 MAX_QUEUE_TIME = 0.200
 MIN_KEY_FRAME_INTERVAL = 0.3  # libwebrtc: requests that come faster are one request
 DEFAULT_ROUND_TRIP = 0.1
+# The encoder gets what the headers leave of the rate; smoothed over about a second.
+START_PAYLOAD_SHARE, SHARE_SMOOTHING = 0.93, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class VideoSender:
         self._last_time = -1
         self._key_wanted = True
         self._last_key = -1.0
+        self._payload_share = START_PAYLOAD_SHARE
         self.frame_size: tuple[int, int] | None = None
         self.frames_captured = self.frames_skipped = self.frames_encoded = self.key_frames_encoded = 0
         self.frames_dropped_by_rate = 0
@@ -64,13 +67,17 @@ class VideoSender:
         self.frame_size = (frame.width, frame.height)
         if self._started is None:
             self._started = frame.captured
+        self.rate.check(now)
+        self.pacer.set_target(self.rate.target_bps)
         if self._encoding or self._requests or self.pacer.queue_time > MAX_QUEUE_TIME:
             self.frames_skipped += 1
             return
         time = max(self._last_time + 1, round((frame.captured - self._started) * CLOCK_RATE))
         self._last_time = time
         key = self._key_wanted and now - self._last_key >= MIN_KEY_FRAME_INTERVAL
-        self._requests.append(EncodeRequest(frame, time, key, self.rate.target_bps))
+        self._requests.append(
+            EncodeRequest(frame, time, key, round(self.rate.target_bps * self._payload_share))
+        )
 
     def next_request(self) -> EncodeRequest | None:
         """What to encode next; None while a picture is with the worker."""
@@ -97,6 +104,8 @@ class VideoSender:
             self._picture_id = (self._picture_id + 1) % vp8.PICTURE_ID_MODULO
         else:
             payloads = h264.packetize(data)
+        share = len(data) / (len(data) + OVERHEAD_BYTES * len(payloads))
+        self._payload_share += SHARE_SMOOTHING * (share - self._payload_share)
         for index, payload in enumerate(payloads):
             packet = self.rtp.make(
                 self._parameters.send_payload_type,
