@@ -9,6 +9,7 @@ late packet weighs 1 % of the fast histogram, so a spike moves the target at onc
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 BIN_MS = 2
 BINS = 512  # 1.024 s
@@ -20,6 +21,12 @@ SLOW_SHARE = 0.7  # how much the old distribution counts against the new one
 DELAY_COST_PER_MS = 0.13
 LATE_COST = 800.0
 RECOVERY_COST = 400.0
+# Copies (RED) are waited for while some were needed in the last seconds: the sender, who knows the losses best, has
+# chosen their distance, and the first of them must not be missed to learn what they are worth.
+COPIES_MEMORY = 10.0
+COPIES_NEEDED = 2  # one loss is no reason yet
+COPIES_QUANTILE = 0.9  # of the jitter that the packet with the copy has
+SETTLING_PACKETS = 25  # the target does not fall before it has seen this many
 MARGIN_MS = 3.0  # loop and timer lateness between a packet's arrival and its turn
 RELEASE_MS_PER_S = 30.0  # the target falls no faster
 BASE_SLOT_S = 0.5
@@ -42,11 +49,14 @@ class DelayManager:
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
         self._updated = 0.0
+        self._copies = 0.0  # how much later than a frame its farthest copy is sent, seconds
+        self._copies_wait = 0.0
+        self._recoveries: deque[float] = deque(maxlen=COPIES_NEEDED)  # when
 
     @property
     def target(self) -> float:
         """The delay to play at, seconds above the fastest packet."""
-        return max(self._target, self.minimum)
+        return max(self._target, self.minimum, self._copies_wait)
 
     @property
     def base(self) -> float:
@@ -68,7 +78,12 @@ class DelayManager:
         Loss is steadier than jitter, so these are remembered slowly: one lucky repair does not move the target.
         """
         self._recovered[_bin(now - media_time - self._base)] += 1 - RECOVERED_FORGET
+        self._recoveries.append(now)
         self._update_target(now)
+
+    def expect_copies(self, distance: float) -> None:
+        """Copies of frames come `distance` seconds after the frames; 0: there are none."""
+        self._copies = distance
 
     def reset(self) -> None:
         """The source's time line was replaced: its offsets say nothing any more, the network's behaviour does."""
@@ -94,7 +109,9 @@ class DelayManager:
         self._recovered *= RECOVERED_FORGET
 
     def _update_target(self, now: float) -> None:
-        late = np.maximum(1 - np.cumsum(self._fast), SLOW_SHARE * (1 - np.cumsum(self._slow)))
+        arrived = np.cumsum(self._fast)
+        self._update_copies_wait(arrived, now)
+        late = np.maximum(1 - arrived, SLOW_SHARE * (1 - np.cumsum(self._slow)))
         unrecovered = self._recovered.sum() - np.cumsum(self._recovered)
         cost = _DELAY_COST + LATE_COST * late + RECOVERY_COST * unrecovered
         best = int(np.argmin(cost))
@@ -104,7 +121,19 @@ class DelayManager:
         if cost[present] - cost[best] < CHANGE_GAIN:
             return  # every change of delay is a join that can be heard
         wanted = (float(_DELAYS[best]) + MARGIN_MS) / 1000
-        self._target = wanted if wanted >= self._target else max(wanted, self._target - release)
+        if wanted >= self._target:
+            self._target = wanted
+        elif self._count >= SETTLING_PACKETS:
+            self._target = max(wanted, self._target - release)
+
+    def _update_copies_wait(self, arrived: NDArray[np.float64], now: float) -> None:
+        """`arrived`: share of packets that came up to each delay."""
+        needed = len(self._recoveries) == COPIES_NEEDED and now - self._recoveries[0] < COPIES_MEMORY
+        if not self._copies or not needed:
+            self._copies_wait = 0.0
+            return
+        jitter_ms = float(_DELAYS[min(BINS - 1, int(np.searchsorted(arrived, COPIES_QUANTILE)))])
+        self._copies_wait = self._copies + (jitter_ms + MARGIN_MS) / 1000
 
 
 def _bin(delay: float) -> int:

@@ -15,6 +15,7 @@ CLOCK_RATE = 48000
 ENERGY_FULL_SCALE = 32768.0
 # Arrivals are told so often while packets are lost, and so often while none are: at most 5 % of the rate.
 ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN = 0.2, 0.4
+ARRIVALS_INTERVAL_START, START = 0.1, 2.0  # and so often in the first seconds, when nothing is known
 CLEAN_AFTER = 5.0  # seconds without a loss
 OVERLAP = 5  # packets that a report repeats, since reports are lost, too
 
@@ -33,6 +34,7 @@ class AudioReceiver:
         self._next_arrivals = 0.0
         self._lost_seen = 0
         self._last_loss = -1e9
+        self._begun = 0.0  # when the first packet of this source came
         self.last_packet_received: float | None = None
         self.packets_discarded = 0  # of a payload type that was not negotiated, or broken
         self.retransmitted_packets_received = 0
@@ -55,6 +57,7 @@ class AudioReceiver:
             self.statistics = ReceiveStatistics(packet.ssrc, CLOCK_RATE)
             self._arrivals = congestion_feedback.ArrivalLog(packet.ssrc)
             self._repair = AudioRepair()
+            self._begun, self._lost_seen = now, 0
         self.ended = False
         self.last_packet_received = now
         size = len(packet.payload)
@@ -65,6 +68,7 @@ class AudioReceiver:
         if is_red:
             self._receive_red(packet, now)
         elif size:
+            self.jitter_buffer.delay_manager.expect_copies(0.0)
             self.jitter_buffer.insert(packet.timestamp, packet.payload, now)
 
     def _receive_red(self, packet: RtpPacket, now: float) -> None:
@@ -73,6 +77,8 @@ class AudioReceiver:
         except PacketError:
             self.packets_discarded += 1
             return
+        farthest = max(offset for _, offset, _ in blocks)
+        self.jitter_buffer.delay_manager.expect_copies(farthest / CLOCK_RATE)
         for payload_type, offset, payload in blocks:
             if payload_type not in self._parameters.receive_payload_types or not payload:
                 continue
@@ -116,6 +122,7 @@ class AudioReceiver:
             return []
         out = []
         self._repair.jitter = self.statistics.jitter
+        self._repair.playout_delay = self.jitter_buffer.target_delay
         if self._parameters.nack and (numbers := self._repair.requests_to_send(now)):
             self.nack_count += 1
             out.append(feedback.nack(self._our_ssrc, self.statistics.ssrc, numbers))
@@ -124,7 +131,10 @@ class AudioReceiver:
                 self._last_loss = now
             self._lost_seen = self.statistics.packets_lost
             clean = now - self._last_loss > CLEAN_AFTER
-            self._next_arrivals = now + (ARRIVALS_INTERVAL_CLEAN if clean else ARRIVALS_INTERVAL)
+            interval = ARRIVALS_INTERVAL_CLEAN if clean else ARRIVALS_INTERVAL
+            if now - self._begun < START:
+                interval = ARRIVALS_INTERVAL_START
+            self._next_arrivals = now + interval
             if (report := self._arrivals.report(now, overlap=OVERLAP)) is not None:
                 out.append(congestion_feedback.build(self._our_ssrc, [report], now))
         return out

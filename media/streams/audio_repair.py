@@ -14,6 +14,9 @@ MIN_MARGIN = 0.012  # a packet is this late before it counts as missing
 MAX_REPAIR_DELAY = (
     0.130  # seconds after a packet's own time; a later answer would cost more delay than it is worth
 )
+# With copies on their way an answer is worth asking for only this long after the frame would be played: the copies
+# keep the delay where it is.
+MAX_LATE_WITH_COPIES = 0.025
 MAX_REQUESTS = 2
 MAX_AHEAD = 12  # packets that are presumed missing while nothing comes
 MIN_RETRY = 0.020
@@ -40,6 +43,7 @@ class AudioRepair:
         self.round_trip_time: float | None = None
         self.jitter = 0.0  # seconds
         self.redundant = False  # copies are coming
+        self.playout_delay = 0.0  # of the jitter buffer, seconds
         self.requests_sent = 0
 
     def receive(self, sequence_number: int, now: float) -> None:
@@ -53,9 +57,10 @@ class AudioRepair:
         gap = number - self._highest
         expected = self._arrival + gap * FRAME
         if gap <= MAX_AHEAD:
-            for missed in range(self._highest + 1, number):
+            for missed in range(self._highest + self._presumed + 1, number):  # the presumed ones are known
                 due = self._arrival + (missed - self._highest) * FRAME
-                self._missing.setdefault(missed, _Missing(due, now))
+                # Where packets overtake each other a gap tells nothing yet.
+                self._missing.setdefault(missed, _Missing(due, max(now, due + self._margin)))
         self._highest, self._presumed = number, 0
         # Follow an early packet at once and a late one slowly: the line of what comes undelayed.
         self._arrival = now if now < expected or now - expected > 1.0 else expected + 0.05 * (now - expected)
@@ -77,10 +82,7 @@ class AudioRepair:
         runs = self._runs()
         out = []
         for number, missing in list(self._missing.items()):
-            if (
-                now + self.round_trip_time > missing.due + MAX_REPAIR_DELAY
-                or missing.requests >= MAX_REQUESTS
-            ):
+            if now + self.round_trip_time > missing.due + self._deadline or missing.requests >= MAX_REQUESTS:
                 del self._missing[number]
             elif now >= missing.ask_at:
                 if self.redundant and runs[number] < 2:
@@ -95,6 +97,13 @@ class AudioRepair:
     @property
     def _useful(self) -> bool:
         return self.round_trip_time is not None and self.round_trip_time < MAX_REPAIR_DELAY - FRAME
+
+    @property
+    def _deadline(self) -> float:
+        """Seconds after a packet's own time, up to which an answer is of use."""
+        if not self.redundant:
+            return MAX_REPAIR_DELAY
+        return min(MAX_REPAIR_DELAY, self.playout_delay + MAX_LATE_WITH_COPIES)
 
     @property
     def _margin(self) -> float:

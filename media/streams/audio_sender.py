@@ -110,6 +110,8 @@ class AudioSender:
         """What the far end says arrived, packet by packet."""
         if not self._uses_red:
             return
+        if self._parameters.nack and self._parameters.rtx_payload_type is not None:
+            self._protection.round_trip_time = self.rtp.round_trip_time
         self._protection.receive(report)
         self._encoder.set_bitrate(min(self._protection.scheme.bitrate_bps, self._parameters.bitrate_bps))
 

@@ -17,6 +17,7 @@ from media.rtp.sequence import Unwrapper
 WINDOW = 1500  # packets: 30 s
 MEMORY = 600.0  # packets: outcomes weigh exp(-age / MEMORY), 12 s
 PRIOR = 150.0  # packets: weight of independent losses at the measured rate, while little is known
+CLEAN_PRIOR = 100.0  # packets without loss that count beside the measured ones: a single loss says little
 PACKETS_PER_S = 50
 OVERHEAD_BYTES = 28 + 12 + 16 + 1  # IP and UDP, RTP, SRTP tag, RED's last header
 RED_HEADER_BYTES = 4
@@ -25,10 +26,14 @@ MAX_WIRE_BPS = 104_000  # of media; with feedback below 110 kbit/s
 QUALITY = ((16_000, 3.91), (18_000, 4.01), (20_000, 4.09), (24_000, 4.21), (28_000, 4.27), (32_000, 4.33))
 # PESQ-WB lost to concealment: 2.6 (1 - exp(-percent / 5.2)) follows the measured table within 0.1
 LOSS_DEPTH, LOSS_SCALE_PERCENT = 2.6, 5.2
-DELAY_COST_PER_S = 6.0  # quality a second of waiting for a copy costs; 20 ms are 0.12
+DELAY_COST_PER_S = 8.0  # quality a second of waiting for a copy costs; 20 ms are 0.16
+CLEAN_PACKETS = 500  # without a loss, 10 s: what was before is forgotten
+REPAIR_OVERHEAD = (
+    0.020  # seconds from a packet's own time to the request for it, and to its turn when it has come
+)
 UNSETTLED = 4  # packets: the newest may still come, late or out of order; the next report tells
 CHANGE_GAIN = 0.06  # a change of scheme must promise more than this
-CHANGE_PAUSE_REPORTS = 5  # a weaker scheme must look better this many reports long
+CHANGE_PAUSE_PACKETS = 75  # a weaker scheme must look better this long
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,11 @@ NO_PROTECTION = Scheme(32_000)
 SCHEMES = (
     NO_PROTECTION,
     *(Scheme(32_000, (d,)) for d in (1, 2, 3, 4)),
-    *(Scheme(24_000, pair) for pair in ((1, 2), (1, 3), (2, 3), (2, 4), (2, 5), (3, 6))),
-    *(Scheme(18_000, three) for three in ((1, 2, 3), (1, 2, 4), (1, 3, 5), (2, 4, 6))),
+    *(Scheme(24_000, pair) for pair in ((1, 2), (1, 3), (2, 3), (1, 4), (2, 4))),
+    *(Scheme(18_000, three) for three in ((1, 2, 3), (1, 2, 4))),
 )
+# Until reports come, nobody knows: copies for the first second of a call cost little, losses at its start are heard.
+START = Scheme(24_000, (1, 2))
 
 
 class ProtectionController:
@@ -60,9 +67,12 @@ class ProtectionController:
     def __init__(self) -> None:
         self._unwrapper = Unwrapper(16)
         self._outcomes: dict[int, bool] = {}  # unwrapped number -> arrived
-        self.scheme = NO_PROTECTION
+        self.scheme = START
+        self.round_trip_time: float | None = (
+            None  # where lost packets are asked for again; None: they are not
+        )
         self.loss = 0.0
-        self._better_for = 0
+        self._better_since: int | None = None  # the packet at which another scheme began to look better
         self._residuals: dict[Scheme, float] = {}
 
     def receive(self, report: ArrivalReport, *, budget_bps: int = MAX_WIRE_BPS) -> None:
@@ -70,14 +80,27 @@ class ProtectionController:
         begin = self._unwrapper.unwrap(report.begin)
         for index, age in enumerate(report.arrivals):
             self._outcomes[begin + index] = self._outcomes.get(begin + index, False) or age is not None
-        if len(self._outcomes) > WINDOW:
-            for old in sorted(self._outcomes)[: len(self._outcomes) - WINDOW]:
-                del self._outcomes[old]
+        if not self._outcomes:
+            return
+        newest = max(self._outcomes)
+        oldest = newest - WINDOW + 1
+        losses = [n for n, arrived in self._outcomes.items() if not arrived and n <= newest - UNSETTLED]
+        if losses and newest - max(losses) > CLEAN_PACKETS:
+            oldest = max(oldest, max(losses) + 1)
+        self._outcomes = {n: arrived for n, arrived in self._outcomes.items() if n >= oldest}
         self._choose(budget_bps)
 
     def residual(self, scheme: Scheme) -> float:
         """Share of frames that would have stayed lost, as of the last report."""
         return self._residuals.get(scheme, 0.0)
+
+    def _repair(self, scheme: Scheme) -> int | None:
+        """Packets after a lost one at which its retransmission is sent, where that comes before the last copy."""
+        if self.round_trip_time is None or not scheme.distances:
+            return None
+        if self.round_trip_time + REPAIR_OVERHEAD > max(scheme.distances) / PACKETS_PER_S:
+            return None
+        return int(np.ceil((REPAIR_OVERHEAD + self.round_trip_time / 2) * PACKETS_PER_S))
 
     def _choose(self, budget_bps: int) -> None:
         numbers = np.fromiter(self._outcomes, np.int64)
@@ -98,30 +121,31 @@ class ProtectionController:
         for scheme in SCHEMES:
             if scheme.wire_bps > budget_bps and scheme is not NO_PROTECTION:
                 continue
-            residual = _residual(lost, weights, scheme.distances)
-            independent = self.loss ** (1 + len(scheme.distances))
+            residual = _residual(lost, weights, scheme.distances, self._repair(scheme))
+            likely = self.loss * total / (total + CLEAN_PRIOR)
+            independent = likely ** (1 + len(scheme.distances))
             residual = (residual * total + independent * PRIOR) / (total + PRIOR)
             self._residuals[scheme] = residual
             values[scheme] = _value(scheme, residual)
             if values[scheme] > value:
                 best, value = scheme, values[scheme]
         present = values.get(self.scheme)
-        if present is None:
-            self.scheme, self._better_for = best, 0
-            return
-        if value < present + CHANGE_GAIN:
-            self._better_for = 0
+        if present is not None and value < present + CHANGE_GAIN:
+            self._better_since = None
             return
         # Against loss at once; back to less protection, or to another distance, with patience.
-        self._better_for += 1
+        if self._better_since is None:
+            self._better_since = last
         stronger = len(best.distances) > len(self.scheme.distances)
-        if stronger or self._better_for >= CHANGE_PAUSE_REPORTS:
-            self.scheme, self._better_for = best, 0
+        if present is None or stronger or last - self._better_since >= CHANGE_PAUSE_PACKETS:
+            self.scheme, self._better_since = best, None
 
 
-def _residual(lost: NDArray[np.bool_], weights: NDArray[np.float64], distances: Sequence[int]) -> float:
-    """Weighted share of frames whose packet and all copies were lost."""
-    reach = max(distances, default=0)
+def _residual(
+    lost: NDArray[np.bool_], weights: NDArray[np.float64], distances: Sequence[int], repair: int | None
+) -> float:
+    """Weighted share of frames whose packet and all copies were lost; `repair`: and the retransmission, sent then."""
+    reach = max(max(distances, default=0), repair or 0)
     count = len(lost) - reach
     if count <= 0:
         return 0.0
@@ -129,7 +153,15 @@ def _residual(lost: NDArray[np.bool_], weights: NDArray[np.float64], distances: 
     for distance in distances:
         gone &= lost[distance : distance + count]
     weight = float(weights[:count].sum())
-    return float(weights[:count] @ gone) / weight if weight else 0.0
+    if not weight:
+        return 0.0
+    share = float(weights[:count] @ gone) / weight
+    if repair is None:
+        return share
+    # The request is lost as often, for all that is known, and then there is no answer.
+    unasked = float(weights @ lost) / float(weights.sum())
+    unanswered = float(weights[:count] @ (gone & lost[repair : repair + count])) / weight
+    return unanswered + unasked * (share - unanswered)
 
 
 def _value(scheme: Scheme, residual: float) -> float:
