@@ -62,8 +62,8 @@ def _aggregated(payload: bytes) -> Iterable[bytes]:
 def split_annex_b(access_unit: bytes) -> list[bytes]:
     """NAL units between start codes, without trailing zeros."""
     starts = [(m.start(), m.end()) for m in _START.finditer(access_unit)]
-    ends = [s for s, _ in starts[1:]] + [len(access_unit)]
-    units = (access_unit[begin:end] for (_, begin), end in zip(starts, ends, strict=True))
+    ends = [*(s for s, _ in starts[1:]), len(access_unit)][: len(starts)]
+    units = (access_unit[begin:end].rstrip(b"\0") for (_, begin), end in zip(starts, ends, strict=True))
     return [unit for unit in units if unit]
 
 
