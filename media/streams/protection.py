@@ -17,7 +17,6 @@ from media.rtp.sequence import Unwrapper
 WINDOW = 1500  # packets: 30 s
 MEMORY = 600.0  # packets: outcomes weigh exp(-age / MEMORY), 12 s
 PRIOR = 150.0  # packets: weight of independent losses at the measured rate, while little is known
-CLEAN_PRIOR = 100.0  # packets without loss that count beside the measured ones: a single loss says little
 PACKETS_PER_S = 50
 OVERHEAD_BYTES = 28 + 12 + 16 + 1  # IP and UDP, RTP, SRTP tag, RED's last header
 RED_HEADER_BYTES = 4
@@ -26,13 +25,14 @@ MAX_WIRE_BPS = 104_000  # of media; with feedback below 110 kbit/s
 QUALITY = ((16_000, 3.91), (18_000, 4.01), (20_000, 4.09), (24_000, 4.21), (28_000, 4.27), (32_000, 4.33))
 # PESQ-WB lost to concealment: 2.6 (1 - exp(-percent / 5.2)) follows the measured table within 0.1
 LOSS_DEPTH, LOSS_SCALE_PERCENT = 2.6, 5.2
-DELAY_COST_PER_S = 8.0  # quality a second of waiting for a copy costs; 20 ms are 0.16
+DELAY_COST_PER_S = 9.0  # quality a second of waiting for a copy costs; 20 ms are 0.18
 CLEAN_PACKETS = 500  # without a loss, 10 s: what was before is forgotten
 REPAIR_OVERHEAD = (
     0.020  # seconds from a packet's own time to the request for it, and to its turn when it has come
 )
 UNSETTLED = 4  # packets: the newest may still come, late or out of order; the next report tells
 CHANGE_GAIN = 0.06  # a change of scheme must promise more than this
+CHANGE_RESIDUAL = 0.004  # a scheme that leaves so much less lost is taken at once
 CHANGE_PAUSE_PACKETS = 75  # a weaker scheme must look better this long
 
 
@@ -116,13 +116,14 @@ class ProtectionController:
         weights = np.exp((np.arange(len(lost)) - len(lost)) / MEMORY) * known
         total = float(weights.sum())
         self.loss = float(weights @ lost) / total
+        # A single loss says little.
+        likely = max(0.0, self.loss - 1 / total)
         best, value = self.scheme, -1e9
         values = {}
         for scheme in SCHEMES:
             if scheme.wire_bps > budget_bps and scheme is not NO_PROTECTION:
                 continue
             residual = _residual(lost, weights, scheme.distances, self._repair(scheme))
-            likely = self.loss * total / (total + CLEAN_PRIOR)
             independent = likely ** (1 + len(scheme.distances))
             residual = (residual * total + independent * PRIOR) / (total + PRIOR)
             self._residuals[scheme] = residual
@@ -133,10 +134,10 @@ class ProtectionController:
         if present is not None and value < present + CHANGE_GAIN:
             self._better_since = None
             return
-        # Against loss at once; back to less protection, or to another distance, with patience.
+        # Against loss at once; back to less protection, or nearer copies, with patience.
         if self._better_since is None:
             self._better_since = last
-        stronger = len(best.distances) > len(self.scheme.distances)
+        stronger = self.residual(best) < self.residual(self.scheme) - CHANGE_RESIDUAL
         if present is None or stronger or last - self._better_since >= CHANGE_PAUSE_PACKETS:
             self.scheme, self._better_since = best, None
 

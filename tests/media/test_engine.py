@@ -2,7 +2,9 @@
 
 import heapq
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 
 from media.engine import MAX_EVENTS, FirstAudio, MediaEngine, PeerLeft
 from media.negotiation import AudioParameters
+from media.rtp.congestion_feedback import CCFB_FORMAT
 from media.rtp.packet import RtpPacket
 from media.rtp.rtcp import (
     PSFB,
+    RTPFB,
     Bye,
     Feedback,
     ReceiverReport,
@@ -32,6 +36,8 @@ from media.transport.srtp import PROFILES, SrtpKeys, SrtpSession
 
 Samples = NDArray[np.int16]
 AUDIO = AudioParameters("0", 111, frozenset({111}))
+# What two of ours agree on.
+PROTECTED = replace(AUDIO, red_payload_type=63, rtx_payload_type=112, arrival_feedback=True, nack=True)
 KEYS = SrtpKeys(PROFILES[0], bytes(range(28)), bytes(range(50, 78)))
 
 
@@ -194,6 +200,102 @@ def test_no_fec_where_it_was_not_negotiated() -> None:
     call = Call(lost=lambda index: rng.random() < 0.1, parameters=(plain, plain), sound=voice())
     call.run(5.0)
     assert call.stats(1, "inbound-rtp-audio")["recoveredFrames"] == 0
+
+
+def payload_types(call: Call, index: int, after: int) -> dict[int, int]:
+    """How many RTP packets of each payload type an end has sent, its first `after` datagrams apart."""
+    return dict(Counter(d[1] & 0x7F for d in call.datagrams[index][after:] if not 192 <= d[1] <= 223))
+
+
+def test_two_of_ours_use_copies_under_loss() -> None:
+    rng = Random(3)
+    call = Call(
+        lost=lambda index: index == 0 and rng.random() < 0.1, parameters=(PROTECTED, PROTECTED), sound=voice()
+    )
+    call.run(5.0)
+    known = len(call.datagrams[0]), len(call.datagrams[1])
+    before = call.stats(1, "inbound-rtp-audio")
+    call.run(5.0)
+    there = payload_types(call, 0, known[0])
+    assert there[63] > 0.95 * sum(there.values()), "RED"
+    assert call.alice.sender is not None and call.alice.sender.scheme.distances
+    assert call.alice.sender._encoder.expected_loss_percent == 0, "copies, not FEC besides"  # type: ignore[attr-defined]
+    after = call.stats(1, "inbound-rtp-audio")
+    recovered = int(str(after["recoveredFrames"])) - int(str(before["recoveredFrames"]))
+    concealed = int(str(after["concealedSamples"])) - int(str(before["concealedSamples"]))
+    lost = int(str(after["packetsLost"])) - int(str(before["packetsLost"]))
+    assert lost > 10 and recovered > 0.8 * lost and concealed <= 0.2 * lost * 960
+    assert call.bob.sender is not None and not call.bob.sender.scheme.distances, (
+        "nothing was lost on the way back"
+    )
+
+
+def test_nothing_is_added_on_a_clean_path() -> None:
+    call = Call(parameters=(PROTECTED, PROTECTED))
+    call.run(3.0)
+    known = len(call.datagrams[0])
+    call.run(5.0)
+    assert payload_types(call, 0, known) == {111: 250}
+    assert call.stats(1, "inbound-rtp-audio")["concealedSamples"] == 0
+
+
+def test_lost_packets_are_sent_again_where_that_pays() -> None:
+    """Without RED, and with a short round trip."""
+    rng = Random(3)
+    plain = replace(AUDIO, rtx_payload_type=112, nack=True, use_inband_fec=False)
+    call = Call(delay=0.01, lost=lambda index: rng.random() < 0.05, parameters=(plain, plain), sound=voice())
+    call.run(8.0)
+    assert call.bob.receiver is not None and call.bob.receiver.retransmitted_packets_received > 5
+    stats = call.stats(1, "inbound-rtp-audio")
+    assert int(str(stats["recoveredFrames"])) > 5
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [AUDIO, replace(PROTECTED, red_payload_type=None), replace(PROTECTED, arrival_feedback=False)],
+    ids=["nothing", "no RED", "no feedback"],
+)
+def test_a_peer_without_our_protection_gets_fec(foreign: AudioParameters) -> None:
+    rng = Random(3)
+    call = Call(
+        lost=lambda index: index == 0 and rng.random() < 0.1, parameters=(foreign, foreign), sound=voice()
+    )
+    call.run(6.0)
+    assert set(payload_types(call, 0, 0)) <= {111, 112}, "no RED"
+    assert call.alice.sender is not None and not call.alice.sender.scheme.distances
+    assert call.alice.sender._encoder.expected_loss_percent > 0  # type: ignore[attr-defined]
+    assert int(str(call.stats(1, "inbound-rtp-audio")["recoveredFrames"])) > 10
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1, 0.2])
+def test_rates_on_the_wire(loss: float) -> None:
+    """Everything that an end sends, IP and UDP headers included; feedback is at most 5 % of it (RFC 3550, 6.2)."""
+    rng = Random(5)
+    call = Call(lost=lambda index: rng.random() < loss, parameters=(PROTECTED, PROTECTED), sound=voice())
+    call.run(4.0)
+    known = len(call.datagrams[0])
+    call.run(16.0)
+    sent = call.datagrams[0][known:]
+    rates = {"total": 0.0, "arrivals": 0.0}
+    session = SrtpSession(KEYS.swapped())
+    for data in sent:
+        rates["total"] += (len(data) + 28) * 8 / 16
+        if 192 <= data[1] <= 223:
+            packets = parse_compound(session.unprotect_rtcp(data))
+            if any(isinstance(p, Feedback) and p.format == CCFB_FORMAT for p in packets):
+                rates["arrivals"] += (len(data) + 28) * 8 / 16
+    assert rates["total"] <= (110_000 if loss else 63_000)
+    assert 0 < rates["arrivals"] <= 0.05 * rates["total"]
+
+
+def test_arrival_feedback_of_any_bytes_does_nothing_worse_than_being_refused() -> None:
+    call = Call(parameters=(PROTECTED, PROTECTED))
+    call.run(1.0)
+    for fci in (b"", bytes(4), bytes(8), b"\xff" * 40, b"\0\0\xff\xff" + bytes(8)):
+        call.inject(0, Feedback(RTPFB, CCFB_FORMAT, 1, call.alice.ssrc, fci))
+    call.run(1.0)
+    assert call.stats(1, "inbound-rtp-audio")["concealedSamples"] == 0
+    assert call.alice.transport.packets_refused >= 3
 
 
 def test_directions_are_kept() -> None:
