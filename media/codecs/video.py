@@ -75,7 +75,11 @@ class Vp8Encoder:
             self._last_time = time - CLOCK_RATE // 30
         self._encoder.set_bitrate(bitrate_bps)
         duration, self._last_time = time - self._last_time, time
-        frame = self._encoder.encode(picture, time=time, duration=duration, key_frame=key_frame)
+        try:
+            frame = self._encoder.encode(picture, time=time, duration=duration, key_frame=key_frame)
+        except CodecError:
+            self.close()  # the next picture gets a new one
+            raise
         return None if frame is None else EncodedFrame(*frame)
 
     def close(self) -> None:
@@ -118,6 +122,7 @@ class PyAvEncoder:
         try:
             packets = self._context.encode(frame)
         except (av.error.FFmpegError, ValueError) as error:
+            self.close()  # the next picture gets a new one
             raise CodecError(f"{self._name}: {error}") from None
         if not packets:
             return None
@@ -153,14 +158,22 @@ class PyAvDecoder:
     """VP8 and H.264 by FFmpeg, one thread: frames come out as they go in."""
 
     def __init__(self, name: str) -> None:
-        self._context: Any = av.CodecContext.create(name, "r")
-        self._context.thread_count = 1
-        self._context.thread_type = "NONE"
         self._name = name
+        self._context: Any = self._open()
+
+    def _open(self) -> Any:
+        context: Any = av.CodecContext.create(self._name, "r")
+        context.thread_count = 1
+        context.thread_type = "NONE"
+        context.options = {"max_pixels": str(MAX_PIXELS)}  # before any memory is taken for a picture
+        return context
 
     def decode(self, data: bytes) -> list[NDArray[np.uint8]]:
         if self._context is None:
             raise CodecError("the decoder is closed")
+        if not data:
+            # To FFmpeg this is the end of the stream, after which it takes nothing any more.
+            raise CodecError(f"{self._name}: an empty frame")
         try:
             frames = self._context.decode(av.Packet(data))
         except (av.error.FFmpegError, ValueError) as error:

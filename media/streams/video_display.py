@@ -9,6 +9,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from media.quality.freezes import FreezeCounter
 from media.video_frame import VideoFrame
 
 WINDOW = 3.0  # seconds of pictures that the delay is taken from
@@ -18,9 +19,7 @@ MAX_SYNC_DELAY = 0.500
 BASE_WINDOW = 10.0
 MIN_SPACING = 0.008  # between pictures that are late together (libwebrtc's pacing of late frames)
 MAX_WAITING = 30
-FREEZE_FACTOR, FREEZE_EXTRA = 3.0, 0.150  # W3C webrtc-stats freezeCount
 MAX_FREEZES = 1000
-MEAN_OVER = 30  # pictures
 
 
 class VideoDisplay:
@@ -32,14 +31,12 @@ class VideoDisplay:
         self._bases: deque[tuple[float, float]] = deque()
         self._base = 0.0
         self._shown_at: float | None = None
-        self._gaps: deque[float] = deque(maxlen=MEAN_OVER)
+        self._freezes = FreezeCounter()
         self.sync_delay = 0.0  # added by the synchronizer
         self.delay = 0.0  # jitter part, seconds
         self.shown_media_time: float | None = None
-        self.frames_rendered = self.frames_dropped = self.freeze_count = 0
-        self.total_freezes_duration = 0.0
+        self.frames_dropped = 0
         self.freezes: deque[tuple[float, float]] = deque(maxlen=MAX_FREEZES)  # (start, duration)
-        self.total_inter_frame_delay = self.total_squared_inter_frame_delay = 0.0
         self.first_shown: float | None = None
 
     def reset(self) -> None:
@@ -93,18 +90,28 @@ class VideoDisplay:
         return None if not self._bases else self._base + self.delay + self.sync_delay
 
     def _count(self, now: float) -> None:
-        self.frames_rendered += 1
         if self.first_shown is None:
             self.first_shown = now
-        if self._shown_at is not None:
-            gap = now - self._shown_at
-            if self._gaps:
-                mean = sum(self._gaps) / len(self._gaps)
-                if gap >= max(FREEZE_FACTOR * mean, mean + FREEZE_EXTRA):
-                    self.freeze_count += 1
-                    self.total_freezes_duration += gap
-                    self.freezes.append((self._shown_at, gap))
-            self._gaps.append(gap)
-            self.total_inter_frame_delay += gap
-            self.total_squared_inter_frame_delay += gap * gap
+        if (freeze := self._freezes.shown(now)) is not None:
+            self.freezes.append((freeze.start, freeze.duration))
         self._shown_at = now
+
+    @property
+    def frames_rendered(self) -> int:
+        return self._freezes.frames
+
+    @property
+    def freeze_count(self) -> int:
+        return self._freezes.count
+
+    @property
+    def total_freezes_duration(self) -> float:
+        return self._freezes.total
+
+    @property
+    def total_inter_frame_delay(self) -> float:
+        return self._freezes.total_interval
+
+    @property
+    def total_squared_inter_frame_delay(self) -> float:
+        return self._freezes.total_squared_interval

@@ -134,7 +134,7 @@ def test_a_frame_that_never_ends_is_bounded_in_memory_and_time(key: bool) -> Non
         st.one_of(
             st.tuples(
                 st.integers(0, 30),
-                st.builds(Fragment, st.integers(0, 3), st.binary(max_size=2), st.booleans(), st.booleans(), st.booleans()),
+                st.builds(Fragment, st.integers(0, 3), st.binary(max_size=2), *[st.booleans()] * 3),
             ),
             st.integers(0, 30),
         ),

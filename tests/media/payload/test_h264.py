@@ -67,7 +67,7 @@ def test_three_and_four_byte_start_codes_and_zeros_between() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"\x65", b"\x78\x00", b"\x78\x00\x00", b"\x78\x00\x05\x67ab", b"\x7c\x85", b"\x79\0\0\0", b"\x60\0", b"\x7d\x85\0"],
+    [b"", b"\x65", b"\x60\0", b"\x7d\x85\0", b"\x78\x00", b"\x78\x00\x05\x67ab", b"\x7c\x85", b"\x79\0\0\0"],
 )  # fmt: skip
 def test_what_is_no_payload_of_mode_1(payload: bytes) -> None:
     with pytest.raises(PacketError):
