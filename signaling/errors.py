@@ -9,6 +9,7 @@ SignalingError
 |  |- CallTimeout           rang, nobody answered
 |  |- CallUntrusted         the peer's identity could not be verified; .number, .why
 |  `- CallFailed            anything else that ends a call; .reason
+|- ChangeRefused            a change in the middle of a call did not come about, the call goes on; .why
 |- RegistrationError        the server's problem+json answer; .code, .title, .retry_after_s, .tries_left
 |- ProfileError             the profile cannot be read, written or locked
 |- ServerUnreachable        no answer from the server
@@ -29,6 +30,7 @@ __all__ = [
     "CallTimeout",
     "CallUnreachable",
     "CallUntrusted",
+    "ChangeRefused",
     "InvalidJid",
     "InvalidNumber",
     "ProfileError",
@@ -107,6 +109,18 @@ class CallFailed(CallError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the call failed: {reason}")
         self.reason = reason
+
+
+class ChangeRefused(SignalingError):
+    """What `Call.renegotiate` asked for was not, or not wholly, agreed. The call goes on as it was.
+
+    `media` are the kinds (audio, video, application) that were refused, if it was for single ones.
+    """
+
+    def __init__(self, why: str, media: tuple[str, ...] = ()) -> None:
+        super().__init__(f"the change was refused: {why}")
+        self.why = why
+        self.media = media
 
 
 class RegistrationError(SignalingError):

@@ -10,10 +10,10 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from signaling import stanza as st
+from signaling.client.history import CallEvent, History
 from signaling.client.line import (
     Accepted,
     Ending,
@@ -22,13 +22,17 @@ from signaling.client.line import (
     Input,
     JingleReceived,
     Line,
+    Renegotiate,
+    RestartIce,
 )
 from signaling.client.media import Media
+from signaling.client.status import OwnStatus
 from signaling.engine import MediaEngine
-from signaling.errors import RegistrationError, ServerUnreachable, SignalingError
+from signaling.errors import CallFailed, RegistrationError, ServerUnreachable, SignalingError
 from signaling.identity import Trust
 from signaling.jid import Jid
-from signaling.jingle.content import Action, Jingle, Role, SessionDescription, build_jingle
+from signaling.jingle.content import CHANGES, Action, Jingle, Role, SessionDescription, build_jingle
+from signaling.jingle.info import InfoKind
 from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.session import CONDITIONS, EndReason, State, Step, advance, error_for, reason_of
 from signaling.jingle.syntax import JingleError
@@ -39,26 +43,15 @@ log = logging.getLogger(__name__)
 
 MAX_INPUTS = 256  # from the peer
 GOODBYE_TIMEOUT = 2.0  # for a stream that is just being made again
-TRANSPORT_INFO_RATE = Rate(burst=20, seconds_per_token=1 / 20)
-MAX_EVENTS = 64
+TRANSPORT_INFO_RATE = Rate(burst=20, seconds_per_token=1 / 20)  # session-infos, too
+CHANGE_RATE = Rate(burst=10, seconds_per_token=0.5)
+OWN_INPUTS = 64  # from the engine and the user
 T = TypeVar("T")
-_MOMENTS = ("ringing", "accepted", "session_initiate", "session_accept", "connected", "ended")
 
 
 def one_line(error: Exception) -> str:
     """What an error says, for a terminal and for the peer."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-@dataclass(frozen=True, slots=True)
-class CallEvent:
-    """Something that happened to a call: ringing, accepted, connected, disconnected, reconnected, ended.
-
-    `at` is in seconds since the call was asked for.
-    """
-
-    name: str
-    at: float
 
 
 class Call:
@@ -87,7 +80,8 @@ class Call:
         self.trust: Trust | None = None
         self.end_reason: EndReason | None = None
         self.end_text: str | None = None
-        self.timings: dict[str, float | None] = {"asked": 0.0, **dict.fromkeys(_MOMENTS)}
+        self._history = History(line.clock)
+        self.timings = self._history.timings
         # For the phases (outgoing, incoming, negotiation), not for users.
         self.line = line
         self.peer = peer
@@ -95,14 +89,17 @@ class Call:
         self.engine: Media | None = None
         self.local = SessionDescription(())  # what was last said by us, and by the peer
         self.remote = SessionDescription(())
-        self.restarting = False
+        self.changing = False  # a change of ours is being asked for
+        self.changes_waiting = 0  # of the peer's, in the queue
+        self.awaiting: frozenset[str] = frozenset()  # contents that the peer is to accept
+        self.own_status = OwnStatus()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked_at = line.clock()
         self._drive = drive
-        self._inputs: asyncio.Queue[Input] = asyncio.Queue(MAX_INPUTS + MAX_EVENTS)
+        self._inputs: asyncio.Queue[Input] = asyncio.Queue(MAX_INPUTS + OWN_INPUTS)
         self._aside: deque[Input] = deque()  # bounded with _inputs by post()
-        self._events: asyncio.Queue[CallEvent] = asyncio.Queue(MAX_EVENTS)
-        self._infos = TokenBucket(TRANSPORT_INFO_RATE, self._asked_at)
+        self._infos = TokenBucket(TRANSPORT_INFO_RATE, line.clock())
+        self._changes = TokenBucket(CHANGE_RATE, line.clock())
+        self._requests: set[asyncio.Future[None]] = set()
         self._wanted: Ending | None = None
         self._running = False
         self._finishing = False
@@ -125,11 +122,63 @@ class Call:
 
     async def events(self) -> AsyncIterator[CallEvent]:
         """What happens to the call, as it happens, up to "ended". For one reader."""
-        while not (self._done.is_set() and self._events.empty()):
-            event = await self._events.get()
+        unread = self._history.unread
+        while not (self._done.is_set() and unread.empty()):
+            event = await unread.get()
             yield event
             if event.name == "ended":
                 return
+
+    @property
+    def history(self) -> tuple[CallEvent, ...]:
+        """All that happened so far, or its last 512 events."""
+        return tuple(self._history.all)
+
+    async def renegotiate(self) -> None:
+        """Agree with the peer on what the engine offers now (a camera more, a screen less). Returns when it is so.
+
+        The engine owes no more than its offer: cameras are set there, before. Changes of both sides at once are
+        settled one after the other.
+
+        Raises:
+            ChangeRefused: the peer does not want it, or not all of it; the call goes on.
+            CallError: the call ended meanwhile.
+        """
+        await self._request(Renegotiate)
+
+    async def restart_ice(self) -> None:
+        """Look for a new path to the peer. The client does it by itself when it sees its address change.
+
+        Returns when the peer was asked; "ice-restarted" comes when it answered.
+        """
+        await self._request(RestartIce)
+
+    async def mute(self, muted: bool = True) -> None:
+        """Mute the engine, if it can, and tell the peer, as soon as it can be reached."""
+        await self.own_status.change(self, InfoKind.MUTE if muted else InfoKind.UNMUTE)
+
+    async def hold(self, held: bool = True) -> None:
+        """As `mute`, for all media in both directions."""
+        await self.own_status.change(self, InfoKind.HOLD if held else InfoKind.ACTIVE)
+
+    def path_changed(self) -> None:
+        """For the client: restart ICE if the session is up, and let nobody wait for it."""
+        if self.state in (State.CONNECTED, State.DISCONNECTED) and not self.is_over:
+            with contextlib.suppress(RuntimeError):
+                self._request(RestartIce).add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _request(
+        self, make: Callable[["asyncio.Future[None]"], Renegotiate | RestartIce]
+    ) -> "asyncio.Future[None]":
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.is_over:
+            raise CallFailed(self.end_reason or "the call is over")
+        if len(self._requests) >= OWN_INPUTS // 2 or self._inputs.full():
+            raise RuntimeError("too many changes at once")
+        self._requests.add(done)
+        done.add_done_callback(self._requests.discard)
+        self._inputs.put_nowait(make(done))
+        return done
 
     # What the client calls.
 
@@ -147,12 +196,18 @@ class Call:
         """Hand in something that came from the peer; False when it sends more than is taken."""
         if self._inputs.qsize() + len(self._aside) >= MAX_INPUTS or self._done.is_set():
             return False
+        if isinstance(item, JingleReceived) and item.jingle.action in CHANGES:
+            self.changes_waiting += 1
         self._inputs.put_nowait(item)
         return True
 
     def may_inform(self) -> bool:
-        """Whether one more transport-info is within the peer's rate."""
+        """Whether one more transport-info or session-info is within the peer's rate."""
         return self._infos.take(self.line.clock()) == 0
+
+    def may_change(self) -> bool:
+        """Whether one more change of contents is within the peer's rate."""
+        return self._changes.take(self.line.clock()) == 0
 
     @property
     def is_over(self) -> bool:
@@ -178,17 +233,9 @@ class Call:
         if event is not None:
             self.note(event)
 
-    def note(self, event: str) -> None:
-        """Something happened now: for `timings`, where it is the first of its kind, and for `events`."""
-        now = self.line.clock() - self._asked_at
-        if self.timings.get(event, 0.0) is None:
-            self.timings[event] = now
-        self._emit(event, now)
-
-    def _emit(self, name: str, at: float) -> None:
-        if self._events.full():  # nobody reads: the newest count
-            self._events.get_nowait()
-        self._events.put_nowait(CallEvent(name, at))
+    def note(self, event: str, media: tuple[str, ...] = (), *, by_peer: bool = False) -> None:
+        """Something happened now: for `timings`, where it is the first of its kind, `events` and `history`."""
+        self._history.note(event, media, by_peer=by_peer)
 
     async def next(self, deadline: float | None) -> Input | None:
         """The next thing that this phase must decide about; None at the deadline (of `line.clock`).
@@ -295,6 +342,9 @@ class Call:
             if not self.ready.done():
                 self.ready.set_exception(error_for(ending.reason, self.number, ending.why))
                 self.ready.exception()  # a call that nobody waits for is no error
+            for done in list(self._requests):
+                if not done.done():
+                    done.set_exception(error_for(ending.reason, self.number, ending.why))
             self._done.set()
 
     def _engines(self) -> list[Media]:

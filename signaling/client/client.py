@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from signaling.client.address_watch import AddressWatch
 from signaling.client.api import AccessTokens, ServerApi, is_loopback
 from signaling.client.call import Call
 from signaling.client.contacts import Contacts
@@ -81,6 +82,10 @@ class Client:
         )
         self._line = line
         self._dispatch = Dispatch(line, self._ring, self._on_missed, ring_unknown=ring_unknown)
+        self._watch = AddressWatch(
+            lambda: self._connection.server_address, lambda: bool(self._dispatch.calls), self._moved_network
+        )
+        self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
@@ -219,12 +224,16 @@ class Client:
                     wait.cancel()
             await self._connection.close()
         finally:
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.wait([self._watching])
             await self._session.close()
             self._profile.close()
             self._stop_waiting()
 
     async def __aenter__(self) -> "Client":
         self._connection.start()
+        self._watching = asyncio.create_task(self._watch.run(), name="ringline-address-watch")
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -239,6 +248,12 @@ class Client:
             self._dispatch.receive(stanza)  # type: ignore[arg-type]
         except Exception:
             log.exception("a stanza could not be handled")
+
+    def _moved_network(self) -> None:
+        log.info("this machine has another address now")
+        self._connection.renew()
+        for call in self._dispatch.calls.values():
+            call.path_changed()
 
     def _ring(self, incoming: IncomingCall) -> bool:
         if self._closed or self._waiting.qsize() >= MAX_WAITING:

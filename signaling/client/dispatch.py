@@ -9,15 +9,15 @@ from signaling.client.incoming import IncomingCall, ring, ring_session
 from signaling.client.line import Ending, InitiationReceived, JingleReceived, Line, MessageBounced
 from signaling.identity import UsedSids
 from signaling.jid import Jid
-from signaling.jingle.content import NS_JINGLE, Action, Role, parse_jingle
+from signaling.jingle.content import ANSWERS, CHANGES, NS_JINGLE, Action, Jingle, Role, parse_jingle
 from signaling.jingle.description import RtpDescription
+from signaling.jingle.info import UnsupportedInfo
 from signaling.jingle.initiation import Initiation, Kind, is_delayed, parse_initiation
 from signaling.jingle.session import EndReason, State, Step
-from signaling.jingle.syntax import JingleError
+from signaling.jingle.syntax import NS_JINGLE_ERRORS, JingleError
 from signaling.jingle.transport import CandidatePolicy
 from signaling.xml import CLIENT, DISCO_INFO, Element, child, element, is_named
 
-NS_JINGLE_ERRORS = "urn:xmpp:jingle:errors:1"
 # What foreign clients look for before they show a call button (XEP-0166, 0167, 0176, 0320, 0353).
 FEATURES = (
     DISCO_INFO,
@@ -37,6 +37,7 @@ _ALLOWED: dict[Action, tuple[Role | None, tuple[State, ...]]] = {
     Action.TRANSPORT_INFO: (None, (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)),
     Action.SESSION_INFO: (None, (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)),
     Action.SESSION_TERMINATE: (None, tuple(State)),
+    **dict.fromkeys((*CHANGES, *ANSWERS), (None, (State.ACCEPTED, State.CONNECTED, State.DISCONNECTED))),
 }
 
 
@@ -48,6 +49,10 @@ class MissedCall:
     media: tuple[str, ...]
     at: float
     why: str
+
+
+def _names(jingle: Jingle) -> set[str]:
+    return {content.name for content in jingle.description.contents}
 
 
 class Dispatch:
@@ -76,7 +81,9 @@ class Dispatch:
             if sender is not None:
                 self._message(stanza, sender)
         elif is_named(stanza, CLIENT, "iq") and stanza.get("type") in ("get", "set"):
-            self._line.connection.send(self._answer(stanza, sender))
+            answer = self._answer(stanza, sender)
+            if answer is not None:
+                self._line.connection.send(answer)
 
     def gone(self, call: Call) -> None:
         """The call has ended."""
@@ -172,7 +179,8 @@ class Dispatch:
 
     # Questions.
 
-    def _answer(self, iq: Element, sender: Jid | None) -> Element:
+    def _answer(self, iq: Element, sender: Jid | None) -> Element | None:
+        """None when the call answers it later."""
         jingle = child(iq, NS_JINGLE, "jingle")
         call = None if jingle is None else self.calls.get(jingle.get("sid") or "")
         if jingle is not None and call is None and jingle.get("action") == Action.SESSION_INITIATE:
@@ -241,9 +249,11 @@ class Dispatch:
             return True
         return sender.number is not None and self._line.profile.knows(sender.number)
 
-    def _jingle(self, iq: Element, body: Element, call: Call) -> Element:
+    def _jingle(self, iq: Element, body: Element, call: Call) -> Element | None:
         try:
             jingle = parse_jingle(body, call.policy)
+        except UnsupportedInfo:
+            return self._jingle_error(iq, "feature-not-implemented", "unsupported-info")
         except JingleError as error:
             action = body.get("action")
             if action in (Action.SESSION_INITIATE, Action.SESSION_ACCEPT) and self._fits(
@@ -254,11 +264,29 @@ class Dispatch:
             return st.error(iq, "feature-not-implemented" if unknown else "bad-request", str(error))
         if not self._fits(call, jingle.action):
             return self._jingle_error(iq, "unexpected-request", "out-of-order")
-        if jingle.action is Action.TRANSPORT_INFO and not call.may_inform():
-            return st.error(iq, "resource-constraint", "too many transport-infos")
-        if jingle.action is not Action.SESSION_INFO and not call.post(JingleReceived(jingle)):
+        if jingle.action in CHANGES:
+            return self._change(iq, jingle, call)
+        if jingle.action in ANSWERS and not _names(jingle) <= call.awaiting:
+            return self._jingle_error(iq, "unexpected-request", "out-of-order")
+        if jingle.action in (Action.TRANSPORT_INFO, Action.SESSION_INFO) and not call.may_inform():
+            return st.error(iq, "resource-constraint", f"too many {jingle.action}s")
+        if jingle.action is Action.SESSION_INFO:
+            known = {c.name for c in call.remote.contents if not c.rejected}
+            if not {info.name for info in jingle.infos} <= {None, *known}:
+                return st.error(iq, "bad-request", "there is no such content")
+        if not call.post(JingleReceived(jingle)):
             return st.error(iq, "resource-constraint", "too much at once")
         return st.result(iq)
+
+    def _change(self, iq: Element, jingle: Jingle, call: Call) -> Element | None:
+        """A change of the contents is answered by the call, when its engine has seen it."""
+        if call.changing and call.role is Role.INITIATOR:
+            return self._jingle_error(iq, "conflict", "tie-break")
+        if not call.may_change():
+            return st.error(iq, "resource-constraint", "too many changes")
+        if not call.post(JingleReceived(jingle, iq)):
+            return st.error(iq, "resource-constraint", "too much at once")
+        return None
 
     @staticmethod
     def _fits(call: Call, action: Action) -> bool:

@@ -5,7 +5,8 @@ import asyncio
 from signaling import stanza as st
 from signaling.client.call import Call
 from signaling.client.line import Accepted, Ending, InitiationReceived, JingleReceived
-from signaling.client.negotiation import answer_offer, answer_session, run_session
+from signaling.client.negotiation import answer_offer, answer_session
+from signaling.client.running import run_session
 from signaling.engine import MediaEngine
 from signaling.jingle.content import Action, Jingle, build_jingle
 from signaling.jingle.initiation import Initiation, Kind

@@ -1,5 +1,6 @@
 """What a call needs of its client, and what the client posts to a call."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from signaling.jingle.content import Jingle
 from signaling.jingle.initiation import Initiation, build_initiation
 from signaling.jingle.session import EndReason
 from signaling.stanza import ErrorInfo
+from signaling.xml import Element
 
 if TYPE_CHECKING:
     from signaling.client.call import Call
@@ -49,9 +51,10 @@ class InitiationReceived:
 
 @dataclass(frozen=True, slots=True)
 class JingleReceived:
-    """A jingle of this session, from the session's peer."""
+    """A jingle of this session, from the session's peer. `request` is its iq where that waits for an answer."""
 
     jingle: Jingle
+    request: Element | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,22 @@ class Accepted:
     engine: MediaEngine
 
 
-Input = InitiationReceived | JingleReceived | MessageBounced | EngineState | Accepted
+@dataclass(frozen=True, slots=True)
+class Renegotiate:
+    """The user changed something at the engine."""
+
+    done: "asyncio.Future[None]"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartIce:
+    """The way to the peer may have changed."""
+
+    done: "asyncio.Future[None]"
+
+
+Request = Renegotiate | RestartIce
+Input = Request | InitiationReceived | JingleReceived | MessageBounced | EngineState | Accepted
 
 
 @dataclass(slots=True)

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from signaling.client import restart
 from signaling.client.call import Call, one_line
-from signaling.client.line import Ending, EngineState, JingleReceived
+from signaling.client.line import Ending, JingleReceived
 from signaling.client.media import Media
 from signaling.client.trickle import send_candidates
 from signaling.client.websocket import StanzaError
@@ -16,10 +15,7 @@ from signaling.jingle.sdp import parse_sdp, render_sdp
 from signaling.jingle.session import (
     ACCEPT_TIMEOUT,
     INITIATE_TIMEOUT,
-    RECOVERY_TIMEOUT,
-    ROUTE_TIMEOUT,
     EndReason,
-    State,
     Step,
 )
 from signaling.jingle.syntax import JingleError
@@ -162,31 +158,6 @@ async def answer_offer(call: Call, offer: Jingle) -> None:
     await _ask(call, jingle)
     call.local = description
     media.start_trickle(lambda batch: send_candidates(call, batch))
-
-
-async def run_session(call: Call) -> None:
-    """From the answer to the end. Leaves only by Ending."""
-    deadline: float | None = call.line.clock() + ROUTE_TIMEOUT
-    while True:
-        item = await call.next(deadline)
-        match item:
-            case None:
-                up = call.state is State.DISCONNECTED
-                raise Ending(EndReason.CONNECTION_LOST if up else EndReason.NO_ROUTE)
-            case EngineState("connected") if call.state is not State.CONNECTED:
-                again = call.state is State.DISCONNECTED
-                call.step(Step.CONNECT, "reconnected" if again else "connected")
-                deadline = None
-                if not call.ready.done():
-                    call.ready.set_result(None)
-            case EngineState("disconnected") if call.state is State.CONNECTED:
-                call.step(Step.DISCONNECT, "disconnected")
-                deadline = call.line.clock() + RECOVERY_TIMEOUT
-                if call.role is Role.INITIATOR:
-                    await call.during(restart.begin(call))
-            case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):
-                await call.during(restart.follow(call, info.description))
-                await _media(call).add_remote(info.description.contents)
 
 
 def _render(description: SessionDescription, role: Role) -> str:

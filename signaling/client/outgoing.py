@@ -6,7 +6,8 @@ from functools import partial
 from signaling.client.call import Call, one_line
 from signaling.client.incoming import accept_proposal
 from signaling.client.line import Ending, InitiationReceived, MessageBounced
-from signaling.client.negotiation import create_offer, offer_session, run_session
+from signaling.client.negotiation import create_offer, offer_session
+from signaling.client.running import run_session
 from signaling.errors import RegistrationError
 from signaling.jid import Jid
 from signaling.jingle.content import Role

@@ -18,12 +18,18 @@ async def send_candidates(call: Call, batch: list[tuple[str, Candidate]]) -> Non
     await _send(call, [(by_mid[name], tuple(candidates)) for name, candidates in found.items()])
 
 
-async def send_credentials(call: Call) -> None:
-    """What an ICE restart changed, for every content, with the candidates that the description has."""
-    await _send(call, [(c, c.transport.candidates) for c in call.local.contents if not c.rejected])
+async def send_credentials(call: Call, answers: str | None = None) -> None:
+    """What an ICE restart changed, for every content, with the candidates that the description has.
+
+    `answers`: the ufrag of the peer's restart that this one follows.
+    """
+    parts = [(c, c.transport.candidates) for c in call.local.contents if not c.rejected]
+    await _send(call, parts, answers)
 
 
-async def _send(call: Call, parts: list[tuple[Content, tuple[Candidate, ...]]]) -> None:
+async def _send(
+    call: Call, parts: list[tuple[Content, tuple[Candidate, ...]]], answers: str | None = None
+) -> None:
     contents = tuple(
         Content(
             name=content.name,
@@ -32,7 +38,7 @@ async def _send(call: Call, parts: list[tuple[Content, tuple[Candidate, ...]]]) 
         )
         for content, candidates in parts
     )
-    info = Jingle(Action.TRANSPORT_INFO, call.sid, SessionDescription(contents))
+    info = Jingle(Action.TRANSPORT_INFO, call.sid, SessionDescription(contents), answers=answers)
     while True:
         try:
             return await call.ask_jingle(info)

@@ -1,13 +1,16 @@
 """The connection to the server: logged in, kept alive, made again when it is lost."""
 
 import asyncio
+import contextlib
 import logging
 import random
+import socket
 from collections.abc import Callable
 
 import aiohttp
 
 from signaling import stanza as st
+from signaling import xml
 from signaling.client.api import AccessTokens, ServerApi
 from signaling.client.profile import Profile
 from signaling.client_stream import ClientStream
@@ -23,6 +26,7 @@ BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds, each with full jitter
 URGENT_BACKOFF = (0.0, 0.25, 0.5, 1.0, 2.0)  # while a call runs
 MAX_UNSENT = 512
 CLOSE_TIMEOUT = 3.0
+PROBE_TIMEOUT = 2.0
 # Refusals that no later attempt can change.
 FINAL = frozenset(("device_revoked",))
 
@@ -66,6 +70,7 @@ class Connection:
         self._tracker = IqTracker(profile.jid, self._rng)
         self._answers: dict[str, asyncio.Future[Element]] = {}
         self._stream: ClientStream | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._outgoing = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -145,6 +150,30 @@ class Connection:
             raise StanzaError(info)
         return result
 
+    def renew(self) -> None:
+        """The way to the server has changed: make the stream again now, not when its silence is noticed."""
+        handle = None if self._socket is None else self._socket.get_extra_info("socket")
+        if handle is not None:
+            with contextlib.suppress(OSError):
+                handle.shutdown(socket.SHUT_RDWR)
+
+    async def probe(self) -> None:
+        """Renew the stream unless the server answers a ping at once."""
+        stream, logins = self._stream, self.logins
+        try:
+            await self.ask("get", xml.element(xml.PING, "ping"), None, PROBE_TIMEOUT)
+        except StanzaError:
+            return
+        except SignalingError:
+            if stream is self._stream and logins == self.logins:
+                self.renew()
+
+    @property
+    def server_address(self) -> tuple[str, int] | None:
+        """Literal address and port of the stream's other end; None while there is none."""
+        peer = None if self._socket is None else self._socket.get_extra_info("peername")
+        return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+
     async def _run(self) -> None:
         failures = 0
         while not self._closing.is_set() and self.failed is None:
@@ -190,31 +219,33 @@ class Connection:
                 protocols=("xmpp",),
                 max_msg_size=MAX_FRAME_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2),
-            ) as socket:
+            ) as websocket:
+                self._socket = websocket
                 jid = self._profile.jid
                 now, self._unsent = self._loop.time(), 0
                 stream = self._stream = ClientStream(
                     jid.domain, jid.local, token, jid.resource, now, self._rng
                 )
-                writer = self._loop.create_task(self._write(stream, socket), name="ringline-writer")
+                writer = self._loop.create_task(self._write(stream, websocket), name="ringline-writer")
                 try:
-                    await self._read(stream, socket)
+                    await self._read(stream, websocket)
                 finally:
                     writer.cancel()
                     await asyncio.wait([writer])
-                    await self._flush(stream, socket)
+                    await self._flush(stream, websocket)
+                    self._socket = None
         except TimeoutError:
             raise ServerUnreachable(f"{info.websocket} does not answer") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ServerUnreachable(f"cannot connect to {info.websocket}: {type(error).__name__}") from None
 
-    async def _read(self, stream: ClientStream, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _read(self, stream: ClientStream, websocket: aiohttp.ClientWebSocketResponse) -> None:
         while not stream.is_closed:
             self._outgoing.set()
             timer = stream.get_timer()
             now = self._loop.time()
             try:
-                message = await socket.receive(None if timer is None else max(0.01, timer - now))
+                message = await websocket.receive(None if timer is None else max(0.01, timer - now))
             except TimeoutError:
                 stream.handle_timer(self._loop.time())
             else:
@@ -247,16 +278,16 @@ class Connection:
                         f"the server ended the connection: {text or condition}"
                     )
 
-    async def _write(self, stream: ClientStream, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _write(self, stream: ClientStream, websocket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
             await self._outgoing.wait()
             self._outgoing.clear()
-            await self._flush(stream, socket)
+            await self._flush(stream, websocket)
 
-    async def _flush(self, stream: ClientStream, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _flush(self, stream: ClientStream, websocket: aiohttp.ClientWebSocketResponse) -> None:
         try:
             for frame in stream.frames_to_send():
-                await socket.send_str(frame)
+                await websocket.send_str(frame)
         except (ConnectionError, aiohttp.ClientError):
             pass  # the reader learns of it
         self._unsent = 0

@@ -15,6 +15,7 @@ from signaling.jingle.description import (
     parse_attributes,
     parse_description,
 )
+from signaling.jingle.info import Info, add_info, parse_infos
 from signaling.jingle.syntax import (
     MAX_CONTENTS,
     NS_RINGLINE,
@@ -32,6 +33,7 @@ from signaling.jingle.transport import (
     Transport,
     add_transport,
     parse_transport,
+    parse_ufrag,
 )
 
 NS_JINGLE = "urn:xmpp:jingle:1"
@@ -53,6 +55,18 @@ class Action(StrEnum):
     SESSION_INFO = "session-info"
     SESSION_TERMINATE = "session-terminate"
     TRANSPORT_INFO = "transport-info"
+    CONTENT_ADD = "content-add"
+    CONTENT_ACCEPT = "content-accept"
+    CONTENT_REJECT = "content-reject"
+    CONTENT_MODIFY = "content-modify"
+    CONTENT_REMOVE = "content-remove"
+
+
+# Those that say all of a content, and those that change the session's contents.
+FULL = frozenset((Action.SESSION_INITIATE, Action.SESSION_ACCEPT, Action.CONTENT_ADD, Action.CONTENT_ACCEPT))
+LATER = frozenset((Action.CONTENT_ADD, Action.CONTENT_ACCEPT))
+CHANGES = frozenset((Action.CONTENT_ADD, Action.CONTENT_MODIFY, Action.CONTENT_REMOVE))
+ANSWERS = frozenset((Action.CONTENT_ACCEPT, Action.CONTENT_REJECT))
 
 
 class Role(StrEnum):
@@ -105,6 +119,8 @@ class Jingle:
     reason: str | None = None
     text: str | None = None
     passport: str | None = None
+    infos: tuple[Info, ...] = ()
+    answers: str | None = None  # in a transport-info: the ufrag of the ICE restart that it answers
 
 
 def printable(text: str | None) -> str | None:
@@ -140,7 +156,7 @@ def parse_jingle(element: etree._Element, policy: CandidatePolicy) -> Jingle:
 
     Raises:
         JingleError: malformed or outside the limits. `condition` is `feature-not-implemented` when the action
-            is one that is not spoken here.
+            is one that is not spoken here. UnsupportedInfo: likewise the content of a session-info.
     """
     if element.tag != q(NS_JINGLE, "jingle"):
         raise JingleError("not a jingle element")
@@ -151,14 +167,18 @@ def parse_jingle(element: etree._Element, policy: CandidatePolicy) -> Jingle:
         raise JingleError("the action is not understood", "feature-not-implemented") from None
     contents = limited(element.findall(q(NS_JINGLE, "content")), MAX_CONTENTS, "contents")
     unique([c.get("name") or "" for c in contents], "a content's name")
-    full = action in (Action.SESSION_INITIATE, Action.SESSION_ACCEPT)
-    if full and not contents:
-        raise JingleError("a session needs a content")
+    full = action in FULL
+    if not contents and (full or action in CHANGES or action in ANSWERS):
+        raise JingleError(f"a {action} needs a content")
+    if action is Action.CONTENT_MODIFY and any(c.get("senders") is None for c in contents):
+        raise JingleError("a content-modify says who sends")
     reason, text = parse_reason(element.find(q(NS_JINGLE, "reason")))
     passport = element.find(q(NS_RINGLINE, "passport"))
+    answers = element.find(q(NS_RINGLINE, "answers"))
     described = SessionDescription(
         contents=tuple(_content(c, full, policy) for c in contents),
-        groups=_groups(element, {c.get("name") or "" for c in contents}),
+        # In the middle of a call a group names contents of before, too.
+        groups=_groups(element, None if action in LATER else {c.get("name") or "" for c in contents}),
         attributes=parse_attributes(element),
     )
     return Jingle(
@@ -172,6 +192,8 @@ def parse_jingle(element: etree._Element, policy: CandidatePolicy) -> Jingle:
         passport=None
         if passport is None
         else matching((passport.text or "").strip(), _PASSPORT, "the passport"),
+        answers=None if answers is None else parse_ufrag(answers.get("ufrag")),
+        infos=parse_infos(element) if action is Action.SESSION_INFO else (),
     )
 
 
@@ -195,13 +217,13 @@ def _content(element: etree._Element, full: bool, policy: CandidatePolicy) -> Co
     )
 
 
-def _groups(element: etree._Element, known: set[str]) -> tuple[Group, ...]:
+def _groups(element: etree._Element, known: set[str] | None) -> tuple[Group, ...]:
     groups = []
     for group in limited(element.findall(q(NS_GROUPING, "group")), MAX_CONTENTS, "groups"):
         members = limited(group.findall(q(NS_GROUPING, "content")), MAX_CONTENTS, "contents in a group")
         names = [token(m.get("name"), "a grouped content") for m in members]
         unique(names, "a grouped content")
-        if not known.issuperset(names):
+        if known is not None and not known.issuperset(names):
             raise JingleError("a group names a content that does not exist")
         groups.append(
             Group(matching(group.get("semantics"), _SEMANTICS, "a group's semantics"), tuple(names))
@@ -223,16 +245,20 @@ def build_jingle(jingle: Jingle) -> etree._Element:
             add(child, NS_GROUPING, "content", name=content_name)
     add_attributes(element, jingle.description.attributes)
     for content in jingle.description.contents:
-        _add_content(element, content)
+        _add_content(element, content, jingle.action)
+    for info in jingle.infos:
+        add_info(element, info)
     if jingle.reason is not None:
         add_reason(element, jingle.reason, jingle.text)
+    if jingle.answers is not None:
+        add(element, NS_RINGLINE, "answers", ufrag=jingle.answers)
     if jingle.passport is not None:
         add(element, NS_RINGLINE, "passport").text = jingle.passport
     return element
 
 
-def _add_content(parent: etree._Element, content: Content) -> None:
-    described = content.description is not None
+def _add_content(parent: etree._Element, content: Content, action: Action) -> None:
+    described = content.description is not None or action is Action.CONTENT_MODIFY
     element = add(
         parent,
         NS_JINGLE,
@@ -243,6 +269,7 @@ def _add_content(parent: etree._Element, content: Content) -> None:
     )
     if content.description is not None:
         add_description(element, content.description)
-    add_transport(element, content.transport)
+    if action in FULL or action is Action.TRANSPORT_INFO:
+        add_transport(element, content.transport)
     if content.rejected:
         add(element, NS_RINGLINE, "rejected")

@@ -11,6 +11,7 @@ from lxml import etree
 from signaling.errors import RemoteProtocolError
 
 NS_RINGLINE = "urn:ringline:0"
+NS_JINGLE_ERRORS = "urn:xmpp:jingle:errors:1"
 
 MAX_CONTENTS = 8
 MAX_PAYLOAD_TYPES = 32

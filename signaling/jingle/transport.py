@@ -190,8 +190,12 @@ def _candidate(**values: str | None) -> Candidate:
     )
 
 
+def parse_ufrag(ufrag: str | None) -> str:
+    return matching(ufrag, _UFRAG, "ufrag")
+
+
 def parse_credentials(ufrag: str | None, pwd: str | None) -> tuple[str, str]:
-    return matching(ufrag, _UFRAG, "ufrag"), matching(pwd, _PWD, "pwd")
+    return parse_ufrag(ufrag), matching(pwd, _PWD, "pwd")
 
 
 def parse_fingerprint(algorithm: str | None, digest: str | None) -> Fingerprint:

@@ -222,7 +222,7 @@ async def test_calls_while_offline_are_missed_and_never_ring(
 
 
 async def test_no_route(open_client: Open, engine: Engine, monkeypatch: Any) -> None:
-    monkeypatch.setattr("signaling.client.negotiation.ROUTE_TIMEOUT", 0.05)
+    monkeypatch.setattr("signaling.client.running.ROUTE_TIMEOUT", 0.05)
     alice, bob = await open_client(ALICE), await open_client(BOB)
     one, two = engine(reachable=False), engine()
     async with asyncio.timeout(5):
@@ -263,7 +263,7 @@ async def test_disconnected_and_back(
 
 
 async def test_connection_lost(open_client: Open, connected: Connected, ether: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("signaling.client.negotiation.RECOVERY_TIMEOUT", 0.05)
+    monkeypatch.setattr("signaling.client.running.RECOVERY_TIMEOUT", 0.05)
     alice, bob = await open_client(ALICE), await open_client(BOB)
     ours, theirs = await connected(alice, bob)
     for end in ether.values():

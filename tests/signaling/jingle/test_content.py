@@ -70,7 +70,7 @@ CHANGES = {
     "senders": put(NS_JINGLE, "content", "senders", "all"),
     "sid": lambda root: root.set("sid", "a b"),
     "no contents": lambda root: [root.remove(c) for c in root.findall(f"{{{NS_JINGLE}}}content")] and None,
-    "action": lambda root: root.set("action", "content-add"),
+    "action": lambda root: root.set("action", "transport-replace"),
 }
 
 

@@ -1,0 +1,103 @@
+"""The time that media flow: from the answer to the end of a call."""
+
+import asyncio
+
+from signaling.client.call import Call
+from signaling.client.line import Ending, EngineState, Input, JingleReceived, Renegotiate, RestartIce
+from signaling.client.renegotiation import Renegotiation
+from signaling.client.restart import Restarts
+from signaling.client.status import PeerStatus
+from signaling.jingle.content import ANSWERS, CHANGES, Action
+from signaling.jingle.session import RECOVERY_TIMEOUT, ROUTE_TIMEOUT, EndReason, State, Step
+
+# A restart that did not get through is tried again while the call is disconnected.
+RESTART_INTERVAL = 5.0
+
+
+async def run_session(call: Call) -> None:
+    """Leaves only by Ending."""
+    running = _Running(call)
+    try:
+        while True:
+            due = running.due()
+            item = await call.next(due)
+            if item is None:
+                await running.handle_timer()
+            else:
+                await running.handle(item)
+    finally:
+        await running.close()
+
+
+class _Running:
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._changes = Renegotiation(call)
+        self._restarts = Restarts(call)
+        self._peer = PeerStatus()
+        self._deadline: float | None = call.line.clock() + ROUTE_TIMEOUT
+        self._restart_at: float | None = None
+        self._probe: asyncio.Task[None] | None = None
+
+    def due(self) -> float | None:
+        times = (self._deadline, self._restart_at, self._changes.deadline)
+        return min((t for t in times if t is not None), default=None)
+
+    async def handle_timer(self) -> None:
+        now = self._call.line.clock()
+        if self._deadline is not None and self._deadline <= now:
+            up = self._call.state is State.DISCONNECTED
+            raise Ending(EndReason.CONNECTION_LOST if up else EndReason.NO_ROUTE)
+        if self._restart_at is not None and self._restart_at <= now:
+            await self._restart()
+        if self._changes.deadline is not None and self._changes.deadline <= now:
+            await self._changes.handle_timer()
+
+    async def handle(self, item: Input) -> None:
+        call = self._call
+        match item:
+            case EngineState("connected") if call.state is not State.CONNECTED:
+                again = call.state is State.DISCONNECTED
+                call.step(Step.CONNECT, "reconnected" if again else "connected")
+                self._deadline = self._restart_at = None
+                if not call.ready.done():
+                    call.ready.set_result(None)
+            case EngineState("disconnected") if call.state is State.CONNECTED:
+                call.step(Step.DISCONNECT, "disconnected")
+                self._deadline = call.line.clock() + RECOVERY_TIMEOUT
+                if self._probe is None or self._probe.done():
+                    # What took the path to the peer may have taken the one to the server.
+                    self._probe = asyncio.create_task(call.line.connection.probe(), name="ringline-probe")
+                await self._restart()
+            case JingleReceived(jingle) if jingle.action is Action.TRANSPORT_INFO:
+                if await call.during(self._restarts.follow(jingle)):
+                    self._changes.engine_was_used()
+                if call.engine is not None:
+                    await call.engine.add_remote(jingle.description.contents)
+            case JingleReceived(jingle) if jingle.action in CHANGES:
+                await self._changes.receive(item)
+            case JingleReceived(jingle) if jingle.action in ANSWERS:
+                await self._changes.receive_answer(jingle)
+            case JingleReceived(jingle) if jingle.action is Action.SESSION_INFO:
+                self._peer.hear(call, jingle.infos)
+            case Renegotiate(done):
+                await self._changes.request(done)
+            case RestartIce(done):
+                await call.during(self._restarts.begin())
+                self._changes.engine_was_used()
+                if not done.done():
+                    done.set_result(None)
+
+    async def _restart(self) -> None:
+        """The initiator's part; the responder begins one only when it knows that its addresses changed."""
+        self._restart_at = None
+        if self._call.role.value == "initiator":
+            await self._call.during(self._restarts.begin())
+            self._changes.engine_was_used()
+            if self._call.state is State.DISCONNECTED:
+                self._restart_at = self._call.line.clock() + RESTART_INTERVAL
+
+    async def close(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait([self._probe])
