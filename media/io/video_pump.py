@@ -19,6 +19,7 @@ from media.video_frame import VideoFrame
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
+MIN_PERIOD = 1 / 240  # seconds between pictures: a camera that does not pace itself must not take the loop
 
 
 class VideoPump:
@@ -73,7 +74,10 @@ class VideoPump:
 
     async def close(self, camera: VideoSource | None) -> None:
         """Stop reading, let the work in hand end, close the devices."""
+        reading = self._reading
         self.stop_reading()
+        if reading is not None:
+            await asyncio.wait([reading], timeout=CLOSE_TIMEOUT)
         if self._workers is not None:
             try:
                 await asyncio.wait_for(self._workers.close(), CLOSE_TIMEOUT)
@@ -88,7 +92,9 @@ class VideoPump:
     async def _read(self, camera: VideoSource) -> None:
         try:
             while True:
+                earliest = self._loop.time() + MIN_PERIOD
                 frame = await camera.read()
+                await asyncio.sleep(max(0.0, earliest - self._loop.time()))
                 with self._lock:
                     self._engine.push_video(frame, self._loop.time())
                 self._drain()

@@ -164,6 +164,16 @@ class VideoSender:
         self.pacer.set_target(self.rate.target_bps)
 
     @property
+    def packets_sent(self) -> int:
+        """Those of both SSRCs: W3C counts retransmissions with the stream they belong to."""
+        return self.rtp.packets_sent + self._rtx.packets_sent
+
+    @property
+    def bytes_sent(self) -> int:
+        """Payload, of both SSRCs."""
+        return self.rtp.bytes_sent + self._rtx.bytes_sent
+
+    @property
     def packets_retransmitted(self) -> int:
         return self._history.packets_retransmitted
 

@@ -100,6 +100,7 @@ def test_nacks_are_answered_by_rtx_or_by_the_packet_itself() -> None:
         (again,) = sent(sender, 2.0)
         assert (again.ssrc, again.payload_type) == (ssrc, payload_type)
         assert sender.packets_retransmitted == 1 and sender.nack_count == 1
+        assert sender.packets_sent == 3, "with and without a stream of its own"
 
 
 def test_a_storm_of_nacks_does_not_grow_the_queue() -> None:
