@@ -88,7 +88,7 @@ class PeerChanges:
         answer = await self._answer(changed(call.remote, senders=senders), ())
         if answer is None:
             raise _Refused("not-acceptable")
-        final = {c.name: c.senders for c in answer.contents if c.name in senders and not c.rejected}
+        final = {c.name: c.senders for c in answer.contents if c.name in senders}
         before = {name: known[name].senders for name in senders}
         self._agreed.apply(senders=final)
         self._reply(request)

@@ -7,7 +7,6 @@ agreement changes only with the peer's word, step by step; whatever goes wrong l
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from signaling.client.agreed import Agreed
 from signaling.client.call import Call, one_line
@@ -30,7 +29,6 @@ from signaling.jingle.syntax import NS_JINGLE_ERRORS, JingleError
 ANSWER_TIMEOUT = 10.0  # content-add -> content-accept or -reject
 RETRIES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds after a tie-break
 TIE_BREAK = f"{{{NS_JINGLE_ERRORS}}}tie-break"
-T = TypeVar("T")
 
 
 class _TieBreak(Exception):
@@ -65,6 +63,7 @@ class Renegotiation:
         self._exchange: _Exchange | None = None
         self._retry_at: float | None = None
         self._tries = 0
+        self._doubtful: frozenset[str] = frozenset()
 
     @property
     def deadline(self) -> float | None:
@@ -114,15 +113,10 @@ class Renegotiation:
                 await self._ask_all(exchange)
         except _TieBreak:
             call.changing = False
-            if self._tries < len(RETRIES):
-                self._retry_at = call.line.clock() + RETRIES[self._tries]
-                self._tries += 1
-                self._wanted = done + self._wanted
-            else:
-                _fail(done, ChangeRefused("the other side keeps changing the call itself"))
-            return
+            return self._again(done, "the other side keeps changing the call itself")
         except ServerUnreachable as error:
-            exchange.why = one_line(error)
+            call.changing = False
+            return self._again(done, one_line(error))
         if not done:
             call.changing = False
             return
@@ -131,6 +125,14 @@ class Renegotiation:
             exchange.deadline = call.line.clock() + ANSWER_TIMEOUT
         else:
             await self._settle()
+
+    def _again(self, done: "list[asyncio.Future[None]]", why: str) -> None:
+        if self._tries < len(RETRIES):
+            self._retry_at = self._call.line.clock() + RETRIES[self._tries]
+            self._tries += 1
+            self._wanted = done + self._wanted
+        else:
+            _fail(done, ChangeRefused(why))
 
     async def _offer(self) -> SessionDescription:
         call = self._call
@@ -152,6 +154,9 @@ class Renegotiation:
 
     async def _ask_all(self, exchange: _Exchange) -> None:
         call = self._call
+        if self._doubtful:  # the stream was lost when they were asked for: perhaps the peer has them
+            await self._ask(Action.CONTENT_REMOVE, self._bare(self._doubtful))
+            self._doubtful = frozenset()
         wanted = differences(call.local, exchange.offer, self._asked)
         if wanted.removed:
             await self._ask(Action.CONTENT_REMOVE, wanted.removed)  # refused or not, we have it no more
@@ -172,7 +177,9 @@ class Renegotiation:
             names = tuple(live(exchange.offer))
             try:
                 why = await self._ask(Action.CONTENT_ADD, wanted.added, names)
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, ServerUnreachable):
+                    self._doubtful = call.awaiting
                 call.awaiting = frozenset()
                 raise
             if why is not None:
@@ -272,13 +279,12 @@ class Renegotiation:
         if exchange is not None:
             exchange.refused += contents
         if names:
-            bare = [
-                Content(name, self._call.local.contents[0].transport, creator=self._call.role)
-                for name in names
-            ]
-            self._call.send_jingle(
-                Jingle(Action.CONTENT_REMOVE, self._call.sid, SessionDescription(tuple(bare)))
-            )
+            said = SessionDescription(self._bare(names))
+            self._call.send_jingle(Jingle(Action.CONTENT_REMOVE, self._call.sid, said))
+
+    def _bare(self, names: set[str] | frozenset[str]) -> tuple[Content, ...]:
+        transport = self._call.local.contents[0].transport
+        return tuple(Content(name, transport, creator=self._call.role.value) for name in sorted(names))
 
     # The peer's changes.
 

@@ -103,10 +103,11 @@ def _groups(description: SessionDescription, names: list[str]) -> tuple[Group, .
 def as_offer(remote: SessionDescription, bundled: Collection[str]) -> SessionDescription:
     """The peer's side as an offer of the peer's. `bundled`: new contents that share the session's transport."""
     first = next(iter(remote.groups), None)
+    shared = {c.transport.ufrag for c in live(remote).values() if first is not None and c.name in first.names}
     names = [
         c.name
         for c in remote.contents
-        if not c.rejected and (c.name in bundled or first is None or c.name in first.names)
+        if not c.rejected and (c.name in bundled or c.transport.ufrag in shared)
     ]
     contents = tuple(replace(c, transport=replace(c.transport, setup="actpass")) for c in remote.contents)
     return replace(remote, contents=contents, groups=_groups(remote, names))
