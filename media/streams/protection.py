@@ -17,6 +17,9 @@ from media.rtp.sequence import Unwrapper
 WINDOW = 1500  # packets: 30 s
 MEMORY = 600.0  # packets: outcomes weigh exp(-age / MEMORY), 12 s
 PRIOR = 150.0  # packets: weight of independent losses at the measured rate, while little is known
+# and where losses do not follow each other more than by chance: three in a row are too rare to be counted
+PRIOR_INDEPENDENT = 600.0
+RUN_RATIO = 2.0  # a loss this much more likely after a loss is a run
 PACKETS_PER_S = 50
 OVERHEAD_BYTES = 28 + 12 + 16 + 1  # IP and UDP, RTP, SRTP tag, RED's last header
 RED_HEADER_BYTES = 4
@@ -54,7 +57,8 @@ NO_PROTECTION = Scheme(32_000)
 SCHEMES = (
     NO_PROTECTION,
     *(Scheme(32_000, (d,)) for d in (1, 2, 3, 4)),
-    *(Scheme(24_000, pair) for pair in ((1, 2), (1, 3), (2, 3), (1, 4), (2, 4))),
+    Scheme(24_000, (1, 2)),
+    *(Scheme(22_000, pair) for pair in ((1, 3), (2, 3), (1, 4), (2, 4))),  # retransmissions come on top
     *(Scheme(18_000, three) for three in ((1, 2, 3), (1, 2, 4))),
 )
 # Until reports come, nobody knows: copies for the first second of a call cost little, losses at its start are heard.
@@ -118,6 +122,9 @@ class ProtectionController:
         self.loss = float(weights @ lost) / total
         # A single loss says little.
         likely = max(0.0, self.loss - 1 / total)
+        before = float(weights[:-1] @ lost[:-1])
+        following = float(weights[:-1] @ (lost[:-1] & lost[1:])) / before if before else 0.0
+        prior = PRIOR if following > RUN_RATIO * self.loss else PRIOR_INDEPENDENT
         best, value = self.scheme, -1e9
         values = {}
         for scheme in SCHEMES:
@@ -125,7 +132,7 @@ class ProtectionController:
                 continue
             residual = _residual(lost, weights, scheme.distances, self._repair(scheme))
             independent = likely ** (1 + len(scheme.distances))
-            residual = (residual * total + independent * PRIOR) / (total + PRIOR)
+            residual = (residual * total + independent * prior) / (total + prior)
             self._residuals[scheme] = residual
             values[scheme] = _value(scheme, residual)
             if values[scheme] > value:
