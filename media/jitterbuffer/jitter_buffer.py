@@ -168,8 +168,7 @@ class JitterBuffer:
 
     def _play(self, payload: bytes, now: float) -> None:
         assert self._next is not None
-        # What counts is when the frame is needed: what is still in the fifo is played before it.
-        delay = self._playout_delay(now) - len(self._fifo) / SAMPLE_RATE
+        delay = self._playout_delay(now)
         try:
             samples = self._decoder.decode(payload).copy()
         except CodecError:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from media.jitterbuffer.decision_logic import EXPAND_ABOVE
 from media.jitterbuffer.jitter_buffer import JitterBuffer
 from media.jitterbuffer.packet_buffer import CAPACITY
 
@@ -320,23 +319,3 @@ def test_a_burst_of_old_packets_is_bounded_too(playback: Playback) -> None:
         playback.buffer.insert(n % 40 * FRAME, b"P1", playback.now)
     assert len(playback.buffer._packets) <= CAPACITY
     assert len(playback.buffer._arrivals) <= 4 * CAPACITY + 65
-
-
-@pytest.mark.parametrize("target_ms", [41, 44, 47, 50, 53])
-def test_a_frame_is_needed_before_the_rest_of_the_last_one_is_played(
-    playback: Playback, target_ms: int
-) -> None:
-    """Joins leave parts of frames behind, and the next frame is decoded that much before its sound is played."""
-    playback.frames(range(500))
-    playback.buffer.delay_manager.minimum = target_ms / 1000
-    needed = []
-    decode = playback.decoder.decode
-
-    def spy(payload: bytes) -> Any:
-        needed.append(playback.now - int(payload[1:]) * 0.02 - 100.0)  # the network has no delay
-        return decode(payload)
-
-    playback.decoder.decode = spy
-    playback.run(9.0)
-    assert min(needed[200:]) >= target_ms / 1000 - EXPAND_ABOVE - 1e-6
-    assert max(needed[200:]) <= target_ms / 1000 + 0.020
