@@ -1,6 +1,6 @@
 """What is asked for again, by the clock; in virtual time."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -18,13 +18,7 @@ class Path:
         self.repair.redundant = redundant
         self.asked: list[tuple[float, int]] = []
 
-    def run(
-        self,
-        numbers: Iterable[int],
-        *,
-        lost: Iterable[int] = (),
-        answer: Callable[[int], float | None] | None = None,
-    ) -> None:
+    def run(self, numbers: Iterable[int], *, lost: Iterable[int] = ()) -> None:
         gone = set(lost)
         arrivals = [(n * FRAME, n) for n in numbers if n not in gone]
         while arrivals:
