@@ -10,7 +10,7 @@ from media.rtp.packet import RtpPacket
 QUANTUM = 0.005  # seconds; a burst is what this long carries
 FACTOR = 1.5  # of the target rate: a frame larger than the mean still leaves within its own time
 # After a decrease, until what waits is gone: on a full path, what leaves here would only wait there.
-DRAIN_FACTOR, DECREASE, DRAINED = 1.05, 0.95, 0.020
+DRAIN_FACTOR, DECREASE, DRAINED = 1.1, 0.95, 0.020
 MIN_RATE_BPS = 150_000
 MAX_PACKETS = 2048
 OVERHEAD_BYTES = 28 + 16 + 12  # IP, UDP, SRTP tag, RTP

@@ -18,6 +18,8 @@ CLOCK_RATE = 90000
 MID_PACKETS = 100
 # What waits in the pacer beyond this makes the encoder skip pictures, so that delay does not grow.
 MAX_QUEUE_TIME = 0.200
+# A backlog (after key frames, retransmissions) beyond a frame's own time is made up for within this time.
+FREE_QUEUE_TIME, BACKLOG_TIME, MAX_BACKLOG_SHARE = 0.040, 0.8, 0.5
 MIN_KEY_FRAME_INTERVAL = 0.3  # libwebrtc: requests that come faster are one request
 DEFAULT_ROUND_TRIP = 0.1
 # The encoder gets what the headers leave of the rate; smoothed over about a second.
@@ -75,9 +77,12 @@ class VideoSender:
         time = max(self._last_time + 1, round((frame.captured - self._started) * CLOCK_RATE))
         self._last_time = time
         key = self._key_wanted and now - self._last_key >= MIN_KEY_FRAME_INTERVAL
-        self._requests.append(
-            EncodeRequest(frame, time, key, round(self.rate.target_bps * self._payload_share))
-        )
+        self._requests.append(EncodeRequest(frame, time, key, self._encoder_bps()))
+
+    def _encoder_bps(self) -> int:
+        """What headers leave of the rate, and a backlog in the pacer: skipped pictures alone do not make up for it."""
+        backlog = min(MAX_BACKLOG_SHARE, max(0.0, self.pacer.queue_time - FREE_QUEUE_TIME) / BACKLOG_TIME)
+        return round(self.rate.target_bps * self._payload_share * (1 - backlog))
 
     def next_request(self) -> EncodeRequest | None:
         """What to encode next; None while a picture is with the worker."""

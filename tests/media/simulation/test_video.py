@@ -245,3 +245,10 @@ def test_pictures_of_4k_at_a_path_for_a_tenth_of_them() -> None:
     call = run("video_1mbit", 3, (video, NO_CAMERA))
     assert inbound(call)["frameWidth"] == 3840 and inbound(call)["framesRendered"] >= 1
     assert (call.callee.summary.mos_lq or 0) > 4.0 and is_calm(call, 3)
+
+
+def test_a_backlog_at_the_least_rate_goes_away() -> None:
+    """Weak 3G, key frames after bursts of loss: the pacer must not stay behind and skip most pictures for ever."""
+    call = run("poor_3g", 14, (EXACT, VIEWER))
+    assert outbound(call)["framesSkipped"] < 0.1 * outbound(call)["framesCaptured"]
+    assert outbound(call)["bytesSent"] * 8 / 14 < 250_000 and (call.callee.summary.mos_lq or 0) > 3.5

@@ -112,3 +112,19 @@ def test_a_storm_of_nacks_does_not_grow_the_queue() -> None:
         sent(sender, n / 30)
     assert sender.bytes_retransmitted <= 0.25 * 60 * 1600 + 6000
     assert sender.pacer.queue_time < 1.0
+
+
+def test_a_backlog_is_made_up_for_by_the_encoder() -> None:
+    """A key frame of half a second: the encoder gets less until it is gone, and then all again."""
+    sender = make()
+    encode(sender, 0.0, START_BPS // 16)
+    rates = []
+    for n in range(1, 90):
+        sent(sender, n / 30)
+        sender.receive_remb(START_BPS, n / 30)  # else silence lowers the rate
+        sender.push(VideoFrame(PICTURE, n / 30), n / 30)
+        if (request := sender.next_request()) is not None:
+            rates.append(request.bitrate_bps)
+            size = request.bitrate_bps // 8 // 30
+            sender.receive_encoded(request, b"\x01" + bytes(size), False, 0.004, n / 30)
+    assert rates[0] < 0.9 * rates[-1] and rates[-1] > 0.8 * START_BPS and len(rates) > 70
