@@ -122,7 +122,7 @@ def test_300_kbit_do_not_collapse() -> None:
 
 
 def test_1_mbit_is_used_and_not_overfilled() -> None:
-    call = run("video_1mbit", 12, (EXACT, VIEWER))
+    call = run("video_1mbit", 9, (EXACT, VIEWER))
     found = score(call)
     assert found["freezes"] == 0 and found["fps"] > 29 and found["delivered_share"] > 0.98
     assert found["delay_p95_ms"] < 300
@@ -132,16 +132,16 @@ def test_1_mbit_is_used_and_not_overfilled() -> None:
 
 @pytest.mark.parametrize(("profile", "share"), [("video_loss2", 0.06), ("video_loss5", 0.12)])
 def test_random_loss_is_repaired_without_a_storm(profile: str, share: float) -> None:
-    call = run(profile, 10, (EXACT, VIEWER))
+    call = run(profile, 7, (EXACT, VIEWER))
     found = score(call)
-    assert found["freezes"] <= 1 and found["longest_gap_ms"] < 300 and found["delivered_share"] > 0.97
+    assert found["freezes"] == 0 and found["longest_gap_ms"] < 300 and found["delivered_share"] > 0.97
     assert outbound(call)["retransmittedPacketsSent"] < share * outbound(call)["packetsSent"]
-    assert outbound(call)["targetBitrate"] > 900_000, "loss alone is no congestion"
+    assert outbound(call)["targetBitrate"] > 600_000, "loss alone is no congestion"
     assert inbound(call)["pliCount"] <= 1
 
 
 def test_jitter_alone_does_not_lower_the_rate() -> None:
-    call = run("delay=40 jitter=30", 8, (EXACT, VIEWER))
+    call = run("delay=40 jitter=30", 6, (EXACT, VIEWER))
     assert outbound(call)["targetBitrate"] > 300_000
     assert score(call)["freezes"] == 0 and score(call)["delivered_share"] > 0.97
 
@@ -249,6 +249,6 @@ def test_pictures_of_4k_at_a_path_for_a_tenth_of_them() -> None:
 
 def test_a_backlog_at_the_least_rate_goes_away() -> None:
     """Weak 3G, key frames after bursts of loss: the pacer must not stay behind and skip most pictures for ever."""
-    call = run("poor_3g", 10, (EXACT, VIEWER))
+    call = run("poor_3g", 8, (EXACT, VIEWER))
     assert outbound(call)["framesSkipped"] < 0.1 * outbound(call)["framesCaptured"]
-    assert outbound(call)["bytesSent"] * 8 / 10 < 200_000
+    assert outbound(call)["bytesSent"] * 8 / 8 < 200_000
