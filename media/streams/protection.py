@@ -28,7 +28,7 @@ MAX_WIRE_BPS = 104_000  # of media; with feedback below 110 kbit/s
 QUALITY = ((16_000, 3.91), (18_000, 4.01), (20_000, 4.09), (24_000, 4.21), (28_000, 4.27), (32_000, 4.33))
 # PESQ-WB lost to concealment: 2.6 (1 - exp(-percent / 5.2)) follows the measured table within 0.1
 LOSS_DEPTH, LOSS_SCALE_PERCENT = 2.6, 5.2
-DELAY_COST_PER_S = 9.0  # quality a second of waiting for a copy costs; 20 ms are 0.18
+DELAY_COST_PER_S = 7.0  # quality a second of waiting for a copy costs; 20 ms are 0.14
 CLEAN_PACKETS = 500  # without a loss, 10 s: what was before is forgotten
 REPAIR_OVERHEAD = (
     0.020  # seconds from a packet's own time to the request for it, and to its turn when it has come
