@@ -29,6 +29,10 @@ QUALITY = ((16_000, 3.91), (18_000, 4.01), (20_000, 4.09), (24_000, 4.21), (28_0
 # PESQ-WB lost to concealment: 2.6 (1 - exp(-percent / 5.2)) follows the measured table within 0.1
 LOSS_DEPTH, LOSS_SCALE_PERCENT = 2.6, 5.2
 DELAY_COST_PER_S = 7.0  # quality a second of waiting for a copy costs; 20 ms are 0.14
+FAR_DELAY, FAR_DELAY_COST_PER_S = (
+    0.040,
+    3.5,
+)  # and beyond: whoever has bursts is better off with a later voice
 CLEAN_PACKETS = 500  # without a loss, 10 s: what was before is forgotten
 REPAIR_OVERHEAD = (
     0.020  # seconds from a packet's own time to the request for it, and to its turn when it has come
@@ -59,7 +63,7 @@ SCHEMES = (
     *(Scheme(32_000, (d,)) for d in (1, 2, 3, 4)),
     Scheme(24_000, (1, 2)),
     *(Scheme(22_000, pair) for pair in ((1, 3), (2, 3), (1, 4), (2, 4))),  # retransmissions come on top
-    *(Scheme(18_000, three) for three in ((1, 2, 3), (1, 2, 4))),
+    *(Scheme(16_000, three) for three in ((1, 2, 3), (1, 2, 4))),
 )
 # Until reports come, nobody knows: copies for the first second of a call cost little, losses at its start are heard.
 START = Scheme(24_000, (1, 2))
@@ -178,4 +182,6 @@ def _value(scheme: Scheme, residual: float) -> float:
     quality = float(np.interp(scheme.bitrate_bps, rates, scores))
     damage = LOSS_DEPTH * (1 - np.exp(-100 * residual / LOSS_SCALE_PERCENT))
     waiting = max(scheme.distances, default=0) / PACKETS_PER_S
-    return quality - float(damage) - DELAY_COST_PER_S * waiting
+    far = max(0.0, waiting - FAR_DELAY)
+    cost = DELAY_COST_PER_S * (waiting - far) + FAR_DELAY_COST_PER_S * far
+    return quality - float(damage) - cost
