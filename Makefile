@@ -18,7 +18,7 @@ demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 check: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .
