@@ -23,37 +23,33 @@ def source_address(to: tuple[str, int]) -> str | None:
 
 
 class AddressWatch:
-    """Calls `on_change` once for each change, while `is_needed`.
+    """Calls `on_change` once for each change.
 
-    `server` is the literal address of the server as it was last reached.
+    `stream` gives the literal addresses of the server's end and of this end of the running stream.
     """
 
     def __init__(
         self,
-        server: Callable[[], tuple[str, int] | None],
-        is_needed: Callable[[], bool],
+        stream: Callable[[], tuple[tuple[str, int], str] | None],
         on_change: Callable[[], None],
         look: Callable[[tuple[str, int]], str | None] = source_address,
     ) -> None:
-        self._server = server
-        self._is_needed = is_needed
+        self._stream = stream
         self._on_change = on_change
         self._look = look
         self._known: tuple[tuple[str, int], str] | None = None
 
     def check(self) -> None:
         """One look."""
-        server = self._server()
-        if server is None and self._known is not None:
-            server = self._known[0]  # the stream is being made again
-        if server is None or not self._is_needed():
-            self._known = None
+        stream = self._stream()
+        if stream is not None and (self._known is None or self._known[0] != stream[0]):
+            self._known = stream
+        if self._known is None:
             return
+        server, before = self._known
         address = self._look(server)
-        if address is None:
-            return  # no network at all: the next one tells
-        before, self._known = self._known, (server, address)
-        if before is not None and before[0] == server and before[1] != address:
+        if address is not None and address != before:  # None: no network at all, the next one tells
+            self._known = server, address
             self._on_change()
 
     async def run(self) -> None:

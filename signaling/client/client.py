@@ -51,7 +51,8 @@ class Client:
     ) -> None:
         loop = asyncio.get_running_loop()
         self._profile = profile
-        self._session = aiohttp.ClientSession()
+        # Nothing is kept open between requests: a connection of a network that is gone would cost its timeout.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         api = ServerApi(self._session, profile.data.server)
         tokens = AccessTokens(api, profile, wall_clock)
         self._waiting: asyncio.Queue[IncomingCall | None] = asyncio.Queue(MAX_WAITING + 1)
@@ -82,9 +83,7 @@ class Client:
         )
         self._line = line
         self._dispatch = Dispatch(line, self._ring, self._on_missed, ring_unknown=ring_unknown)
-        self._watch = AddressWatch(
-            lambda: self._connection.server_address, lambda: bool(self._dispatch.calls), self._moved_network
-        )
+        self._watch = AddressWatch(lambda: self._connection.addresses, self._moved_network)
         self._watching: asyncio.Task[None] | None = None
         self._closed = False
 

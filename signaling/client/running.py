@@ -1,7 +1,5 @@
 """The time that media flow: from the answer to the end of a call."""
 
-import asyncio
-
 from signaling.client.call import Call
 from signaling.client.line import Ending, EngineState, Input, JingleReceived, Renegotiate, RestartIce
 from signaling.client.renegotiation import Renegotiation
@@ -17,16 +15,12 @@ RESTART_INTERVAL = 5.0
 async def run_session(call: Call) -> None:
     """Leaves only by Ending."""
     running = _Running(call)
-    try:
-        while True:
-            due = running.due()
-            item = await call.next(due)
-            if item is None:
-                await running.handle_timer()
-            else:
-                await running.handle(item)
-    finally:
-        await running.close()
+    while True:
+        item = await call.next(running.due())
+        if item is None:
+            await running.handle_timer()
+        else:
+            await running.handle(item)
 
 
 class _Running:
@@ -37,7 +31,6 @@ class _Running:
         self._peer = PeerStatus()
         self._deadline: float | None = call.line.clock() + ROUTE_TIMEOUT
         self._restart_at: float | None = None
-        self._probe: asyncio.Task[None] | None = None
 
     def due(self) -> float | None:
         times = (self._deadline, self._restart_at, self._changes.deadline)
@@ -65,9 +58,8 @@ class _Running:
             case EngineState("disconnected") if call.state is State.CONNECTED:
                 call.step(Step.DISCONNECT, "disconnected")
                 self._deadline = call.line.clock() + RECOVERY_TIMEOUT
-                if self._probe is None or self._probe.done():
-                    # What took the path to the peer may have taken the one to the server.
-                    self._probe = asyncio.create_task(call.line.connection.probe(), name="ringline-probe")
+                # What took the path to the peer may have taken the one to the server, too: that one first.
+                await call.during(call.line.connection.probe())
                 await self._restart()
             case JingleReceived(jingle) if jingle.action is Action.TRANSPORT_INFO:
                 if await call.during(self._restarts.follow(jingle)):
@@ -96,8 +88,3 @@ class _Running:
             self._changes.engine_was_used()
             if self._call.state is State.DISCONNECTED:
                 self._restart_at = self._call.line.clock() + RESTART_INTERVAL
-
-    async def close(self) -> None:
-        if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.wait([self._probe])

@@ -169,10 +169,18 @@ class Connection:
                 self.renew()
 
     @property
-    def server_address(self) -> tuple[str, int] | None:
-        """Literal address and port of the stream's other end; None while there is none."""
-        peer = None if self._socket is None else self._socket.get_extra_info("peername")
-        return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+    def addresses(self) -> tuple[tuple[str, int], str] | None:
+        """The stream's other end (literal address and port) and its address here; None while there is none."""
+        socket_ = self._socket
+        ends = (
+            ()
+            if socket_ is None
+            else (socket_.get_extra_info("peername"), socket_.get_extra_info("sockname"))
+        )
+        if not ends or not all(isinstance(end, tuple) for end in ends):
+            return None
+        (host, port, *_), (here, *_) = ends
+        return (str(host), int(port)), str(here)
 
     async def _run(self) -> None:
         failures = 0
