@@ -32,6 +32,11 @@ class MediaEngine(Protocol):
     """One call's media. Signaling owns it from the moment it is handed in, and always closes it.
 
     A remote description or candidate that the engine cannot use raises a ValueError.
+
+    In the middle of a call offers and answers come again, full ones: sections keep their order and mid, new ones
+    stand behind. An offer that never got its answer is replaced by the next description of either side. The
+    DTLS certificate stays. An engine may have `mute(bool)` and `hold(bool)`, plain functions: `Call.mute` and
+    `Call.hold` use them where they exist.
     """
 
     def configure(self, ice_servers: Sequence[IceServer]) -> None:

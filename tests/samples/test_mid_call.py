@@ -160,3 +160,17 @@ async def test_either_end_restarts_ice(town, connect) -> None:
             await asyncio.gather(ear.loud.wait(), mine.loud.wait())
         assert call.state == other.state == "connected"
         await call.hang_up()
+
+
+async def test_both_switch_their_cameras_on_at_once(town, connect) -> None:
+    async with town.online(ALICE) as alice, town.online(BOB) as bob, asyncio.timeout(PATIENCE):
+        ours, theirs = connect(), connect()
+        call, other = await join(alice, bob, ours, theirs)
+        screens = Screen(), Screen()
+        for connection, screen in zip((ours, theirs), screens, strict=True):
+            connection.set_screen(screen)
+            connection.set_camera(TestPattern())
+        await asyncio.gather(call.renegotiate(), other.renegotiate())
+        await asyncio.gather(*(screen.seen.wait() for screen in screens))
+        assert call.media == other.media == ("audio", "video")
+        await call.hang_up()
