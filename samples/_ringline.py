@@ -6,7 +6,8 @@ import json
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def finish(
         end=end,
         offset=asked - connection.created_at,
     )
+    report = replace(report, events=report.events + tuple(_told(call, report.setup["dtls_connected"])))
     if not options.quiet:
         print(report)
     if options.report:
@@ -132,6 +134,14 @@ def finish(
             "speaker_started": getattr(connection.speaker, "started_at", None),
         }
         options.report.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _told(call: Call, connected: float | None) -> Iterator[dict[str, object]]:
+    """What the peer did in the call, on the report's clock, which begins with the connection."""
+    for event in call.history:
+        if event.by_peer and connected is not None and event.at > connected:
+            text = "by the peer" + (f": {', '.join(event.media)}" if event.media else "")
+            yield {"time": event.at - connected, "kind": event.name, "text": text}
 
 
 def run(
