@@ -4,6 +4,7 @@ Keys are given, so there is no ICE and no DTLS: their times in the reports are N
 """
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -144,11 +145,13 @@ def simulate(
     clocks: tuple[DeviceClock, DeviceClock] = STEADY_CLOCKS,
     video: tuple[SimulatedVideo, SimulatedVideo] | None = None,
     video_parameters: VideoParameters = VIDEO,
+    make_engine: Callable[..., MediaEngine] = MediaEngine,
 ) -> SimulatedCall:
     """Run a call. `speech`: int16 mono at 48 kHz, what caller and callee say; silence when it is over.
 
     `metrics`: PESQ where installed. `clocks`: of the caller's and the callee's sound devices. `video`: what they film;
-    None: a call without. The score of it stands in the reports as `video.score`.
+    None: a call without. The score of it stands in the reports as `video.score`. `make_engine`: MediaEngine, or what
+    takes its place (same arguments), to hear a call without one of its parts.
     """
     rng = Random(f"{seed}/call")
     material = rng.randbytes(2 * (PROFILES[0].key_length + PROFILES[0].salt_length))
@@ -156,8 +159,8 @@ def simulate(
     keys = SrtpKeys(PROFILES[0], material[:half], material[half:])
     there, back = profile.links(seed, start=0.0)
     devices = [Random(f"{seed}/{name}/devices") for name in ("caller", "callee")]
-    caller = _end("caller", speech[0], there, keys, rng, clocks[0], devices[0])
-    callee = _end("callee", speech[1], back, keys.swapped(), rng, clocks[1], devices[1])
+    caller = _end("caller", speech[0], there, keys, rng, clocks[0], devices[0], make_engine)
+    callee = _end("callee", speech[1], back, keys.swapped(), rng, clocks[1], devices[1], make_engine)
     if video is not None:
         for end, own, theirs in ((caller, *video), (callee, *video[::-1])):
             end.engine.configure_video(video_parameters)
@@ -183,9 +186,16 @@ def simulate(
 
 
 def _end(
-    name: str, speech: Samples, link: Link, keys: SrtpKeys, rng: Random, clock: DeviceClock, devices: Random
+    name: str,
+    speech: Samples,
+    link: Link,
+    keys: SrtpKeys,
+    rng: Random,
+    clock: DeviceClock,
+    devices: Random,
+    make_engine: Callable[..., MediaEngine],
 ) -> End:
-    engine = MediaEngine(rng=Random(rng.getrandbits(64)), unix_time_offset=UNIX_TIME)
+    engine = make_engine(rng=Random(rng.getrandbits(64)), unix_time_offset=UNIX_TIME)
     engine.configure_audio(AUDIO)
     engine.set_keys(keys, 0.0)
     phases = rng.uniform(0, FRAME / RATE), rng.uniform(0, TICK / RATE)
