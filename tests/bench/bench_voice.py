@@ -1,188 +1,178 @@
 """Voice over many emulated networks in virtual time, scored: every change of the voice path is judged by this.
 
     python tests/bench/bench_voice.py --profiles loss10,burst --seeds 1-4 --seconds 40
+    python tests/bench/bench_voice.py --ablation nack,stretch,red+nack   what each part (or both at once) adds
+    python tests/bench/bench_voice.py --without red,nack               the table, without these parts at once
+    python tests/bench/bench_voice.py --curve --profiles spike         fixed playout delays against the adaptive one
 
 A call is two engines over a profile's links, both talking; each direction is one measurement. Profiles, seeds and
 pairs of speakers are crossed. The speech is real where the test media are beside the checkout, else generated.
-Figures are means with half the width of their 95 % confidence interval over the directions. PESQ needs the extra
-`quality`. `wire` is what one end sends, IP and UDP headers and its feedback for the other direction included.
+Figures are means with half the width of their 95 % confidence interval over the directions. PESQ and ViSQOL need the
+extra `quality`. `wire` is what one end sends, IP and UDP headers and its feedback for the other direction included.
 """
 
 import argparse
 import json
-import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from itertools import product
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
+from voice_parts import PARTS
+from voice_statistics import estimate
+from voice_trial import MEDIA, PROFILES, SPEAKERS, Outcome, Trial, added, run, select, trials
 
-from media.codecs.base import Samples
-from media.io.files import load_speech
-from media.simulation.call import RATE, SimulatedCall, simulate
 from media.simulation.profiles import UnknownProfile, get_profile
-from media.simulation.voice import generate_voice
 
-PROFILES = (
-    *("clean", "loss5", "loss10", "loss20", "burst", "burst_time", "rtt300"),
-    *("jitter", "jitter_reorder", "spike"),
-)
-MEDIA = Path(__file__).resolve().parents[3] / "shared" / "media"
-SPEAKERS = ("speech-en-female-73s.g722", "speech-it-male-64s.g722", "speech-ru-female-73s.g722")
-LEAD_IN = 2.0  # seconds of a quiet room before anybody speaks, as in a call that has just been answered
-ROOM_RMS = 60.0  # of int16: -55 dBFS
-HEADER_BYTES = 28  # IPv4 and UDP
-# Two-sided 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom; beyond, the normal one.
-STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
 # The limits of the row: PESQ-WB at least, mouth-to-ear median at most. Set with other speech than this: a guide.
 TARGETS = {
     "clean": (4.38, 55), "loss5": (4.20, 95), "loss10": (4.10, 112), "loss20": (3.85, 112), "burst": (3.50, 150),
     "burst_time": (3.35, 150), "rtt300": (4.05, 235), "jitter": (4.35, 115), "jitter_reorder": (4.35, 115),
     "spike": (4.30, 260),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One call. `pair`: indices of the speakers of caller and callee."""
-
-    profile: str
-    seed: int
-    pair: tuple[int, int]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One direction of a call, as its listener has it; `wire_kbit_s` as its speaker sent it."""
-
-    profile: str
-    seed: int
-    speaker: int
-    pesq_wb: float | None
-    mos_cq: float | None
-    mouth_to_ear_median_ms: float | None
-    mouth_to_ear_p95_ms: float | None
-    lost_percent: float | None
-    concealed_percent: float | None
-    recovered_percent: float | None
-    wire_kbit_s: float
-
-
-def speech(speaker: int, seconds: float) -> Samples:
-    """A quiet room, then the speaker; int16 mono at 48 kHz."""
-    room = np.random.default_rng(speaker).normal(0, ROOM_RMS, round(LEAD_IN * RATE)).astype(np.int16)
-    path = MEDIA / SPEAKERS[speaker % len(SPEAKERS)]
-    voice = load_speech(path, seconds) if path.exists() else generate_voice(speaker, seconds)
-    return np.concatenate((room, voice))
-
-
-def run(job: Job) -> list[Outcome]:
-    """A call, both directions."""
-    seconds = job.seconds + LEAD_IN
-    voices = (speech(job.pair[0], job.seconds), speech(job.pair[1], job.seconds))
-    call = simulate(get_profile(job.profile), job.seed, voices, seconds=seconds)
-    return [_outcome(job, call, listener, seconds) for listener in (0, 1)]
-
-
-def _outcome(job: Job, call: SimulatedCall, listener: int, seconds: float) -> Outcome:
-    report = (call.caller, call.callee)[listener]
-    sent = next(s for s in call.stats[1 - listener].values() if s["type"] == "transport")
-    wire = (sent["bytesSent"] + HEADER_BYTES * sent["packetsSent"]) * 8 / seconds / 1000
-    heard, summary = report.speech, report.summary
-    assert heard is not None
-    return Outcome(
-        profile=job.profile,
-        seed=job.seed,
-        speaker=job.pair[1 - listener],
-        pesq_wb=heard.pesq_wb,
-        mos_cq=summary.mos_cq,
-        mouth_to_ear_median_ms=heard.mouth_to_ear_median_ms,
-        mouth_to_ear_p95_ms=heard.mouth_to_ear_p95_ms,
-        lost_percent=summary.lost_percent,
-        concealed_percent=summary.concealed_percent,
-        recovered_percent=summary.recovered_percent,
-        wire_kbit_s=wire,
-    )
-
-
-def mean_and_interval(values: Iterable[float | None]) -> tuple[float, float] | None:
-    """(mean, half the width of the 95 % interval); None without a value. One value has no interval: nan."""
-    known = [v for v in values if v is not None]
-    if not known:
-        return None
-    mean = sum(known) / len(known)
-    if len(known) == 1:
-        return mean, math.nan
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in known) / (len(known) - 1))
-    quantile = STUDENT[len(known) - 2] if len(known) - 2 < len(STUDENT) else 1.96
-    return mean, quantile * deviation / math.sqrt(len(known))
-
-
+DELAYS_MS = (20, 40, 60, 80, 100, 130, 160, 200, 250, 300)
+# Title, figure, digits: the lab's columns first.
 COLUMNS = (
     ("PESQ-WB", "pesq_wb", 2),
-    ("MOS-CQ", "mos_cq", 2),
+    ("ViSQOL", "visqol", 2),
     ("m2e ms", "mouth_to_ear_median_ms", 0),
     ("p95 ms", "mouth_to_ear_p95_ms", 0),
+    ("holes %", "holes_percent", 2),
+    ("kbit/s", "wire_kbit_s", 0),
     ("lost %", "lost_percent", 1),
-    ("recovered %", "recovered_percent", 1),
     ("concealed %", "concealed_percent", 2),
-    ("wire kbit/s", "wire_kbit_s", 0),
+    ("MOS-CQ", "mos_cq", 2),
 )
+COMPARED = COLUMNS[0], COLUMNS[2], COLUMNS[7], COLUMNS[5]
 
 
-def table(outcomes: list[Outcome], profiles: Iterable[str]) -> Table:
-    result = Table(title="Voice in virtual time: mean ± half the 95 % interval")
-    result.add_column("profile")
-    result.add_column("n", justify="right")
-    for title, _, _ in COLUMNS:
-        result.add_column(title, justify="right")
-    result.add_column("to reach", justify="right")
+def cells(outcomes: Iterable[Outcome]) -> list[str]:
+    outcomes = list(outcomes)
+    values = [(estimate(getattr(o, name) for o in outcomes), digits) for _, name, digits in COLUMNS]
+    return ["-" if value is None else value.text(digits) for value, digits in values]
+
+
+def quality_table(outcomes: list[Outcome], profiles: Iterable[str], without: tuple[str, ...]) -> Table:
+    table = _table(
+        "Voice in virtual time" + (f", without {', '.join(without)}" if without else ""), "profile", "n"
+    )
+    for title in (*(title for title, _, _ in COLUMNS), "to reach"):
+        table.add_column(title, justify="right")
     for profile in profiles:
-        rows = [o for o in outcomes if o.profile == profile]
-        cells = []
-        for _, name, digits in COLUMNS:
-            figure = mean_and_interval(getattr(o, name) for o in rows)
-            cells.append("-" if figure is None else _figure(*figure, digits))
+        rows = select(outcomes, profile, without)
         target = TARGETS.get(profile)
-        result.add_row(profile, str(len(rows)), *cells, f"{target[0]:.2f}, {target[1]} ms" if target else "")
-    return result
+        table.add_row(
+            profile, str(len(rows)), *cells(rows), f"{target[0]:.2f}, {target[1]} ms" if target else ""
+        )
+    return table
 
 
-def _figure(mean: float, half: float, digits: int) -> str:
-    return f"{mean:.{digits}f}" + ("" if math.isnan(half) else f"±{half:.{digits}f}")
+def curve_table(outcomes: list[Outcome], profiles: Iterable[str]) -> Table:
+    table = _table("Fixed playout delays against the adaptive one", "profile", "playout")
+    for title, _, _ in COLUMNS:
+        table.add_column(title, justify="right")
+    for profile in profiles:
+        here = [o for o in outcomes if o.profile == profile]
+        for delay in sorted({o.playout_delay for o in here if o.playout_delay is not None}):
+            rows = [o for o in here if o.playout_delay == delay]
+            table.add_row(profile, f"{delay * 1000:.0f} ms", *cells(rows))
+        table.add_row(profile, "adaptive", *cells(select(here, profile)), end_section=True)
+    return table
 
 
-def seeds_of(text: str) -> list[int]:
+def ablation_table(
+    outcomes: list[Outcome], profiles: Iterable[str], ablations: Iterable[tuple[str, ...]]
+) -> Table:
+    table = _table("What each part adds: the figure with it, less without", "part", "profile")
+    for title, _, _ in COMPARED:
+        table.add_column(title, justify="right")
+    profiles = list(profiles)
+    for without in ablations:
+        for profile in profiles:
+            values = [(added(outcomes, profile, without, name), digits) for _, name, digits in COMPARED]
+            texts = ("-" if v is None else v.text(digits, sign=True) for v, digits in values)
+            table.add_row("+".join(without), profile, *texts, end_section=profile == profiles[-1])
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=f"{title}: mean ± half the 95 % interval")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def measure(wanted: list[Trial], jobs: int, progress: Callable[[str], None]) -> list[Outcome]:
+    """All calls, in order."""
+    outcomes: list[Outcome] = []
+    with ProcessPoolExecutor(max_workers=jobs) as pool:
+        for index, result in enumerate(pool.map(run, wanted), 1):
+            outcomes += result
+            progress(f"{index} of {len(wanted)} calls ({wanted[index - 1].profile})")
+    return outcomes
+
+
+def progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text:60}", end="", file=sys.stderr, flush=True)
+
+
+def numbers_of(text: str) -> list[int]:
     """`1,2,5-8` -> [1, 2, 5, 6, 7, 8]."""
-    seeds: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        seeds += range(int(first), int(last) + 1) if dash else [int(first)]
-    return seeds
+        numbers += range(int(first), int(last) + 1) if dash else [int(first)]
+    return numbers
+
+
+def parts_of(text: str) -> tuple[str, ...]:
+    """`red,nack`. Raises ArgumentTypeError for what is no part."""
+    names = tuple(name.strip() for name in text.split(","))
+    if unknown := [name for name in names if name not in PARTS]:
+        raise argparse.ArgumentTypeError(f"no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    return names
+
+
+def ablations_of(text: str) -> tuple[tuple[str, ...], ...]:
+    """`nack,red+fec` -> what is left out at once, each time; `all`: each part alone."""
+    if text == "all":
+        return tuple((name,) for name in PARTS)
+    return tuple(parts_of(group.replace("+", ",")) for group in text.split(","))
 
 
 def arguments(args: list[str] | None = None) -> argparse.Namespace:
+    without = "\n".join(f"  {part.name:9} {part.instead}" for part in PARTS.values())
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=f"parts, and what is there without them:\n{without}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     # Some lines of a network ("delay=80 loss=0.03") have commas, hence the other separator.
     parser.add_argument(
         "--profiles", default=",".join(PROFILES), help="names by comma, or lines by semicolon"
     )
-    parser.add_argument("--seeds", type=seeds_of, default=seeds_of("1-3"), help="such as 1,2,5-8")
+    parser.add_argument("--seeds", type=numbers_of, default=numbers_of("1-3"), help="such as 1,2,5-8")
     parser.add_argument("--seconds", type=float, default=40.0, help="of speech a call")
-    parser.add_argument("--pairs", type=int, default=2, help="pairs of speakers")
+    parser.add_argument("--pairs", type=int, default=2, help="pairs of speakers a seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--visqol", action="store_true", help="ViSQOL, too: slow")
     parser.add_argument("--json", type=Path, help="write every measurement here")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--without", type=parts_of, default=(), help="parts by comma, none of which is there")
+    kinds.add_argument(
+        "--ablation",
+        type=ablations_of,
+        default=(),
+        help="parts by comma, or `all`: each is left out in turn; a+b: both at once",
+    )
+    kinds.add_argument("--curve", action="store_true", help="force fixed playout delays, too")
+    parser.add_argument("--delays", type=numbers_of, default=DELAYS_MS, help="of the curve, ms")
     options = parser.parse_args(args)
     text = options.profiles
     options.profiles = [
@@ -198,34 +188,47 @@ def arguments(args: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def _jobs(options: argparse.Namespace) -> Iterator[Job]:
-    pairs = [(index % len(SPEAKERS), (index + 1) % len(SPEAKERS)) for index in range(options.pairs)]
-    for profile, seed, pair in product(options.profiles, options.seeds, pairs):
-        yield Job(profile, seed, pair, options.seconds)
+def wanted_trials(options: argparse.Namespace) -> list[Trial]:
+    def of(**engine: object) -> list[Trial]:
+        return list(
+            trials(
+                options.profiles, options.seeds, seconds=options.seconds, pairs=options.pairs,
+                visqol=options.visqol, **engine,
+            )
+        )  # fmt: skip
+
+    wanted = of(without=options.without)
+    for without in options.ablation:
+        wanted += of(without=without)
+    if options.curve:
+        for delay in options.delays:
+            wanted += of(playout_delay=delay / 1000)
+    return wanted
 
 
 def main() -> int:
     options = arguments()
-    console = Console(width=None if sys.stdout.isatty() else 130)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     if not (MEDIA / SPEAKERS[0]).exists():
         console.print("The speech is generated: no test media are beside the checkout.")
-    jobs, outcomes, begun = list(_jobs(options)), [], time.monotonic()
-    with ProcessPoolExecutor(max_workers=options.jobs) as pool:
-        for job, result in zip(jobs, pool.map(run, jobs), strict=True):
-            outcomes += result
-            if sys.stderr.isatty():
-                print(
-                    f"\r{len(outcomes) // 2} of {len(jobs)} calls ({job.profile})   ", end="", file=sys.stderr
-                )
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    console.print(table(outcomes, options.profiles))
-    if all(o.pesq_wb is None for o in outcomes):
-        console.print("No PESQ: the extra `quality` is not installed.")
+    wanted, begun = wanted_trials(options), time.monotonic()
+    outcomes = measure(wanted, options.jobs, progress)
+    progress("\n")
+    if options.curve:
+        console.print(curve_table(outcomes, options.profiles))
+    else:
+        console.print(quality_table(outcomes, options.profiles, options.without))
+    if options.ablation:
+        console.print(ablation_table(outcomes, options.profiles, options.ablation))
+    for name, measured in (("PESQ", "pesq_wb"), ("ViSQOL", "visqol")):
+        if (name == "PESQ" or options.visqol) and all(getattr(o, measured) is None for o in outcomes):
+            console.print(f"No {name}: the extra `quality` is not installed.")
     wall = time.monotonic() - begun
-    console.print(f"{len(jobs)} calls of {options.seconds:.0f} s, {wall:.0f} s with {options.jobs} processes")
+    console.print(
+        f"{len(wanted)} calls of {options.seconds:.0f} s, {wall:.0f} s with {options.jobs} processes"
+    )
     if options.json is not None:
-        document: dict[str, Any] = {"seconds": options.seconds, "outcomes": [asdict(o) for o in outcomes]}
+        document = {"seconds": options.seconds, "outcomes": [asdict(o) for o in outcomes]}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 

@@ -1,0 +1,94 @@
+"""The arithmetic of the voice bench, and that each part that it leaves out is really left out."""
+
+import importlib
+import math
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from media.simulation.call import RATE, SimulatedCall, simulate
+from media.simulation.profiles import get_profile
+from media.simulation.voice import generate_voice
+
+BENCH = Path(__file__).parent / "bench"
+# Loses in bursts, delays and reorders: every part has something to do.
+NETWORK = "delay=20 jitter=8 reorder=1 ge_bad_ms=70 ge_good_ms=350 ge_bad=1.0"
+# What is compared with: in-band FEC works only towards peers without RED.
+BASE = {"fec": ("red",)}
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[SimpleNamespace]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCH))
+        names = ("bench_voice", "voice_parts", "voice_statistics", "voice_svg", "voice_trial")
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+
+
+def test_interval_is_that_of_student(bench: SimpleNamespace) -> None:
+    found = bench.voice_statistics.estimate([1.0, None, 2.0, 3.0])
+    assert (found.mean, found.count) == (2.0, 3)
+    assert found.half == pytest.approx(4.30 / math.sqrt(3))
+    assert not found.certain
+    assert bench.voice_statistics.estimate([5.0, 5.1, 5.0]).certain
+    assert bench.voice_statistics.estimate([None]) is None
+
+
+def test_one_value_has_no_interval(bench: SimpleNamespace) -> None:
+    found = bench.voice_statistics.estimate([4.2])
+    assert math.isnan(found.half) and not found.certain and found.text(1) == "4.2"
+
+
+def test_differences_are_paired(bench: SimpleNamespace) -> None:
+    left = {1: 4.0, 2: 2.0, 3: 9.0, 4: None}
+    right = {1: 3.5, 2: 1.5, 4: 1.0}
+    found = bench.voice_statistics.difference(left, right)
+    assert (found.mean, found.half, found.count) == (0.5, 0.0, 2)
+    assert found.text(1, sign=True) == "+0.5 ± 0.0"
+
+
+def test_holes_are_the_share_of_speech_that_is_gone(bench: SimpleNamespace) -> None:
+    spoken = generate_voice(1, 8.0)
+    heard = np.pad(spoken, (round(0.085 * RATE), 0)).copy()
+    assert bench.voice_trial.holes_percent(spoken, heard) == 0
+    heard[round(2.085 * RATE) : round(4.085 * RATE)] = 0  # 2 of 8 s
+    assert 15 < bench.voice_trial.holes_percent(spoken, heard) < 35
+    assert bench.voice_trial.holes_percent(spoken, np.zeros_like(heard)) is None
+
+
+def test_options(bench: SimpleNamespace) -> None:
+    options = bench.bench_voice.arguments(
+        ["--ablation", "nack,red+fec", "--seeds", "1,4-6", "--profiles", "clean"]
+    )
+    assert options.ablation == (("nack",), ("red", "fec")) and options.seeds == [1, 4, 5, 6]
+    wanted = bench.bench_voice.wanted_trials(options)
+    assert len(wanted) == 3 * 4 * 2 and len(set(wanted)) == len(wanted)
+
+
+def test_axes_have_round_numbers(bench: SimpleNamespace) -> None:
+    assert bench.voice_svg.ticks(47, 214) == [0, 50, 100, 150, 200, 250]
+    assert bench.voice_svg.ticks(4.12, 4.42) == [4.1, 4.2, 4.3, 4.4, 4.5]
+    assert len(bench.voice_svg.ticks(3.0, 3.0)) >= 2
+
+
+def test_without_a_part_the_call_is_another(bench: SimpleNamespace) -> None:
+    def call(without: tuple[str, ...], delay: float | None = None) -> Any:
+        voices = generate_voice(1, 3.0), generate_voice(2, 3.0)
+        make: Any = partial(bench.voice_parts.TrialEngine, without, delay)
+        found: SimulatedCall = simulate(
+            get_profile(NETWORK), 5, voices, seconds=3.0, metrics=False, make_engine=make
+        )
+        return found.caller_heard
+
+    whole = {(): call(()), ("red",): call(("red",))}
+    for name in bench.voice_parts.PARTS:
+        base = BASE.get(name, ())
+        assert not np.array_equal(whole[base], call((*base, name))), (
+            f"{name} is still there, or was never used"
+        )
+    assert not np.array_equal(whole[()], call((), 0.2))
