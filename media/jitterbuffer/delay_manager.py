@@ -4,6 +4,9 @@ Two forgetting histograms of relative delay (2 s and 20 s of packets) give the s
 late at each delay. The target is the delay with the least cost in points of the E-model's R: every millisecond
 of delay costs a little, every late frame costs as much as a lost one (G.107; the slopes are named below). A single
 late packet weighs 1 % of the fast histogram, so a spike moves the target at once where that pays.
+
+Sound is pulled in blocks, so a frame is decoded at one pull or at the next: only delays that are whole blocks apart
+can be had, and the choice is among these.
 """
 
 from collections import deque
@@ -11,8 +14,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-BIN_MS = 2
-BINS = 512  # 1.024 s
+BIN_MS = 1
+BINS = 1024
 FAST_FORGET = 0.99  # per packet: 2 s of 20 ms packets
 SLOW_FORGET = 0.999  # 20 s
 RECOVERED_FORGET = 0.998  # 10 s
@@ -27,12 +30,12 @@ COPIES_MEMORY = 10.0
 COPIES_NEEDED = 2  # one loss is no reason yet
 COPIES_QUANTILE = 0.9  # of the jitter that the packet with the copy has
 SETTLING_PACKETS = 25  # the target does not fall before it has seen this many
-MARGIN_MS = 3.0  # loop and timer lateness between a packet's arrival and its turn
-RELEASE_MS_PER_S = 30.0  # the target falls no faster
+MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
+REACH_STEPS = 100  # how far up is looked
 BASE_SLOT_S = 0.5
 BASE_SLOTS = 20  # the fastest packet of the last 10 s is the reference; this also follows clock drift
 
-_DELAYS = np.arange(1, BINS + 1, dtype=np.float64) * BIN_MS
+_DELAYS = np.arange(BINS, dtype=np.float64) * BIN_MS
 _DELAY_COST = _DELAYS * DELAY_COST_PER_MS
 
 
@@ -48,7 +51,7 @@ class DelayManager:
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
-        self._updated = 0.0
+        self._cost: NDArray[np.float64] | None = None  # R, of each delay; None: to be counted again
         self._copies = 0.0  # how much later than a frame its farthest copy is sent, seconds
         self._copies_wait = 0.0
         self._recoveries: deque[float] = deque(maxlen=COPIES_NEEDED)  # when
@@ -56,7 +59,11 @@ class DelayManager:
     @property
     def target(self) -> float:
         """The delay to play at, seconds above the fastest packet."""
-        return max(self._target, self.minimum, self._copies_wait)
+        return max(self._target, self._least)
+
+    @property
+    def _least(self) -> float:
+        return max(self.minimum, self._copies_wait)
 
     @property
     def base(self) -> float:
@@ -69,7 +76,6 @@ class DelayManager:
         self._observe_base(offset, now)
         relative = offset - self._base
         self._add(relative)
-        self._update_target(now)
         return relative
 
     def receive_recovery(self, media_time: float, now: float) -> None:
@@ -79,11 +85,33 @@ class DelayManager:
         """
         self._recovered[_bin(now - media_time - self._base)] += 1 - RECOVERED_FORGET
         self._recoveries.append(now)
-        self._update_target(now)
+        self._cost = None
 
     def expect_copies(self, distance: float) -> None:
         """Copies of frames come `distance` seconds after the frames; 0: there are none."""
         self._copies = distance
+
+    def choose(self, present: float, step: float, now: float) -> float:
+        """The best of the delays that are `present` plus or minus whole `step`s, seconds; it is the target from now.
+
+        `present`: how much later than the fastest packet's arrival a frame is decoded now.
+        """
+        if self._cost is None:
+            self._cost = self._costs()
+            self._copies_wait = self._wait_for_copies(now)
+        fewest = -int(present / step) if self._count >= SETTLING_PACKETS else 0
+        delays = present + step * np.arange(fewest, REACH_STEPS)
+        delays = delays[delays >= self._least]
+        if not len(delays):
+            return self._target
+        bins = ((delays * 1000 - MARGIN_MS) / BIN_MS).astype(int)
+        costs = self._cost[np.clip(bins, 0, BINS - 1)]
+        best = int(np.argmin(costs))
+        stay = int(np.argmin(np.abs(delays - present)))
+        if costs[stay] - costs[best] < CHANGE_GAIN:
+            best = stay  # every change of delay is a join that can be heard
+        self._target = float(delays[best])
+        return self._target
 
     def reset(self) -> None:
         """The source's time line was replaced: its offsets say nothing any more, the network's behaviour does."""
@@ -107,33 +135,24 @@ class DelayManager:
             histogram *= keep
             histogram[index] += 1 - keep
         self._recovered *= RECOVERED_FORGET
+        self._cost = None
 
-    def _update_target(self, now: float) -> None:
-        arrived = np.cumsum(self._fast)
-        self._update_copies_wait(arrived, now)
-        late = np.maximum(1 - arrived, SLOW_SHARE * (1 - np.cumsum(self._slow)))
-        unrecovered = self._recovered.sum() - np.cumsum(self._recovered)
-        cost = _DELAY_COST + LATE_COST * late + RECOVERY_COST * unrecovered
-        best = int(np.argmin(cost))
-        present = min(BINS - 1, max(0, round((self._target * 1000 - MARGIN_MS) / BIN_MS) - 1))
-        release = RELEASE_MS_PER_S / 1000 * max(0.0, now - self._updated) if self._updated else 0.0
-        self._updated = now
-        if cost[present] - cost[best] < CHANGE_GAIN:
-            return  # every change of delay is a join that can be heard
-        wanted = (float(_DELAYS[best]) + MARGIN_MS) / 1000
-        if wanted >= self._target:
-            self._target = wanted
-        elif self._count >= SETTLING_PACKETS:
-            self._target = max(wanted, self._target - release)
+    def _costs(self) -> NDArray[np.float64]:
+        """Of waiting as long as each bin begins: what is in a bin is late for it."""
+        late = np.maximum(_above(self._fast), SLOW_SHARE * _above(self._slow))
+        return _DELAY_COST + LATE_COST * late + RECOVERY_COST * _above(self._recovered)
 
-    def _update_copies_wait(self, arrived: NDArray[np.float64], now: float) -> None:
-        """`arrived`: share of packets that came up to each delay."""
+    def _wait_for_copies(self, now: float) -> float:
         needed = len(self._recoveries) == COPIES_NEEDED and now - self._recoveries[0] < COPIES_MEMORY
         if not self._copies or not needed:
-            self._copies_wait = 0.0
-            return
-        jitter_ms = float(_DELAYS[min(BINS - 1, int(np.searchsorted(arrived, COPIES_QUANTILE)))])
-        self._copies_wait = self._copies + (jitter_ms + MARGIN_MS) / 1000
+            return 0.0
+        jitter_ms = float(np.searchsorted(np.cumsum(self._fast), COPIES_QUANTILE) + 1) * BIN_MS
+        return self._copies + (jitter_ms + MARGIN_MS) / 1000
+
+
+def _above(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of each bin and all later ones."""
+    return np.cumsum(histogram[::-1])[::-1]
 
 
 def _bin(delay: float) -> int:

@@ -189,19 +189,22 @@ class JitterBuffer:
         self.counters.jitter_buffer_emitted_count += count
         self.counters.jitter_buffer_delay += count * max(0.0, waited)
         self.counters.jitter_buffer_target_delay += count * self.delay_manager.target
-        self._append(self._stretch(samples, delay - self.delay_manager.target, now))
+        target = self.delay_manager.choose(delay - len(self._fifo) / SAMPLE_RATE, TICK / SAMPLE_RATE, now)
+        self._append(self._stretch(samples, delay - target, now))
 
     def _stretch(self, samples: Samples, error: float, now: float) -> Samples:
         quiet_rms = self._quiet_rms(samples)
         operation, correlation = self._decision.decide(error, now)
         if operation is Operation.NORMAL:
             return samples
-        limit = max(STEP, int(abs(error) * SAMPLE_RATE))
+        limit = max(1, round(abs(error) * SAMPLE_RATE))
         if operation is Operation.ACCELERATE:
             stretched = accelerate(samples, limit=limit, min_correlation=correlation, quiet_rms=quiet_rms)
             self.counters.removed_samples_for_acceleration += len(samples) - len(stretched)
         else:
-            stretched = preemptive_expand(samples, min_correlation=correlation, quiet_rms=quiet_rms)
+            stretched = preemptive_expand(
+                samples, wanted=limit, min_correlation=correlation, quiet_rms=quiet_rms
+            )
             self.counters.inserted_samples_for_deceleration += len(stretched) - len(samples)
         if len(stretched) != len(samples):
             self._decision.joined(now)

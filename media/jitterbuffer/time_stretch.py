@@ -41,31 +41,33 @@ def _find_lag(x: NDArray[np.float32], max_lag: int) -> tuple[int, float]:
     return first + best, float(correlation[best])
 
 
-def _period(
-    samples: Samples, limit: int | None, min_correlation: float, quiet_rms: float
+def _lag(
+    samples: Samples, limit: int, wanted: int, min_correlation: float, quiet_rms: float
 ) -> tuple[int, NDArray[np.float32]]:
-    """(lag, samples as float32); lag 0 when nothing can be joined unheard."""
-    max_lag = min(MAX_LAG, len(samples) - OVERLAP, limit if limit is not None else MAX_LAG)
+    """(lag, samples as float32): in what is quiet as `wanted`, else at most `limit`; 0: nothing joins unheard."""
     x = samples.astype(np.float32)
-    if max_lag < MIN_LAG:
+    longest = min(MAX_LAG, len(samples) - OVERLAP)
+    head = x[: OVERLAP + max(0, longest)]
+    if longest > 0 and float(head @ head) < quiet_rms**2 * len(head):
+        return min(wanted, longest), x
+    if min(limit, longest) < MIN_LAG or min_correlation > 1:
         return 0, x
-    head = x[: OVERLAP + max_lag]
-    quiet = float(head @ head) < quiet_rms**2 * len(head)
-    lag, correlation = _find_lag(x, max_lag)
-    if quiet:
-        return max(lag, MIN_LAG), x
+    lag, correlation = _find_lag(x, min(limit, longest))
     return (lag, x) if correlation >= min_correlation else (0, x)
 
 
 def accelerate(
     samples: Samples,
     *,
-    limit: int | None = None,
+    limit: int = MAX_LAG,
     min_correlation: float = MIN_CORRELATION,
     quiet_rms: float = QUIET_RMS,
 ) -> Samples:
-    """One pitch period shorter (at most `limit` samples), or as it was. int16 mono at 48 kHz, 10 ms or more."""
-    lag, x = _period(samples, limit, min_correlation, quiet_rms)
+    """One pitch period of at most `limit` samples shorter, or as it was; quiet sound as much as `limit` shorter.
+
+    int16 mono at 48 kHz, 10 ms or more.
+    """
+    lag, x = _lag(samples, limit, limit, min_correlation, quiet_rms)
     if not lag:
         return samples
     join = x[:OVERLAP] * _FADE_OUT + x[lag : lag + OVERLAP] * _FADE_IN
@@ -75,12 +77,12 @@ def accelerate(
 def preemptive_expand(
     samples: Samples,
     *,
-    limit: int | None = None,
+    wanted: int = MAX_LAG,
     min_correlation: float = MIN_CORRELATION,
     quiet_rms: float = QUIET_RMS,
 ) -> Samples:
-    """One pitch period longer (at most `limit` samples), or as it was."""
-    lag, x = _period(samples, limit, min_correlation, quiet_rms)
+    """One pitch period longer, or as it was; quiet sound `wanted` samples longer, if it is long enough for that."""
+    lag, x = _lag(samples, MAX_LAG, wanted, min_correlation, quiet_rms)
     if not lag:
         return samples
     join = x[lag : lag + OVERLAP] * _FADE_OUT + x[:OVERLAP] * _FADE_IN

@@ -111,13 +111,16 @@ class End:
         return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
 
     def heard_on_the_clock_of(self, other: "End") -> Samples:
-        """The recording as if it had begun with the other end's microphone and run at its pace."""
+        """The recording as if it had begun with the other end's microphone and run at its pace.
+
+        A sound card has two buffers: what it pulls is played when the other one is over, a tick later.
+        """
         recording = self.recording()
         if self.clock.second == other.clock.second:
-            shift = round((self.playout_phase - other.capture_phase) * RATE)
+            shift = round((self.playout_phase - other.capture_phase) * RATE) + TICK
             return np.pad(recording, (shift, 0)) if shift >= 0 else recording[-shift:]
         times = other.capture_phase + np.arange(len(recording)) * (other.clock.second / RATE)
-        positions = (times - self.playout_phase) * (RATE / self.clock.second)
+        positions = (times - self.playout_phase) * (RATE / self.clock.second) - TICK
         moved = np.interp(positions, np.arange(len(recording)), recording, left=0, right=0)
         rounded: Samples = np.round(moved).astype(np.int16)
         return rounded

@@ -5,9 +5,14 @@ import pytest
 from media.jitterbuffer.decision_logic import DecisionLogic, Operation
 
 
-@pytest.mark.parametrize("error", [-0.0014, -0.001, 0.0, 0.001, 0.005])
+@pytest.mark.parametrize("error", [-0.0001, 0.0, 0.0004])
 def test_small_errors_are_left_alone(error: float) -> None:
     assert DecisionLogic().decide(error, 10.0)[0] is Operation.NORMAL
+
+
+def test_a_little_late_is_hurried_in_pauses_only() -> None:
+    operation, correlation = DecisionLogic().decide(0.003, 10.0)
+    assert operation is Operation.ACCELERATE and correlation > 1
 
 
 @pytest.mark.parametrize("error", [0.05, 0.15, 0.5, 5.0])

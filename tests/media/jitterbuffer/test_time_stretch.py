@@ -73,11 +73,22 @@ def test_digital_silence(stretch: Stretch) -> None:
     assert len(out) != 960 and not out.any()
 
 
-@both
 @pytest.mark.parametrize("limit", [120, 200, 480])
-def test_the_limit_is_kept(stretch: Stretch, limit: int) -> None:
+def test_no_more_than_the_limit_goes(limit: int) -> None:
     for hz in (70, 130, 390):
-        assert abs(len(stretch(sine(hz), limit=limit)) - 1440) <= limit
+        assert 0 <= 1440 - len(accelerate(sine(hz), limit=limit)) <= limit
+
+
+@pytest.mark.parametrize("wanted", [1, 100, 480, 720])
+def test_quiet_sound_changes_by_what_is_wanted(wanted: int) -> None:
+    noise = np.random.default_rng(1).normal(0, 20, 960).astype(np.int16)
+    assert len(accelerate(noise, limit=wanted)) == 960 - wanted
+    assert len(preemptive_expand(noise, wanted=wanted)) == 960 + wanted
+
+
+def test_a_period_goes_in_even_where_less_is_wanted() -> None:
+    tone = sine(100)
+    assert len(preemptive_expand(tone, wanted=10)) == pytest.approx(1440 + 480, abs=2)
 
 
 @both
@@ -96,12 +107,15 @@ def test_a_correlation_that_nothing_has_leaves_only_pauses(stretch: Stretch) -> 
 @settings(max_examples=30, deadline=None)
 @given(
     hnp.arrays(np.int16, st.sampled_from((120, 480, 960, 1920, 2880))),
-    st.none() | st.integers(120, 3000),
+    st.integers(1, 3000),
     st.floats(-1, 2),
 )
-def test_any_samples(stretch: Stretch, samples: Samples, limit: int | None, correlation: float) -> None:
-    out = stretch(samples, limit=limit, min_correlation=correlation)
-    assert abs(len(out) - len(samples)) <= min(MAX_LAG, limit or MAX_LAG)
+def test_any_samples(stretch: Stretch, samples: Samples, amount: int, correlation: float) -> None:
+    name = "limit" if stretch is accelerate else "wanted"
+    out = stretch(samples, min_correlation=correlation, **{name: amount})
+    assert abs(len(out) - len(samples)) <= MAX_LAG
+    if stretch is accelerate:
+        assert len(samples) - len(out) <= amount
     assert out.dtype == np.int16
     if len(samples):
         assert out.min() >= samples.min() and out.max() <= samples.max()
