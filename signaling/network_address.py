@@ -14,6 +14,12 @@ def address_key(address: str | None) -> str:
     return str(ip)
 
 
+def network_key(address: str | None) -> str:
+    """What one person can easily use many addresses of: an IPv4 /24, an IPv6 /64."""
+    key = address_key(address)
+    return f"{key.rpartition('.')[0]}.0/24" if "." in key and ":" not in key else key
+
+
 def is_loopback(host: str) -> bool:
     """True for `localhost` and for loopback addresses; other names are not resolved."""
     if host.lower() == "localhost":

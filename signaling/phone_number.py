@@ -41,6 +41,16 @@ def region_of(number: str) -> str | None:
     return region if region and region != "001" else None
 
 
+def is_mobile(number: str) -> bool:
+    """True if libphonenumber takes the E.164 number for a mobile, or cannot tell it from a landline (as in +1)."""
+    try:
+        kind = phonenumbers.number_type(phonenumbers.parse(number, None))
+    except phonenumbers.NumberParseException:
+        return False
+    types = phonenumbers.PhoneNumberType
+    return kind in (types.MOBILE, types.FIXED_LINE_OR_MOBILE)
+
+
 def is_region(text: str) -> bool:
     """True if libphonenumber knows this ISO 3166 region."""
     return text.upper() in phonenumbers.SUPPORTED_REGIONS

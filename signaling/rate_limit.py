@@ -44,6 +44,10 @@ class TokenBucket:
             self._tokens -= amount
         return wait
 
+    def give_back(self, amount: float = 1.0) -> None:
+        """What was taken did not happen after all."""
+        self._tokens = min(self._rate.burst, self._tokens + amount)
+
 
 class KeyedBuckets:
     """A bucket for each key. At `max_keys` the least recently used is forgotten."""
@@ -66,7 +70,16 @@ class KeyedBuckets:
         self._buckets.move_to_end(key)
         return bucket.take(now, amount)
 
-    def wait(self, key: str, now: float) -> float:
-        """What take(key, now) would return; takes nothing."""
-        bucket = self._buckets.get(key)
-        return bucket.wait(now) if bucket else 0.0
+    def wait(self, key: str, now: float, amount: float = 1.0) -> float:
+        """What take(key, now, amount) would return; takes nothing."""
+        bucket = self._buckets.get(key) or TokenBucket(self._rate, now)
+        return bucket.wait(now, amount)
+
+    def give_back(self, key: str, amount: float = 1.0) -> None:
+        """As TokenBucket.give_back, for this key."""
+        if key in self._buckets:
+            self._buckets[key].give_back(amount)
+
+    def forget(self, key: str) -> None:
+        """The bucket of this key is full again."""
+        self._buckets.pop(key, None)

@@ -1,0 +1,149 @@
+"""Who may have a code sent to which number: the limits of reference/signaling.md section 5.
+
+Every limit is asked before any is drawn on, so that a refusal costs nobody anything. Nothing here knows whether a
+number is registered: neither answers nor times can tell.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from signaling.network_address import address_key, network_key
+from signaling.policy.conversion import ConversionGuard, ConversionRules
+from signaling.rate_limit import KeyedBuckets, Rate
+
+# A prefix is a number without its last digits: the block that fraud buys.
+PREFIX_DIGITS = 4
+MAX_KNOWN_NUMBERS = 100_000
+NETWORKS_OF_A_NUMBER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SmsLimits:
+    """Limits on codes and on the requests around them.
+
+    `number`: codes to one number from anywhere. `number_of_network`: those of one network (/24, /64), so that one
+    attacker cannot use up the victim's. `number_at_home`: codes asked for from a network where the number has proved
+    itself; they do not count with the others. `number_local`: callers on this host, of a gateway that sends
+    nothing out of it; nothing else holds for them.
+    """
+
+    number: Rate = field(default=Rate(5, 288 * 60))
+    number_gap: Rate = field(default=Rate(1, 60))
+    number_of_network: Rate = field(default=Rate(3, 8 * 3600))
+    number_at_home: Rate = field(default=Rate(5, 288 * 60))
+    number_local: Rate = field(default=Rate(10, 1800))
+    address_calls: Rate = field(default=Rate(6, 30))
+    network_numbers: Rate = field(default=Rate(10, 360))
+    prefix: Rate = field(default=Rate(20, 180))
+    country: Rate = field(default=Rate(1000, 86.4))
+    conversion: ConversionRules = field(default=ConversionRules())
+    # What is still sent where too few codes are entered: enough for it to recover by itself.
+    suspicious_prefix: Rate = field(default=Rate(1, 600))
+    suspicious_country: Rate = field(default=Rate(10, 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `local`: a process of this host, and no code leaves it."""
+
+    address: str | None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """`limit` names the field of SmsLimits; `wait` is in seconds."""
+
+    limit: str
+    wait: float
+
+
+class SmsPolicy:
+    """`secret` keys the hashes under which numbers and networks are kept in memory; `country_of` a number's."""
+
+    def __init__(self, limits: SmsLimits, secret: bytes, country_of: Callable[[str], str | None]) -> None:
+        self._limits = limits
+        self._secret = secret
+        self._country_of = country_of
+        self._buckets = {
+            name: KeyedBuckets(rate, 100_000)
+            for name in limits.__dataclass_fields__
+            if isinstance(rate := getattr(limits, name), Rate)
+        }
+        self._conversion = ConversionGuard(limits.conversion)
+        self._homes: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+
+    def _hash(self, text: str) -> str:
+        return hashlib.blake2b(text.encode(), key=self._secret, digest_size=12).hexdigest()
+
+    def call(self, caller: Caller, now: float) -> Refusal | None:
+        """A request that belongs to a registration, whatever it asks for; None if it may go on."""
+        if caller.local:
+            return None
+        return self._take([("address_calls", address_key(caller.address))], now)
+
+    def send(self, number: str, caller: Caller, now: float, *, first: bool) -> Refusal | None:
+        """One code to this number; `first` of its registration. None: it may be sent, and is counted."""
+        return self._take(self._limits_for(number, caller, now, first), now)
+
+    def sent(self, number: str, registration: str, now: float) -> None:
+        """The gateway took the code."""
+        for key in self._areas(number):
+            self._conversion.sent(key, registration, now)
+
+    def failed(self, number: str, caller: Caller, now: float) -> None:
+        """The gateway did not take it: an outage of ours is not the number's fault."""
+        for name, key in self._limits_for(number, caller, now, False):
+            if name.startswith("number"):
+                self._buckets[name].give_back(key)
+
+    def entered(self, number: str, registration: str, caller: Caller) -> None:
+        """The right code came back."""
+        for key in self._areas(number):
+            self._conversion.entered(key, registration)
+        self._buckets["number_gap"].forget(self._hash(number))
+        self.at_home(number, caller)
+
+    def at_home(self, number: str, caller: Caller) -> None:
+        """The number's owner was seen in this network: nobody elsewhere can use up his codes there."""
+        homes = self._homes.setdefault(self._hash(number), OrderedDict())
+        self._homes.move_to_end(self._hash(number))
+        network = self._hash(network_key(caller.address))
+        homes[network] = None
+        homes.move_to_end(network)
+        while len(homes) > NETWORKS_OF_A_NUMBER:
+            homes.popitem(last=False)
+        while len(self._homes) > MAX_KNOWN_NUMBERS:
+            self._homes.popitem(last=False)
+
+    def _areas(self, number: str) -> tuple[str, str]:
+        return f"prefix {number[:-PREFIX_DIGITS]}", f"country {self._country_of(number)}"
+
+    def _limits_for(self, number: str, caller: Caller, now: float, first: bool) -> list[tuple[str, str]]:
+        who = self._hash(number)
+        if caller.local:
+            return [("number_local", who)]
+        network = network_key(caller.address)
+        if self._hash(network) in self._homes.get(who, ()):
+            of_number = [("number_at_home", who)]
+        else:
+            of_number = [("number", who), ("number_of_network", f"{who} {network}")]
+        prefix, country = self._areas(number)
+        limits = [*of_number, ("number_gap", who), ("prefix", prefix), ("country", country)]
+        if first:
+            limits.append(("network_numbers", network))
+        for area, name in ((prefix, "suspicious_prefix"), (country, "suspicious_country")):
+            if self._conversion.is_suspicious(area, now):
+                limits.append((name, area))
+        return limits
+
+    def _take(self, limits: list[tuple[str, str]], now: float) -> Refusal | None:
+        waits = [(self._buckets[name].wait(key, now), name) for name, key in limits]
+        wait, name = max(waits)
+        if wait:
+            return Refusal(name, wait)
+        for name, key in limits:
+            self._buckets[name].take(key, now)
+        return None

@@ -1,0 +1,204 @@
+"""The table of limits on codes, a row a test (Limits.sms, reference/signaling.md section 5), in virtual time."""
+
+from dataclasses import replace
+
+import pytest
+
+from signaling.policy.sms import Caller, SmsLimits, SmsPolicy
+from signaling.rate_limit import Rate
+
+VICTIM, HOUR, DAY = "+12025550100", 3600.0, 86400.0
+WIDE = Rate(1e9, 1e-6)
+
+
+def only(*names):
+    """The standing limits, with every rate widened but these."""
+    limits = SmsLimits()
+    rates = [n for n in limits.__dataclass_fields__ if isinstance(getattr(limits, n), Rate)]
+    return replace(limits, **{n: WIDE for n in rates if n not in names})
+
+
+def policy(limits):
+    return SmsPolicy(limits, b"secret", lambda to: "US" if to.startswith("+1") else "DE")
+
+
+def net(n, host=1):
+    return Caller(f"10.{n // 256}.{n % 256}.{host}")
+
+
+def sends(rules, number, callers, times, first=True):
+    """How many of these requests get a code."""
+    count = 0
+    for caller, now in zip(callers, times, strict=True):
+        if rules.send(number, caller, now, first=first) is None:
+            rules.sent(number, f"r{now}", now)
+            count += 1
+    return count
+
+
+def number(n):
+    """Of the victim's prefix below 10,000."""
+    return f"+1{2025550000 + n}"
+
+
+def test_per_number_5_and_one_more_per_288_minutes():
+    rules = policy(only("number"))
+    assert sends(rules, VICTIM, [net(n) for n in range(20)], [float(n) for n in range(20)]) == 5
+    refusal = rules.send(VICTIM, net(30), 20.0, first=True)
+    assert refusal.limit == "number" and refusal.wait == pytest.approx(288 * 60 - 20, abs=1)
+    assert rules.send(VICTIM, net(30), 20.0 + refusal.wait, first=True) is None
+    assert rules.send("+12025550101", net(30), 20.0, first=True) is None
+
+
+def test_a_minute_between_two_codes_to_one_number():
+    rules = policy(only("number_gap"))
+    assert sends(rules, VICTIM, [net(n) for n in range(121)], [float(n) for n in range(121)]) == 3
+
+
+def test_an_entered_code_ends_the_gap_and_only_that():
+    rules = policy(only("number_gap", "number"))
+    for n in range(5):
+        assert rules.send(VICTIM, net(n), 0.0, first=True) is None
+        rules.entered(VICTIM, "r", net(50 + n))
+    assert rules.send(VICTIM, net(6), 0.0, first=True).limit == "number"
+
+
+def test_per_address_6_calls_and_one_more_per_30_s():
+    rules = policy(SmsLimits())
+    caller = Caller("192.0.2.7")
+    assert [rules.call(caller, 0.0) for _ in range(6)] == [None] * 6
+    assert rules.call(caller, 0.0).limit == "address_calls"
+    assert rules.call(caller, 30.0) is None and rules.call(caller, 30.0) is not None
+    # IPv6 is counted by /64: one site has 2^64 addresses.
+    assert [rules.call(Caller(f"2001:db8::{n:x}"), 0.0) for n in range(6)] == [None] * 6
+    assert rules.call(Caller("2001:db8::ffff"), 0.0) is not None
+    assert rules.call(Caller("2001:db8:0:1::1"), 0.0) is None
+
+
+@pytest.mark.parametrize("address", ["10.0.0.{}", "2001:db8::{}"])
+def test_per_network_10_numbers_an_hour(address):
+    rules = policy(only("network_numbers"))
+    got = [
+        rules.send(number(n), Caller(address.format(n + 1)), n * 36.0, first=True) is None for n in range(100)
+    ]
+    assert sum(got) == 10 + 9 and got[:10] == [True] * 10
+    # Another code to the same number is not another number.
+    assert rules.send(VICTIM, Caller(address.format(1)), HOUR, first=False) is None
+
+
+def test_per_prefix_20_an_hour():
+    rules = policy(only("prefix"))
+    got = sum(rules.send(number(n), net(n), float(n), first=True) is None for n in range(100))
+    assert got == 20
+    assert rules.send("+12035550100", net(1), 100.0, first=True) is None
+
+
+def test_per_country_1000_a_day():
+    rules = policy(only("country"))
+    got = sum(rules.send(number(n * 9973), net(n), 0.0, first=True) is None for n in range(1100))
+    assert got == 1000
+    assert rules.send("+4915112345678", net(1), 0.0, first=True) is None
+
+
+def test_one_network_cannot_lock_the_owner_out():
+    """An attacker asks for codes to the victim's number as often as he is let, from one network."""
+    rules = policy(SmsLimits())
+    for minute in range(24 * 60):
+        rules.send(VICTIM, net(1, minute % 250), minute * 60.0, first=False)
+    for n in range(2):  # the owner, from wherever he is
+        assert rules.send(VICTIM, net(2), DAY + n * 61, first=True) is None
+
+
+def test_many_networks_cannot_lock_the_owner_out_at_home():
+    rules = policy(SmsLimits())
+    rules.at_home(VICTIM, net(7))
+    sent = sum(rules.send(VICTIM, net(9 + n % 50), n * 60.0, first=False) is None for n in range(24 * 60))
+    assert sent == 9  # and this is all that can be done to bomb a number: 5, and one per 288 minutes
+    assert rules.send(VICTIM, net(8), DAY - 1, first=True).limit == "number"
+    assert rules.send(VICTIM, net(7, 99), DAY, first=True) is None
+
+
+def pump(rules, count, *, entered, start=0.0, gap=1.0):
+    """Codes to one prefix; a share of them is entered. How many were sent."""
+    sent = 0
+    for n in range(count):
+        to = number(n)
+        now = start + n * gap
+        if rules.send(to, net(n), now, first=True) is None:
+            sent += 1
+            rules.sent(to, f"r{start}-{n}", now)
+            if n % 100 < entered:
+                rules.entered(to, f"r{start}-{n}", net(n))
+    return sent
+
+
+def test_pumping_stops_below_30_of_100_entered():
+    limits = only("suspicious_prefix")
+    good, bad = policy(limits), policy(limits)
+    assert pump(good, 100, entered=30) == pump(bad, 100, entered=29) == 100
+    later = 100 + 600.0
+    assert pump(good, 50, entered=15, start=later) == 50
+    assert pump(bad, 50, entered=15, start=later) == 1
+    refusal = bad.send(number(60), net(1), later + 60, first=True)
+    assert refusal.limit == "suspicious_prefix" and refusal.wait <= 600
+    # Other prefixes are served, and a day after the attack so is this one.
+    assert bad.send("+12035550100", net(1), later, first=True) is None
+    assert pump(bad, 50, entered=15, start=later + DAY) == 50
+
+
+def test_a_suspicious_prefix_recovers_when_its_codes_are_entered():
+    rules = policy(only("suspicious_prefix"))
+    pump(rules, 72, entered=0)
+    now, entered = 1000.0, 0
+    while rules.send(VICTIM, net(1), now, first=True) is None and entered < 50:
+        rules.sent(VICTIM, f"good{now}", now)
+        rules.entered(VICTIM, f"good{now}", net(1))
+        entered += 1
+        refused = rules.send(VICTIM, net(1), now + 1, first=True)
+        if refused is None:
+            break
+        assert refused.limit == "suspicious_prefix"
+        now += 600
+    assert entered == 30
+
+
+def test_pumping_over_many_prefixes_slows_the_country():
+    rules = policy(only("suspicious_country"))
+    for n in range(100):
+        rules.sent(number(n * 10_000), f"r{n}", 0.0)
+    got = sum(rules.send(number(n * 10_000), net(n), 700.0 + n, first=True) is None for n in range(60))
+    assert got == 10
+    assert rules.send("+4915112345678", net(1), 700.0, first=True) is None
+
+
+def test_a_refusal_costs_nothing():
+    rules = policy(only("prefix", "number"))
+    for n in range(20):
+        rules.send(number(n), net(n), 0.0, first=True)
+    for n in range(50):  # refused by the prefix
+        assert rules.send(VICTIM, net(n), float(n), first=True).limit == "prefix"
+    assert sends(rules, VICTIM, [net(n) for n in range(9)], [HOUR] * 9) == 5
+
+
+def test_an_outage_of_the_gateway_costs_the_number_nothing():
+    rules = policy(only("number", "number_gap", "number_of_network"))
+    for n in range(20):
+        assert rules.send(VICTIM, net(1), float(n), first=True) is None
+        rules.failed(VICTIM, net(1), float(n))
+
+
+def test_local_callers_have_a_limit_of_their_own():
+    rules = policy(SmsLimits())
+    local = Caller("127.0.0.1", local=True)
+    assert all(rules.call(local, 0.0) is None for _ in range(100))
+    assert all(rules.send(number(n), local, 0.0, first=True) is None for n in range(200, 400))
+    assert sends(rules, VICTIM, [local] * 20, [0.0] * 20) == 10
+
+
+def test_no_number_and_no_address_is_kept_in_clear():
+    rules = policy(SmsLimits())
+    rules.send(VICTIM, Caller("192.0.2.77"), 0.0, first=True)
+    rules.sent(VICTIM, "r", 0.0)
+    rules.entered(VICTIM, "r", Caller("192.0.2.77"))
+    kept = repr([list(b._buckets) for b in rules._buckets.values()] + [rules._homes])
+    assert VICTIM not in kept and "192.0.2.77" not in kept
