@@ -39,4 +39,7 @@ class AudioDecoder(Protocol):
     def has_fec(self, payload: bytes) -> bool:
         """Whether the payload carries a copy of the frame before it."""
 
+    def is_silence(self, payload: bytes) -> bool:
+        """Whether nothing comes after it until there is sound again (DTX). conceal() is its comfort noise."""
+
     def close(self) -> None: ...

@@ -10,6 +10,7 @@ from media.errors import CodecError
 
 SAMPLE_RATE = 48000
 MAX_FRAME_SAMPLES = 5760  # 120 ms, the longest packet (RFC 6716 section 2.1.4)
+MAX_SILENCE_BYTES = 2  # a TOC byte, and a frame count where there are several
 MAX_PAYLOAD_BYTES = 1275 * 3  # what libopus recommends for any frame is 4000
 
 APPLICATION_VOIP = 2048
@@ -130,6 +131,10 @@ class OpusDecoder:
         if self._lib.has_lbrr is not None:
             return bool(self._lib.has_lbrr(payload, len(payload)) == 1)
         return has_lbrr(payload)
+
+    def is_silence(self, payload: bytes) -> bool:
+        """Frames without a byte, what an encoder in DTX gives (RFC 6716 section 2.1.9, RFC 7587 section 3.1.3)."""
+        return 0 < len(payload) <= MAX_SILENCE_BYTES
 
     def close(self) -> None:
         if self._state is not None:
