@@ -28,7 +28,7 @@ DEFAULT_TARGET = 0.040
 
 
 class FixedDelay(DelayManager):
-    """Plays every frame this many seconds after the fastest packet, whatever comes."""
+    """Decodes every frame this many seconds after the fastest packet, whatever comes; at the nearest pull, that is."""
 
     def __init__(self, delay: float) -> None:
         super().__init__(start_target=delay)
@@ -37,6 +37,9 @@ class FixedDelay(DelayManager):
     @property
     def target(self) -> float:
         return self._delay
+
+    def choose(self, present: float, step: float, now: float) -> float:
+        return present + step * round((self._delay - present) / step)
 
 
 class CopiesIgnored(DelayManager):
@@ -74,6 +77,9 @@ class QuantileDelay(DelayManager):
     @property
     def target(self) -> float:
         return self._chosen
+
+    def choose(self, present: float, step: float, now: float) -> float:
+        return present + step * math.ceil((self._chosen - present) / step)
 
     def receive(self, media_time: float, now: float) -> float:
         relative = super().receive(media_time, now)
