@@ -2,6 +2,7 @@
 # make test    the tests (no outside program, at most 90 s)
 # make check   format, lint, types, architecture
 # make bench-voice  voice over many emulated networks, scored
+# make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
 # make interop installs and starts foreign parts (libwebrtc) and calls them
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test check interop format clean bench-voice
+.PHONY: demo test check interop format clean bench-voice voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -31,6 +32,9 @@ interop: $(VENV)/.ready-interop
 
 bench-voice: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_voice.py $(BENCH_ARGS)
+
+voice-docs: $(VENV)/.ready-quality
+	$(BIN)/python tests/bench/voice_docs.py --measurements build/voice.json $(BENCH_ARGS)
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff check --fix -q . || true
@@ -61,4 +65,10 @@ $(VENV)/.ready-test: $(VENV)/.ready
 $(VENV)/.ready-interop: $(VENV)/.ready-test
 	@echo "Installing the foreign engines ..."
 	@$(PIP) --editable '.[report,test,compare]'
+	@touch $@
+
+# PESQ comes as source and wants a C compiler.
+$(VENV)/.ready-quality: $(VENV)/.ready-test
+	@echo "Installing the speech metrics ..."
+	@$(PIP) --no-binary pesq --editable '.[report,test,quality]'
 	@touch $@

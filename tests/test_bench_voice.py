@@ -15,7 +15,8 @@ from media.simulation.call import RATE, simulate
 from media.simulation.profiles import get_profile
 from media.simulation.voice import generate_voice
 
-BENCH = Path(__file__).parent / "bench"
+ROOT = Path(__file__).resolve().parents[1]
+BENCH = ROOT / "tests" / "bench"
 # Loses in bursts, delays and reorders: every part has something to do.
 NETWORK = "delay=20 jitter=8 reorder=1 ge_bad_ms=70 ge_good_ms=350 ge_bad=1.0"
 SECONDS = 2.0
@@ -28,7 +29,15 @@ BASE = {"fec": ("red",)}
 def bench() -> Iterator[SimpleNamespace]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCH))
-        names = ("bench_voice", "voice_parts", "voice_statistics", "voice_svg", "voice_trial")
+        names = (
+            "bench_voice",
+            "voice_constants",
+            "voice_docs",
+            "voice_parts",
+            "voice_statistics",
+            "voice_svg",
+            "voice_trial",
+        )
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
@@ -92,3 +101,30 @@ def test_without_a_part_the_call_is_another(bench: SimpleNamespace) -> None:
         used = any(heard(seed, base) != heard(seed, (*base, name)) for seed in SEEDS)
         assert used, f"{name} is still there, or was never used"
     assert heard(SEEDS[0], ()) != heard(SEEDS[0], (), 0.2)
+
+
+def test_constants_come_with_their_comments(bench: SimpleNamespace, tmp_path: Path) -> None:
+    source = tmp_path / "part.py"
+    source.write_text(
+        "# seconds\n# of sound\nLONG = 2 * 5\nA, B = 1, (2, 3)  # both | here\nlower = 3\nMANY = [\n    1,  # x\n]\n"
+    )
+    table = bench.voice_constants.table(source)
+    assert table.splitlines()[2:] == [
+        "| `LONG` | `2 * 5` | seconds of sound |",
+        "| `A, B` | `1, (2, 3)` | both / here |",
+        "| `MANY` | `[1]` | x |",
+    ]
+    assert len(bench.voice_constants.table(source, ["MANY"]).splitlines()) == 3
+    with pytest.raises(ValueError, match="has no GONE"):
+        bench.voice_constants.table(source, ["GONE"])
+
+
+def test_pages_have_a_place_for_each_table(bench: SimpleNamespace) -> None:
+    pages = {path.stem: path.read_text() for path in (ROOT / "docs" / "voice").glob("*.md")}
+    for comparison in bench.voice_docs.COMPARISONS:
+        changed = bench.voice_docs.replaced(pages[comparison.page], comparison.name, "| new |")
+        assert f"<!-- table: {comparison.name} -->\n| new |\n<!-- end of table -->" in changed
+    for text in pages.values():
+        bench.voice_docs.with_constants(text)  # raises for a constant that the source has no more
+    with pytest.raises(ValueError, match="no place"):
+        bench.voice_docs.replaced("", "red", "")

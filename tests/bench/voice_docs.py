@@ -2,12 +2,15 @@
 
     python tests/bench/voice_docs.py --measurements build/voice.json           measure, then write
     python tests/bench/voice_docs.py --measurements build/voice.json --reuse   write only
+    python tests/bench/voice_docs.py --constants                               nothing but the constants
 
-Tables stand between `<!-- table: NAME -->` and `<!-- end of table -->`; the words around them are written by people.
+Tables stand between `<!-- table: NAME -->` and `<!-- end of table -->`, constants of a source file between
+`<!-- constants: FILE NAMES -->` and the same; the words around them are written by people.
 """
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -15,12 +18,15 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
+import voice_constants
 from bench_voice import measure, numbers_of, progress
 from voice_statistics import estimate
 from voice_svg import Panel, Series, figure
 from voice_trial import PROFILES, Outcome, Trial, added, select, trials
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "voice"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs" / "voice"
+END = "<!-- end of table -->"
 LOSSY = PROFILES[1:7]
 DELAYS_MS = (20, 60, 100, 140, 180, 240)
 # A difference is told when its interval does not hold 0 and it is at least this large: less is not heard.
@@ -44,7 +50,9 @@ class Comparison:
 
     @property
     def name(self) -> str:
-        return "-".join(self.without)
+        """Of the table and of the figure: `nack`, or `nack-without-red`."""
+        added = [part for part in self.without if part not in self.base]
+        return "-".join([*added, "without", *self.base] if self.base else added)
 
 
 COMPARISONS = (
@@ -215,12 +223,27 @@ def delay_figure(outcomes: Sequence[Outcome], axis: tuple[str, str]) -> str:
 
 def replaced(text: str, name: str, table: str) -> str:
     """The text with another table in the place of the named one. Raises ValueError where there is no such place."""
-    begin, end = f"<!-- table: {name} -->\n", "<!-- end of table -->"
+    begin = f"<!-- table: {name} -->\n"
     before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
+    _, closed, after = rest.partition(END)
     if not found or not closed:
         raise ValueError(f"no place for the table {name}")
-    return before + begin + table + "\n" + end + after
+    return before + begin + table + "\n" + END + after
+
+
+def with_constants(text: str) -> str:
+    """The text with the constants that the source files have now."""
+
+    def fill(match: re.Match[str]) -> str:
+        file, *names = match[1].split()
+        return f"<!-- constants: {match[1]} -->\n{voice_constants.table(ROOT / file, names)}\n{END}"
+
+    return re.sub(rf"<!-- constants: (.+?) -->\n.*?{END}", fill, text, flags=re.DOTALL)
+
+
+def write_constants() -> None:
+    for path in DOCS.glob("*.md"):
+        path.write_text(with_constants(path.read_text()))
 
 
 def write(outcomes: Sequence[Outcome], seconds: float) -> None:
@@ -252,15 +275,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--measurements", type=Path, required=True, help="where they are kept, JSON")
+    parser.add_argument("--measurements", type=Path, help="where they are kept, JSON")
+    parser.add_argument("--constants", action="store_true", help="write the constants only")
     parser.add_argument("--reuse", action="store_true", help="write the pages from them, measure nothing")
     parser.add_argument("--seeds", type=numbers_of, default=numbers_of("101-103"), help="such as 101,105-107")
     parser.add_argument("--seconds", type=float, default=20.0, help="of speech a call")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
+    write_constants()
+    if options.constants:
+        return 0
+    if options.measurements is None:
+        parser.error("--measurements: where they are kept")
     if not options.reuse:
         begun, wanted = time.monotonic(), wanted_trials(options.seeds, options.seconds)
         outcomes = measure(wanted, options.jobs, progress)
+        if all(o.pesq_wb is None for o in outcomes):
+            parser.error("no PESQ: the extra `quality` is not installed")
         document = {"seconds": options.seconds, "outcomes": [asdict(o) for o in outcomes]}
         options.measurements.parent.mkdir(parents=True, exist_ok=True)
         options.measurements.write_text(json.dumps(document) + "\n")
