@@ -1,0 +1,32 @@
+"""What the server counts for its operator: plain integers, so that counting costs nothing worth measuring."""
+
+from collections import Counter
+
+# name -> (help, name of the label or "")
+COUNTERS = {
+    "sms_codes": ("Codes handed to the SMS gateway, by result: sent, failed, entered, wrong.", "result"),
+    "sms_refused": ("Codes that were asked for and not sent, by the limit that said no.", "limit"),
+    "registrations": ("Devices registered by SMS code.", ""),
+    "tokens": ("Access tokens made.", ""),
+    "lookups": ("Numbers asked for, by result: found, absent, refused.", "result"),
+    "stanzas": ("Stanzas from clients, by kind.", "kind"),
+    "stanzas_refused": ("Stanzas that were answered with an error of the server, by reason.", "reason"),
+    "logins": ("Logins to a stream, by result: accepted, refused.", "result"),
+    "store_failures": ("Times that the database failed.", ""),
+    "http_requests": ("HTTP requests, by status.", "status"),
+}
+
+
+class Counters:
+    """By name and label; a name that is not in COUNTERS is a bug."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def count(self, name: str, label: str = "", amount: int = 1) -> None:
+        assert name in COUNTERS and bool(label) == bool(COUNTERS[name][1]), name
+        self._counts[name, label] += amount
+
+    def of(self, name: str) -> dict[str, int]:
+        """Label -> count."""
+        return {label: count for (counted, label), count in self._counts.items() if counted == name}

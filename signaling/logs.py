@@ -1,0 +1,60 @@
+"""The server's log: one line an event, with fields; no number, token, key or code in clear.
+
+Numbers are written as pseudonyms that only the server's secret can make again. What reaches the log in another way
+(a traceback, a library's message) is searched for what looks like a secret as well.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+_SECRETS = (
+    # A JWT or any other compact JWS.
+    (re.compile(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"), "[token]"),
+    # 16 random bytes and more as base64url or hex: capitals, small letters and digits together.
+    (re.compile(r"(?=[\w-]*[A-Z])(?=[\w-]*[a-z])(?=[\w-]*\d)[\w-]{20,}|\b[0-9a-f]{16,}\b"), "[secret]"),
+    (re.compile(r"\+\d{7,15}|\b\d{10,15}\b"), "[number]"),
+    (re.compile(r"(?<![\d.:])\d{6}(?![\d.])"), "[code]"),
+)
+
+
+def redact(text: str) -> str:
+    """The text without what looks like a token, key, phone number or six-digit code."""
+    for pattern, name in _SECRETS:
+        text = pattern.sub(name, text)
+    return text
+
+
+def pseudonym(number: str, secret: bytes) -> str:
+    """A number's name in the log: the same each time, and meaningless without the server's secret."""
+    return "n-" + hmac.new(secret, b"log " + number.encode(), hashlib.sha256).hexdigest()[:10]
+
+
+def event(logger: logging.Logger, level: int, what: str, **fields: object) -> None:
+    """One line of the log. Numbers are to be given as pseudonyms."""
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", what, extra={"fields": fields})
+
+
+class LogFormatter(logging.Formatter):
+    """`json`: an object a line; else the words, and the fields as name=value."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        message = redact(record.getMessage())
+        trace = redact(self.formatException(record.exc_info)) if record.exc_info else ""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        if self._as_json:
+            line = {"time": at, "level": record.levelname, "logger": record.name, "event": message}
+            line |= {name: redact(v) if isinstance(v, str) else v for name, v in fields.items()}
+            return json.dumps(line | ({"traceback": trace} if trace else {}), default=str)
+        pairs = "".join(f" {name}={redact(str(value))}" for name, value in fields.items())
+        return f"{at} {record.levelname} {record.name}: {message}{pairs}" + (f"\n{trace}" if trace else "")

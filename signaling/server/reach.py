@@ -1,0 +1,85 @@
+"""Who may reach whom: block lists, findability, and the budget for strangers, asked before a stanza is routed."""
+
+from collections import OrderedDict
+
+from signaling import stanza as st
+from signaling.blocking import BLOCKING_ERRORS, build_blocking, parse_blocking
+from signaling.errors import InvalidJid, RemoteProtocolError
+from signaling.routing import Session, refuse
+from signaling.server.context import Context
+from signaling.server.store import blocks
+from signaling.xml import Element, element, local_name
+
+MAX_ADMITTED = 100_000
+
+
+class Reach:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        # (asker, account) that may pass. A refusal is always looked up again, so that what is not registered and
+        # what is hidden take the same time.
+        self._admitted: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._epoch = 0
+
+    def changed(self) -> None:
+        """Somebody's choice, block list or generation is another one now."""
+        self._epoch += 1
+        self._admitted.clear()
+
+    async def admit(self, sender: Session, stanza: Element) -> bool:
+        """Whether the stanza may go to another account; if not, it has been answered."""
+        context, own = self._context, sender.jid.local
+        try:
+            to = st.address(stanza, "to")
+        except InvalidJid:
+            return True  # answered by the routing, as is all that is for no other account
+        kind = local_name(stanza)
+        if to is None or to.number in (None, own) or to.domain != context.domain or kind == "presence":
+            return True
+        if kind == "message" and stanza.get("type") != "error":
+            wait = context.budget.address(own, to.local, context.clock())
+            if wait:
+                context.counters.count("stanzas_refused", "budget")
+                refuse(
+                    sender, stanza, "resource-constraint", f"too many new numbers; wait {max(wait, 1):.0f} s"
+                )
+                return False
+        if (own, to.local) in self._admitted:
+            return True
+        epoch = self._epoch
+        standing = (await context.store.standings(own, [to.local])).get(to.local)
+        if standing is not None and standing.blocked_by_asker:
+            if stanza.get("type") not in ("error", "result"):
+                sender.deliver(st.error(stanza, "not-acceptable", "", element(BLOCKING_ERRORS, "blocked")))
+            return False
+        if standing is None or not standing.admits(context.budget.knows(to.local, own)):
+            context.counters.count("stanzas_refused", "unreachable")
+            refuse(sender, stanza, "service-unavailable")
+            return False
+        if epoch == self._epoch:
+            self._admitted[own, to.local] = None
+            if len(self._admitted) > MAX_ADMITTED:
+                self._admitted.popitem(last=False)
+        return True
+
+    async def blocking(self, sender: Session, iq: Element) -> None:
+        """An iq of XEP-0191 to the own account: answered, and told to the account's other devices."""
+        context, own = self._context, sender.jid.local
+        try:
+            request = parse_blocking(iq, context.domain)
+        except RemoteProtocolError as error:
+            return refuse(sender, iq, error.condition, str(error))
+        blocked = await context.store.pairs(blocks, own)
+        if request.name == "blocklist":
+            return sender.deliver(st.result(iq, build_blocking("blocklist", blocked, context.domain)))
+        adding, numbers = request.name == "block", set(request.numbers - {own})
+        if adding and len(numbers | set(blocked)) > context.limits.blocked_numbers:
+            return refuse(sender, iq, "resource-constraint", "the block list is full")
+        removed = set() if adding else numbers or set(blocked)
+        await context.store.change_pairs(blocks, own, numbers if adding else set(), removed)
+        self.changed()
+        sender.deliver(st.result(iq))
+        for session in context.sessions.online(own):
+            push = build_blocking(request.name, request.numbers, context.domain)
+            id_ = f"push-{context.rng.getrandbits(64):016x}"
+            session.deliver(st.iq("set", push, id=id_, to=session.jid))

@@ -1,0 +1,35 @@
+"""The command line of `python -m signaling serve`."""
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+The signaling server: registers phone numbers by SMS code, finds contacts, routes calls.
+Its first line on stdout is: Ringline signaling server: URL (domain ..., data ..., SMS to ...).
+"""
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """The names are those of ServerConfig, but for the log's."""
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add("--port", type=int, default=8480, help="port, 0 for any free one (default 8480)")
+    add("--data", type=Path, default=Path("data"), help="folder for database and keys (default ./data)")
+    add("--domain", default="calls.localhost", help="domain of the accounts (default calls.localhost)")
+    add("--region", default="US", type=str.upper, help="country of numbers without +NN (default US)")
+    add("--sms", default="console", metavar="GATEWAY", help="console (default), file:PATH or webhook:URL")
+    add("--tls-cert", type=Path, help="certificate chain, PEM; read again at SIGHUP")
+    add("--tls-key", type=Path, help="its private key, PEM")
+    add("--behind-proxy", action="store_true", help="a reverse proxy does TLS and sets X-Forwarded-*")
+    add("--allow-console-sms", action="store_true", help="allow --sms console on an outside address")
+    countries = "serve numbers of these countries (default: that of --region), or all"
+    add("--countries", default=frozenset(), type=_countries, metavar="US,CA", help=countries)
+    add("--database", default="", metavar="URL", help="postgresql+asyncpg://... instead of SQLite in --data")
+    add("--metrics-port", type=int, metavar="PORT", help="serve /metrics on this port of loopback (default: no)")
+    levels = ("debug", "info", "warning", "error")
+    add("--log-level", choices=levels, default="warning", help="what goes to stderr (default warning)")
+    add("--log-format", choices=("text", "json"), default="text", help="a line an event (default text)")
+
+
+def _countries(text: str) -> frozenset[str]:
+    return frozenset(country.strip().upper() for country in text.split(",") if country.strip())
