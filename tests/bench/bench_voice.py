@@ -8,7 +8,7 @@
 A call is two engines over a profile's links, both talking; each direction is one measurement. Profiles, seeds and
 pairs of speakers are crossed. The speech is real where the test media are beside the checkout, else generated.
 Figures are means with half the width of their 95 % confidence interval over the directions. PESQ and ViSQOL need the
-extra `quality`. `wire` is what one end sends, IP and UDP headers and its feedback for the other direction included.
+extra `quality`. `kbit/s` is what one end sends, IP and UDP headers and its feedback for the other direction included.
 """
 
 import argparse
