@@ -1,0 +1,74 @@
+"""Sound from a device's clock to ours: resampled by the measured drift, without clicks."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.audio_processing.fractional import FractionalBuffer
+from media.audio_processing.sample_clock import SAMPLE_RATE, SampleClock
+
+# How fast an error of the position is worked off: within a second, and never faster than 0.1 % (1.7 cents: inaudible).
+_SETTLE_SAMPLES = SAMPLE_RATE
+_MAX_CORRECTION = 0.001
+# An error beyond this is no drift: the position jumps.
+_MAX_ERROR_SAMPLES = 0.060 * SAMPLE_RATE
+# A device that is off by more than this is not followed any further (the null device of miniaudio: 1.5 %).
+_MAX_DRIFT = 0.02
+# Frames end this much before what was handed over last: the resampler's kernel, and room for the clock to be wrong.
+_OVERHANG = 0.001
+
+
+class Follower:
+    """A reading position that goes where it should be, by steps near 1."""
+
+    def __init__(self) -> None:
+        self.jumps = 0
+        self._position: float | None = None
+
+    def follow(self, wanted: float, step: float) -> tuple[float, float]:
+        """(start, step) of the next samples, which should begin at `wanted` and go by `step`."""
+        step = min(max(step, 1 - _MAX_DRIFT), 1 + _MAX_DRIFT)
+        if self._position is None:
+            self._position = wanted
+        error = wanted - self._position
+        if abs(error) > _MAX_ERROR_SAMPLES:
+            self.jumps += 1
+            self._position, error = wanted, 0.0
+        correction = error / _SETTLE_SAMPLES
+        return self._position, step + min(max(correction, -_MAX_CORRECTION), _MAX_CORRECTION)
+
+    def advance(self, samples: float) -> None:
+        """So much was read."""
+        assert self._position is not None
+        self._position += samples
+
+
+class ClockBridge:
+    """push() what the device gave; what comes back is 48,000 samples for each second of our clock."""
+
+    def __init__(self, clock: SampleClock, frame_samples: int) -> None:
+        self._clock = clock
+        self._breaks = clock.breaks
+        self._frame_samples = frame_samples
+        self._buffer = FractionalBuffer(SAMPLE_RATE)
+        self._follower = Follower()
+        self._due: float | None = None  # when the next frame begins, on our clock
+
+    def push(self, samples: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
+        """Samples that `clock` has observed already; gives the frames (int16) that are complete by them."""
+        self._buffer.write(samples)
+        if self._due is None or self._breaks != self._clock.breaks:
+            self._breaks = self._clock.breaks
+            self._due = self._clock.time_at(self._buffer.end - len(samples)) + _OVERHANG
+            self._follower = Follower()
+        count = self._frame_samples
+        while True:
+            wanted = self._clock.position_at(self._due - _OVERHANG)
+            start, step = self._follower.follow(wanted, self._clock.rate / SAMPLE_RATE)
+            if start + step * count > self._buffer.last_readable():
+                return
+            frame = self._buffer.read(start, step, count)
+            self._follower.advance(step * count)
+            self._due += count / SAMPLE_RATE
+            yield np.clip(np.rint(frame), -32768, 32767).astype(np.int16)
