@@ -2,12 +2,21 @@
 
 from dataclasses import dataclass
 
+from media.parameters import PACKET_MS
 from media.rtp.extensions import MID_URI
 from media.sdp import Codec, MediaDescription
 
 OPUS_PAYLOAD_TYPE = 111  # what every WebRTC endpoint uses; any dynamic one would do
 RED_PAYLOAD_TYPE = 63  # Chrome's
 AUDIO_RTX_PAYLOAD_TYPE = 112
+STATIC_PAYLOAD_TYPES = {
+    "PCMU": 0,
+    "PCMA": 8,
+    "G722": 9,
+}  # RFC 3551 section 6; all of them have a clock of 8000
+# What a packet may hold: Opus' frames but those below 10 ms (RFC 7587 section 4.2), any tens elsewhere.
+PACKETS_MS = {"opus": (10, 20, 40, 60)}
+PACKETS_MS_ELSEWHERE = (10, 20, 30, 40, 50, 60)
 # Arrivals packet by packet (RFC 8888) and repair; foreign peers leave out what they do not know.
 AUDIO_FEEDBACK = ["ack ccfb", "nack"]
 VIDEO_PAYLOAD_TYPES = {"VP8": 96, "H264": 98}  # each followed by its RTX
@@ -35,13 +44,52 @@ def audio_rtx(payload_type: int, opus_payload_type: int) -> Codec:
     return Codec(payload_type, "rtx", 48000, 2, {"apt": str(opus_payload_type)})
 
 
-def offered_audio() -> list[Codec]:
-    """Opus, and what protects it."""
-    return [
-        opus(),
-        red(RED_PAYLOAD_TYPE, OPUS_PAYLOAD_TYPE),
-        audio_rtx(AUDIO_RTX_PAYLOAD_TYPE, OPUS_PAYLOAD_TYPE),
+def offered_audio(names: tuple[str, ...]) -> list[Codec]:
+    """All of our codecs in this order of preference, Opus with what protects it."""
+    codecs = []
+    for name in names:
+        if name == "opus":
+            protection = (
+                red(RED_PAYLOAD_TYPE, OPUS_PAYLOAD_TYPE),
+                audio_rtx(AUDIO_RTX_PAYLOAD_TYPE, OPUS_PAYLOAD_TYPE),
+            )
+            codecs += [opus(), *protection]
+        else:
+            codecs.append(Codec(STATIC_PAYLOAD_TYPES[name], name, 8000))
+    return codecs
+
+
+def audio_codecs(media: MediaDescription, names: tuple[str, ...]) -> list[tuple[str, Codec]]:
+    """(name, codec) of those of a section that are among `names`, in the order of these; static ones need no rtpmap."""
+    described = {codec.payload_type for codec in media.codecs}
+    formats = media.formats or [str(number) for number in described]
+    static = [
+        Codec(number, name, 8000) for name, number in STATIC_PAYLOAD_TYPES.items() if number not in described
     ]
+    found = []
+    for codec in (*media.codecs, *static):
+        name = _audio_name(codec)
+        if name in names and str(codec.payload_type) in formats:
+            found.append((name, codec))
+    return sorted(found, key=lambda pair: names.index(pair[0]))
+
+
+def _audio_name(codec: Codec) -> str:
+    if is_opus(codec):
+        return "opus"
+    name = codec.name.upper()
+    return name if name in STATIC_PAYLOAD_TYPES and (codec.clock_rate, codec.channels) == (8000, 1) else ""
+
+
+def packet_ms(media: MediaDescription, name: str, codec: Codec) -> int:
+    """How much to put into a packet for whoever described this: its ptime, as far as it is possible."""
+    least = codec.parameters.get("minptime", "")
+    wanted = media.ptime_ms or PACKET_MS
+    if least.isascii() and least.isdigit() and len(least) < 4:
+        wanted = max(wanted, int(least))
+    wanted = min(wanted, media.max_ptime_ms or wanted)
+    possible = PACKETS_MS.get(name, PACKETS_MS_ELSEWHERE)
+    return max((ms for ms in possible if ms <= wanted), default=possible[0])
 
 
 def find_red(media: MediaDescription, opus_payload_type: int) -> int | None:

@@ -21,8 +21,8 @@ from random import Random
 
 import numpy as np
 
+from media.codecs.audio import create_decoder, create_encoder
 from media.codecs.base import Samples
-from media.codecs.opus import OpusDecoder, OpusEncoder
 from media.errors import PacketError
 from media.negotiation import AudioParameters, VideoParameters
 from media.rtp import congestion_feedback, feedback
@@ -120,14 +120,14 @@ class MediaEngine:
         self.parameters = parameters
         if self.sender is None:
             self.sender = AudioSender(
-                OpusEncoder(bitrate_bps=parameters.bitrate_bps),
+                create_encoder(parameters),
                 parameters,
                 ssrc=self.ssrc,
                 rtx_ssrc=self.audio_rtx_ssrc,
                 rng=self._rng,
             )
         if self.receiver is None:
-            self.receiver = AudioReceiver(OpusDecoder(), parameters, ssrc=self.ssrc)
+            self.receiver = AudioReceiver(create_decoder(parameters.codec), parameters, ssrc=self.ssrc)
 
     def configure_video(self, parameters: VideoParameters) -> None:
         """As configure_audio, for video."""
@@ -213,7 +213,8 @@ class MediaEngine:
             return
         if self.parameters is None or not self.parameters.send:
             return
-        self._send_rtp(self.sender.push(samples, now - len(samples) / 48000))
+        for packet in self.sender.push(samples, now - len(samples) / 48000):
+            self._send_rtp(packet)
 
     def pull_audio(self, now: float) -> Samples:
         """10 ms of int16 mono at 48 kHz; silence while there is nothing to play."""

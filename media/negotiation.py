@@ -11,6 +11,7 @@ from media import capabilities
 from media.capabilities import ABS_SEND_TIME_URI, EXTENSIONS, VideoChoice
 from media.errors import NegotiationError
 from media.parameters import (
+    AUDIO_CODECS,
     DEFAULT_BITRATE_BPS,
     MAX_MESSAGE_BYTES,
     SCTP_PORT,
@@ -64,7 +65,7 @@ def create_offer(
     for mid, kind in sections:
         ours = _section(local, kind, mid, setup="actpass")
         if kind == "audio":
-            ours.codecs = capabilities.offered_audio()
+            ours.codecs = capabilities.offered_audio(local.audio_codecs)
         elif kind == "video" and local.video is not None:
             ours.codecs = capabilities.offered_video(local.video.codecs)
         ours.extensions = dict(EXTENSIONS.get(kind, {}))
@@ -86,7 +87,9 @@ def create_answer(
         if (match := _answer_section(theirs, local)) is not None:
             taken[index] = match
     if not taken:
-        raise NegotiationError("the offer has no audio section with Opus, and nothing else in common with us")
+        raise NegotiationError(
+            "the offer has no audio section with a codec of ours, and nothing else in common"
+        )
     media = [taken[i].ours if i in taken else _rejected(m, local) for i, m in enumerate(offer.media)]
     bundle = [m.theirs.mid for m in taken.values() if m.theirs.mid in offer.bundle]
     answer = SessionDescription(local.session_id, version, bundle=bundle, media=media)
@@ -164,10 +167,15 @@ def _answer_section(theirs: MediaDescription, local: LocalParameters) -> _Match 
     ours.extensions = {i: uri for i, uri in theirs.extensions.items() if uri in known}
     ours.rtcp_rsize = theirs.rtcp_rsize
     if theirs.kind == "audio":
-        codec = next((c for c in theirs.codecs if _usable_opus(c, theirs)), None)
-        if codec is None:
+        common = capabilities.audio_codecs(theirs, local.audio_codecs)
+        if not common:
             return None
-        ours.codecs = _answer_audio(codec, theirs)
+        name, codec = common[0]
+        ours.codecs = (
+            _answer_audio(codec, theirs)
+            if name == "opus"
+            else [replace(codec, name=name, parameters={}, feedback=[])]
+        )
         return _Match(ours, theirs, codec)
     assert local.video is not None
     choice = capabilities.choose_video(theirs, local.video.codecs)
@@ -196,20 +204,14 @@ def _match_answer(ours: MediaDescription, theirs: MediaDescription) -> _Match:
         return _Match(ours, theirs)
     offered = {c.payload_type for c in ours.codecs}
     if ours.kind == "audio":
-        codec = next(
-            (c for c in theirs.codecs if _usable_opus(c, theirs) and c.payload_type in offered), None
-        )
-        if codec is None:
-            raise NegotiationError("the answer has no Opus")
-        return _Match(ours, theirs, codec)
+        common = [c for _, c in capabilities.audio_codecs(theirs, AUDIO_CODECS) if c.payload_type in offered]
+        if not common:
+            raise NegotiationError("the answer has no audio codec of the offer")
+        return _Match(ours, theirs, common[0])
     choice = capabilities.choose_video(theirs, tuple(capabilities.VIDEO_PAYLOAD_TYPES))
     if choice is None or choice.codec.payload_type not in offered:
         raise NegotiationError("the answer has no video codec of the offer")
     return _Match(ours, theirs, video=choice)
-
-
-def _usable_opus(codec: Codec, media: MediaDescription) -> bool:
-    return capabilities.is_opus(codec) and str(codec.payload_type) in media.formats
 
 
 def _rejected(theirs: MediaDescription, local: LocalParameters) -> MediaDescription:
@@ -286,10 +288,13 @@ def _extension(match: _Match, uri: str) -> int | None:
 
 def _audio(match: _Match, codec: Codec) -> AudioParameters:
     send, receive = _directions(match)
+    ours = {c.payload_type: name for name, c in capabilities.audio_codecs(match.ours, AUDIO_CODECS)}
+    common = {c.payload_type: name for name, c in capabilities.audio_codecs(match.theirs, AUDIO_CODECS)}
+    name = common[codec.payload_type]
     return AudioParameters(
         mid=match.ours.mid,
         send_payload_type=codec.payload_type,
-        receive_payload_types=frozenset(c.payload_type for c in match.ours.codecs if capabilities.is_opus(c)),
+        receive_payload_types=frozenset((codec.payload_type,)),
         mid_extension=_extension(match, MID_URI) if match.ours.mid else None,
         use_inband_fec=codec.parameters.get("useinbandfec") == "1",
         bitrate_bps=_bitrate(codec),
@@ -299,6 +304,10 @@ def _audio(match: _Match, codec: Codec) -> AudioParameters:
         rtx_payload_type=capabilities.find_audio_rtx(match.theirs, codec.payload_type),
         arrival_feedback="ack ccfb" in codec.feedback,
         nack="nack" in codec.feedback,
+        codec=name,
+        packet_ms=capabilities.packet_ms(match.theirs, name, codec),
+        use_dtx=codec.parameters.get("usedtx") == "1",
+        other_codecs=tuple((n, c) for n, c in common.items() if n != codec.payload_type and ours.get(n) == c),
     )
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 DEFAULT_BITRATE_BPS = 32000  # libwebrtc's default for mono voice
 SCTP_PORT = 5000  # RFC 8841; any
 MAX_MESSAGE_BYTES = 262144
+AUDIO_CODECS = ("opus", "G722", "PCMU", "PCMA")  # in the order of our preference
+PACKET_MS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class LocalParameters:
     setup: str = ""  # active or passive: the role of the DTLS association that stands already
     video: LocalVideo | None = None
     data: bool = False
+    audio_codecs: tuple[str, ...] = AUDIO_CODECS  # in the order of preference
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,20 @@ class AudioParameters:
     rtx_payload_type: int | None = None  # RFC 4588
     arrival_feedback: bool = False  # RFC 8888, both ways
     nack: bool = False
+    codec: str = "opus"  # one of AUDIO_CODECS
+    packet_ms: int = PACKET_MS  # how much the peer wants in a packet (a=ptime, RFC 8866 section 6.4)
+    use_dtx: bool = False  # the peer asks to be sent nothing in pauses (usedtx, RFC 7587 section 6.1)
+    other_codecs: tuple[tuple[int, str], ...] = ()  # (payload type, codec) that the peer may change to
+
+    @property
+    def clock_rate(self) -> int:
+        """Of the stream's RTP timestamps."""
+        return audio_clock_rate(self.codec)
+
+
+def audio_clock_rate(codec: str) -> int:
+    """Opus 48000 (RFC 7587 section 4.1), the others 8000: G.722, too (RFC 3551 section 4.5.2)."""
+    return 48000 if codec == "opus" else 8000
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class MediaDescription:
         default_factory=list
     )  # semantics, SSRCs (RFC 5576)
     ptime_ms: int | None = None
+    max_ptime_ms: int | None = None
     sctp_port: int | None = None
     max_message_bytes: int | None = None
     candidates: list[str] = field(default_factory=list)  # "candidate:..."
@@ -177,6 +178,8 @@ def _parse_attribute(media: MediaDescription, name: str, value: str) -> None:
             media.msid = value
         case "ptime":
             media.ptime_ms = _number(value, 1, 1000, "ptime")
+        case "maxptime":
+            media.max_ptime_ms = _number(value, 1, 1000, "maxptime")
         case "sctp-port":
             media.sctp_port = _number(value, 1, 65535, "sctp-port")
         case "max-message-size":
@@ -284,6 +287,8 @@ def _serialize_media(media: MediaDescription) -> list[str]:
             attribute(f"a=fmtp:{codec.payload_type} {parameters}")
     if media.ptime_ms:
         attribute(f"a=ptime:{media.ptime_ms}")
+    if media.max_ptime_ms:
+        attribute(f"a=maxptime:{media.max_ptime_ms}")
     if media.sctp_port:
         attribute(f"a=sctp-port:{media.sctp_port}")
     if media.max_message_bytes:

@@ -34,9 +34,9 @@ def _check(code: int, what: str) -> int:
 
 
 class OpusEncoder:
-    """A voice encoder. `complexity` 0 to 10; FEC off until set_expected_loss, DTX off."""
+    """A voice encoder. `complexity` 0 to 10; FEC off until set_expected_loss; `dtx`: pauses become silence frames."""
 
-    def __init__(self, *, bitrate_bps: int = 32000, complexity: int = 9) -> None:
+    def __init__(self, *, bitrate_bps: int = 32000, complexity: int = 9, dtx: bool = False) -> None:
         self._lib = libopus()
         error = c_int()
         self._state = self._lib.encoder_create(SAMPLE_RATE, 1, APPLICATION_VOIP, byref(error))
@@ -46,7 +46,7 @@ class OpusEncoder:
         self.bitrate_bps = 0
         self._ctl(SET_COMPLEXITY, complexity)
         self._ctl(SET_SIGNAL, SIGNAL_VOICE)
-        self._ctl(SET_DTX, 0)
+        self._ctl(SET_DTX, int(dtx))
         self.set_bitrate(bitrate_bps)
 
     def _ctl(self, request: int, value: int) -> None:

@@ -47,8 +47,11 @@ class Counters:
 class JitterBuffer:
     """insert() packets as they come, get_audio() every 10 ms; never blocks, never flushes."""
 
-    def __init__(self, decoder: AudioDecoder, *, start_delay: float = 0.040) -> None:
+    def __init__(
+        self, decoder: AudioDecoder, *, clock_rate: int = SAMPLE_RATE, start_delay: float = 0.040
+    ) -> None:
         self._decoder = decoder
+        self._scale = SAMPLE_RATE // clock_rate  # samples a tick of the RTP clock
         self._start_delay = start_delay
         self._packets = PacketBuffer()
         self._arrivals: dict[int, float] = {}
@@ -61,6 +64,8 @@ class JitterBuffer:
         self._frame = 960  # length of the last frame, samples
         self._copies: set[int] = set()  # media times whose payload is a copy
         self._lost: set[int] = set()  # media times of frames that were concealed lately
+        self._new_source = False  # the next packet begins a time line of its own
+        self._in_silence = False  # the sender said that nothing comes until there is sound again (DTX)
         self._held = 0  # samples of concealment played while the media time stood still
         self._lag: float | None = None
         self._background = QUIET_RMS
@@ -68,15 +73,23 @@ class JitterBuffer:
         self._started_waiting: float | None = None
         self.first_played: float | None = None  # when the first real frame was decoded
 
+    def change_source(self, decoder: AudioDecoder | None = None, *, clock_rate: int = SAMPLE_RATE) -> None:
+        """What comes next has other timestamps (another SSRC), and with `decoder` another codec."""
+        self._new_source = True
+        self._unwrapper = Unwrapper(32)
+        if decoder is not None:
+            self._packets.clear()  # the new one cannot read them
+            self._decoder, self._scale = decoder, SAMPLE_RATE // clock_rate
+
     def insert(self, timestamp: int, payload: bytes, now: float) -> None:
         """A packet's payload with its 32-bit RTP timestamp."""
         samples = self._decoder.duration(payload)
         if not samples:
             self.counters.broken_packets += 1
             return
-        time = self._unwrapper.unwrap(timestamp)
+        time = self._unwrapper.unwrap(timestamp) * self._scale
         expected = self._packets.last if self._packets.last is not None else self._next
-        if expected is not None and abs(time - expected) > JUMP + self._held:
+        if self._new_source or (expected is not None and abs(time - expected) > JUMP + self._held):
             self._restart(time)
         if self._next is not None and time < self._next:
             self.counters.late_packets += 1
@@ -103,9 +116,9 @@ class JitterBuffer:
     def insert_copy(self, timestamp: int, payload: bytes, now: float) -> None:
         """A copy of a frame (RED), or a packet that was sent again: it counts where the frame itself is missing."""
         samples = self._decoder.duration(payload)
-        if not samples or self._started_waiting is None:
+        if not samples or self._started_waiting is None or self._new_source:
             return
-        time = self._unwrapper.unwrap(timestamp)
+        time = self._unwrapper.near(timestamp) * self._scale
         if self._next is None or time >= self._next:
             last = self._packets.last if self._packets.last is not None else self._next
             if last is not None and abs(time - last) > JUMP + self._held:
@@ -135,7 +148,7 @@ class JitterBuffer:
 
     def media_time(self, timestamp: int) -> float:
         """Seconds on this stream's own time line of a 32-bit RTP timestamp near the present."""
-        return self._unwrapper.unwrap(timestamp) / SAMPLE_RATE
+        return self._unwrapper.near(timestamp) * self._scale / SAMPLE_RATE
 
     def lag(self) -> float | None:
         """When a sample was played, less its media time: as of the last pull, seconds."""
@@ -161,8 +174,13 @@ class JitterBuffer:
             self._play(payload, now)
         elif (first := self._packets.first) is None:
             # Nothing newer either: late or lost cannot be told yet. Time stands still until a packet tells.
-            self._conceal(TICK, now)
+            if self._in_silence:
+                self._append(self._decoder.conceal(TICK).copy())
+            else:
+                self._conceal(TICK, now)
             self._held += TICK
+        elif self._in_silence:
+            self._await_turn(first, now)
         else:
             self._bridge(first, now)
 
@@ -176,6 +194,7 @@ class JitterBuffer:
             self._advance_concealed(self._frame, now)
             return
         arrival = self._arrivals.pop(self._next, now)
+        self._in_silence = self._decoder.is_silence(payload)
         if self._next in self._copies:
             self._copies.discard(self._next)
             self.counters.recovered_frames += 1
@@ -216,6 +235,17 @@ class JitterBuffer:
         rms = float(np.sqrt(scaled @ scaled / len(scaled)))
         self._background = min(rms, self._background * BACKGROUND_RISE)
         return min(MAX_QUIET_RMS, max(QUIET_RMS, 2.8 * self._background))
+
+    def _await_turn(self, first: int, now: float) -> None:
+        """A pause of the sender's is over: the sound after it is played with the target delay, to the sample."""
+        assert self._next is not None
+        early = self.delay_manager.target - self._playout_delay(now) + (first - self._next) / SAMPLE_RATE
+        if first - self._next > self._held + JUMP or early < STEP / SAMPLE_RATE:
+            self._next, self._held = first, 0
+            return
+        samples = min(TICK, int(early * SAMPLE_RATE) // STEP * STEP)
+        self._append(self._decoder.conceal(samples).copy())
+        self._held += samples
 
     def _bridge(self, first: int, now: float) -> None:
         """The next frame is missing, a later one is here."""
@@ -301,7 +331,10 @@ class JitterBuffer:
         """The sender began a new time line (RFC 3550 allows it any time); what is buffered is of the old one."""
         self._packets.clear()
         self._arrivals.clear()
+        self._copies.clear()
+        self._lost.clear()
         self.delay_manager.reset()
         self._held = 0
+        self._new_source = self._in_silence = False
         if self._next is not None:
             self._next = time

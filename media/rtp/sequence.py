@@ -18,14 +18,17 @@ class Unwrapper:
 
     def unwrap(self, value: int) -> int:
         """The unwrapped value; the reference moves with it."""
+        self._last = self.near(value)
+        return self._last
+
+    def near(self, value: int) -> int:
+        """The unwrapped value; the reference stays: for values that others than the source itself may have made."""
         if self._last is None:
-            self._last = value
             return value
         step = (value - self._last) & self._mask
         if step >= self._half:
             step -= self._size
-        self._last += step
-        return self._last
+        return self._last + step
 
 
 def is_newer(a: int, b: int, bits: int = 16) -> bool:

@@ -1,33 +1,42 @@
 """The receiving half of a voice stream: statistics, jitter buffer, decoder."""
 
+from media.codecs.audio import create_decoder
 from media.codecs.base import AudioDecoder, Samples
 from media.errors import PacketError
 from media.jitterbuffer.jitter_buffer import JitterBuffer
 from media.negotiation import AudioParameters
+from media.parameters import audio_clock_rate
 from media.rtp import congestion_feedback, feedback, red
 from media.rtp.packet import RtpPacket
 from media.rtp.retransmission import from_rtx
 from media.rtp.rtcp import Feedback, ReportBlock
 from media.rtp.statistics import ReceiveStatistics
-from media.streams.audio_repair import AudioRepair
+from media.streams.audio_repair import FRAME, AudioRepair
 
-CLOCK_RATE = 48000
+SAMPLE_RATE = 48000
 ENERGY_FULL_SCALE = 32768.0
 # Arrivals are told so often while packets are lost, and so often while none are: at most 5 % of the rate.
 ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN = 0.2, 0.4
 ARRIVALS_INTERVAL_START, START = 0.1, 2.0  # and so often in the first seconds, when nothing is known
 CLEAN_AFTER = 5.0  # seconds without a loss
 OVERLAP = 5  # packets that a report repeats, since reports are lost, too
+REORDERING = 0.2  # seconds for which packets of the source before may still be on their way
 
 
 class AudioReceiver:
-    """Follows one SSRC at a time; another SSRC (a sender that restarted) takes over with its first packet."""
+    """Follows one SSRC at a time; another SSRC (a sender that restarted) takes over with its first packet.
+
+    The sender may change to another of the negotiated codecs at any packet (RFC 3264 section 7).
+    """
 
     def __init__(self, decoder: AudioDecoder, parameters: AudioParameters, *, ssrc: int) -> None:
         self._decoder = decoder
         self._parameters = parameters
         self._our_ssrc = ssrc  # the sender of our feedback
-        self.jitter_buffer = JitterBuffer(decoder)
+        self._codecs = dict.fromkeys(parameters.receive_payload_types, parameters.codec)
+        self._codecs |= dict(parameters.other_codecs)
+        self.codec = parameters.codec  # what the decoder is for
+        self.jitter_buffer = JitterBuffer(decoder, clock_rate=parameters.clock_rate)
         self.statistics: ReceiveStatistics | None = None
         self._arrivals = congestion_feedback.ArrivalLog(0)
         self._repair = AudioRepair()
@@ -35,6 +44,7 @@ class AudioReceiver:
         self._lost_seen = 0
         self._last_loss = -1e9
         self._begun = 0.0  # when the first packet of this source came
+        self._left: int | None = None  # the source before
         self.last_packet_received: float | None = None
         self.packets_discarded = 0  # of a payload type that was not negotiated, or broken
         self.retransmitted_packets_received = 0
@@ -50,26 +60,48 @@ class AudioReceiver:
             self._receive_again(packet, now)
             return
         is_red = packet.payload_type == parameters.red_payload_type
-        if not is_red and packet.payload_type not in parameters.receive_payload_types:
+        codec = self._codecs.get(packet.payload_type, "")
+        if not is_red and not codec:
             self.packets_discarded += 1
             return
         if self.statistics is None or self.statistics.ssrc != packet.ssrc:
-            self.statistics = ReceiveStatistics(packet.ssrc, CLOCK_RATE)
-            self._arrivals = congestion_feedback.ArrivalLog(packet.ssrc)
-            self._repair = AudioRepair()
-            self._begun, self._lost_seen = now, 0
+            if packet.ssrc == self._left and now - self._begun < REORDERING:
+                self.packets_discarded += 1
+                return
+            self._change_source(packet.ssrc, now)
+        if codec and codec != self.codec:
+            self._change_codec(codec)
+        assert self.statistics is not None
         self.ended = False
         self.last_packet_received = now
         size = len(packet.payload)
         self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, now)
         self._arrivals.receive(packet.sequence_number, now)
-        self._repair.receive(packet.sequence_number, now)
+        silent = self._decoder.is_silence(packet.payload) and not is_red
+        self._repair.receive(packet.sequence_number, now, silent=silent)
         self._repair.redundant = is_red
         if is_red:
             self._receive_red(packet, now)
         elif size:
+            self._repair.frame = self._decoder.duration(packet.payload) / SAMPLE_RATE or FRAME
             self.jitter_buffer.delay_manager.expect_copies(0.0)
             self.jitter_buffer.insert(packet.timestamp, packet.payload, now)
+
+    def _change_source(self, ssrc: int, now: float) -> None:
+        if self.statistics is not None:
+            self._left = self.statistics.ssrc
+            self.jitter_buffer.change_source()
+        self.statistics = ReceiveStatistics(ssrc, audio_clock_rate(self.codec))
+        self._arrivals = congestion_feedback.ArrivalLog(ssrc)
+        self._repair = AudioRepair()
+        self._begun, self._lost_seen = now, 0
+
+    def _change_codec(self, codec: str) -> None:
+        assert self.statistics is not None
+        self._decoder.close()
+        self._decoder, self.codec = create_decoder(codec), codec
+        self.jitter_buffer.change_source(self._decoder, clock_rate=audio_clock_rate(codec))
+        self.statistics.clock_rate = audio_clock_rate(codec)
 
     def _receive_red(self, packet: RtpPacket, now: float) -> None:
         try:
@@ -78,9 +110,9 @@ class AudioReceiver:
             self.packets_discarded += 1
             return
         farthest = max(offset for _, offset, _ in blocks)
-        self.jitter_buffer.delay_manager.expect_copies(farthest / CLOCK_RATE)
+        self.jitter_buffer.delay_manager.expect_copies(farthest / self._parameters.clock_rate)
         for payload_type, offset, payload in blocks:
-            if payload_type not in self._parameters.receive_payload_types or not payload:
+            if self._codecs.get(payload_type) != self.codec or not payload:
                 continue
             timestamp = (packet.timestamp - offset) & 0xFFFFFFFF
             if offset:
@@ -153,7 +185,7 @@ class AudioReceiver:
         scaled = samples.astype("f4")
         mean_square = float(scaled @ scaled) / (len(samples) * ENERGY_FULL_SCALE**2)
         self.audio_level = mean_square**0.5
-        self.total_audio_energy += mean_square * len(samples) / CLOCK_RATE
+        self.total_audio_energy += mean_square * len(samples) / SAMPLE_RATE
         return samples
 
     def report(self, now: float) -> ReportBlock | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from media.rtp.sequence import Unwrapper
 
-FRAME = 0.020  # seconds between packets
+FRAME = 0.020  # seconds between packets, until known
 MIN_MARGIN = 0.012  # a packet is this late before it counts as missing
 MAX_REPAIR_DELAY = (
     0.130  # seconds after a packet's own time; a later answer would cost more delay than it is worth
@@ -45,8 +45,11 @@ class AudioRepair:
         self.redundant = False  # copies are coming
         self.playout_delay = 0.0  # of the jitter buffer, seconds
         self.requests_sent = 0
+        self.frame = FRAME  # seconds between packets
+        self.silent = False
 
-    def receive(self, sequence_number: int, now: float) -> None:
+    def receive(self, sequence_number: int, now: float, *, silent: bool = False) -> None:
+        """A packet of `frame` seconds; `silent`: the sender said that there is none until there is sound again."""
         number = self._unwrapper.unwrap(sequence_number)
         self._missing.pop(number, None)
         if self._highest is None:
@@ -55,10 +58,11 @@ class AudioRepair:
         if number <= self._highest:
             return
         gap = number - self._highest
-        expected = self._arrival + gap * FRAME
+        expected = now if self.silent else self._arrival + gap * self.frame
+        self.silent = silent
         if gap <= MAX_AHEAD:
             for missed in range(self._highest + self._presumed + 1, number):  # the presumed ones are known
-                due = self._arrival + (missed - self._highest) * FRAME
+                due = self._arrival + (missed - self._highest) * self.frame
                 # Where packets overtake each other a gap tells nothing yet.
                 self._missing.setdefault(missed, _Missing(due, max(now, due + self._margin)))
         self._highest, self._presumed = number, 0
@@ -69,8 +73,8 @@ class AudioRepair:
         if not self._useful or self._highest is None:
             return None
         times = [m.ask_at for m in self._missing.values()]
-        if self._presumed < MAX_AHEAD:
-            times.append(self._arrival + (self._presumed + 1) * FRAME + self._margin)
+        if self._presumed < MAX_AHEAD and not self.silent:
+            times.append(self._arrival + (self._presumed + 1) * self.frame + self._margin)
         return min(times, default=None)
 
     def requests_to_send(self, now: float) -> list[int]:
@@ -112,8 +116,8 @@ class AudioRepair:
     def _presume(self, now: float) -> None:
         """Packets whose time has passed while nothing came."""
         assert self._highest is not None
-        while self._presumed < MAX_AHEAD:
-            due = self._arrival + (self._presumed + 1) * FRAME
+        while self._presumed < MAX_AHEAD and not self.silent:
+            due = self._arrival + (self._presumed + 1) * self.frame
             if now < due + self._margin:
                 break
             self._presumed += 1

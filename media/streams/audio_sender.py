@@ -3,6 +3,8 @@
 from collections import deque
 from random import Random
 
+import numpy as np
+
 from media.codecs.base import AudioEncoder, Samples
 from media.negotiation import AudioParameters
 from media.rtp import red
@@ -13,7 +15,8 @@ from media.rtp.rtcp import ReportBlock
 from media.rtp.sender import RtpSender
 from media.streams.protection import NO_PROTECTION, ProtectionController, Scheme
 
-CLOCK_RATE = 48000
+SAMPLE_RATE = 48000
+MAX_SILENCE_BYTES = 2  # what an Opus encoder in DTX gives (RFC 7587 section 3.1.3)
 MID_PACKETS = (
     100  # the MID travels in the first 2 s; by then RTCP has told that the SSRC is known (RFC 8843, 9.2)
 )
@@ -32,7 +35,7 @@ class AudioSender:
     """`rng` gives SSRC offsets; `encoder` is owned and closed by the stream.
 
     Towards a peer that reports arrivals and understands RED, copies protect the voice; towards others Opus' in-band
-    FEC does, switched on by the loss in receiver reports.
+    FEC does, switched on by the loss in receiver reports. Packets hold as much as the peer asked for.
     """
 
     def __init__(
@@ -43,11 +46,15 @@ class AudioSender:
         self._extensions = (
             {} if parameters.mid_extension is None else {parameters.mid_extension: parameters.mid.encode()}
         )
-        self._media_time = 0
+        self._waiting: Samples = np.zeros(0, np.int16)  # less than a packet
+        self._frame_samples = parameters.packet_ms * SAMPLE_RATE // 1000
+        self._samples_a_tick = SAMPLE_RATE // parameters.clock_rate
+        self._in_silence = False  # the last frame was a DTX one
+        self._media_time = 0  # ticks of the RTP clock
         self._loss = 0.0
         self._fec_on = False
-        self.rtp = RtpSender(ssrc=ssrc, clock_rate=CLOCK_RATE, rng=rng)
-        self._rtx = RtpSender(ssrc=rtx_ssrc, clock_rate=CLOCK_RATE, rng=rng)
+        self.rtp = RtpSender(ssrc=ssrc, clock_rate=parameters.clock_rate, rng=rng)
+        self._rtx = RtpSender(ssrc=rtx_ssrc, clock_rate=parameters.clock_rate, rng=rng)
         self._history = RetransmissionHistory()
         self._frames: deque[tuple[int, bytes]] = deque(maxlen=MAX_DISTANCE)  # (media time, payload)
         self._protection = ProtectionController()
@@ -61,12 +68,35 @@ class AudioSender:
 
     @property
     def _uses_red(self) -> bool:
-        return self._parameters.red_payload_type is not None and self._parameters.arrival_feedback
+        parameters = self._parameters
+        # Longer packets would lie too far apart for copies in later ones; theirs is FEC.
+        return (
+            parameters.red_payload_type is not None
+            and parameters.arrival_feedback
+            and parameters.packet_ms <= 20
+        )
 
-    def push(self, samples: Samples, captured: float) -> bytes:
-        """One frame of int16 mono at 48 kHz, whose first sample was taken at `captured` -> an RTP packet."""
+    def push(self, samples: Samples, captured: float) -> list[bytes]:
+        """int16 mono at 48 kHz, whose first sample was taken at `captured` -> the RTP packets that are full now."""
+        captured -= len(self._waiting) / SAMPLE_RATE
+        self._waiting = np.concatenate((self._waiting, samples))
+        self.total_samples_captured += len(samples)
+        packets = []
+        while len(self._waiting) >= self._frame_samples:
+            frame, self._waiting = self._waiting[: self._frame_samples], self._waiting[self._frame_samples :]
+            if (packet := self._packet(frame, captured)) is not None:
+                packets.append(packet)
+            captured += len(frame) / SAMPLE_RATE
+        return packets
+
+    def _packet(self, samples: Samples, captured: float) -> bytes | None:
         payload = self._encoder.encode(samples)
-        first = self.rtp.packets_sent == 0
+        silent = self._parameters.use_dtx and len(payload) <= MAX_SILENCE_BYTES
+        if silent and self._in_silence:  # the first one tells that there will be none
+            self._media_time += len(samples) // self._samples_a_tick
+            return None
+        first = self.rtp.packets_sent == 0 or (self._in_silence and not silent)
+        self._in_silence = silent
         extensions = self._extensions if self.rtp.packets_sent < MID_PACKETS else None
         payload_type, body = self._with_copies(payload)
         packet = self.rtp.make(
@@ -83,8 +113,7 @@ class AudioSender:
             )
             self._history.add(alone, captured)
         self._frames.append((self._media_time, payload))
-        self._media_time += len(samples)
-        self.total_samples_captured += len(samples)
+        self._media_time += len(samples) // self._samples_a_tick
         data = packet.serialize()
         self.rtp.count(packet, data)
         return data

@@ -93,7 +93,7 @@ def test_an_offer_says_what_webrtc_demands() -> None:
     for line in (
         "o=- 1 3 IN IP4 127.0.0.1",
         "a=group:BUNDLE voice",
-        "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 112",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 112 9 0 8",
         "a=rtpmap:63 red/48000/2",
         "a=fmtp:63 111/111",
         "a=rtcp-fb:111 ack ccfb",
@@ -216,6 +216,80 @@ def test_the_peer_s_extension_number_is_taken_over() -> None:
     assert agreed.audio.mid_extension == 9
 
 
+# -- G.711, G.722, packet times
+
+
+@pytest.mark.parametrize(("name", "payload_type"), [("PCMU", 0), ("PCMA", 8), ("G722", 9)])
+@pytest.mark.parametrize("described", [True, False])
+def test_a_peer_with_one_of_the_old_codecs(name: str, payload_type: int, described: bool) -> None:
+    """Their payload types are static: a=rtpmap may be left out (RFC 3551 section 6)."""
+    codecs = [Codec(payload_type, name.lower(), 8000)] if described else []
+    answer, bob = create_answer(offer_with(setting(formats=[str(payload_type)], codecs=codecs)), BOB)
+    assert f"m=audio 9 UDP/TLS/RTP/SAVPF {payload_type}\r\n" in str(answer)
+    assert f"a=rtpmap:{payload_type} {name}/8000\r\n" in str(answer)
+    alice = apply_answer(create_offer(ALICE), parse(str(answer)))
+    for side in (alice, bob):
+        assert (side.audio.codec, side.audio.send_payload_type) == (name, payload_type)
+        assert side.audio.receive_payload_types == {payload_type}
+        assert side.audio.clock_rate == 8000
+        assert side.audio.red_payload_type is side.audio.rtx_payload_type is None
+        assert not side.audio.nack and not side.audio.arrival_feedback
+
+
+def test_a_static_number_may_be_given_to_another_codec() -> None:
+    change = setting(formats=["0", "8"], codecs=[Codec(0, "speex", 8000)])
+    assert create_answer(offer_with(change), BOB)[1].audio.codec == "PCMA"
+
+
+def test_the_better_codec_is_taken_and_the_others_are_understood() -> None:
+    offer = create_offer(ALICE)
+    answer = parse(str(create_answer(parse(str(offer)), BOB)[0]))
+    answer.media[0].formats += ["0", "9", "8"]
+    answer.media[0].codecs += [Codec(0, "PCMU", 8000), Codec(9, "G722", 8000), Codec(8, "PCMA", 16000)]
+    agreed = apply_answer(offer, parse(str(answer)))
+    assert agreed.audio.codec == "opus"
+    assert agreed.audio.other_codecs == ((9, "G722"), (0, "PCMU"))
+
+
+def test_codecs_are_offered_as_preferred() -> None:
+    offer = create_offer(replace(ALICE, audio_codecs=("PCMA", "G722")))
+    assert "m=audio 9 UDP/TLS/RTP/SAVPF 8 9" in str(offer)
+    assert create_answer(parse(str(offer)), BOB)[1].audio.codec == "G722", "our own preference counts here"
+    taken = create_answer(parse(str(create_offer(ALICE))), replace(BOB, audio_codecs=("PCMU", "opus")))[1]
+    assert taken.audio.codec == "PCMU"
+
+
+@pytest.mark.parametrize(
+    ("ptime", "maxptime", "minptime", "opus", "g722"),
+    [
+        (None, None, "10", 20, 20),
+        (10, None, "10", 10, 10),
+        (40, None, "10", 40, 40),
+        (60, None, "", 60, 60),
+        (30, None, "much", 20, 30),
+        (200, None, "10", 60, 60),
+        (60, 40, "10", 40, 40),
+        (None, 10, "10", 10, 10),
+        (5, None, "3", 10, 10),
+        (10, None, "20", 20, 20),
+    ],
+)
+def test_packet_times(ptime: int | None, maxptime: int | None, minptime: str, opus: int, g722: int) -> None:
+    """What the peer says about its own packets to come (RFC 8866 section 6.4, RFC 7587 section 6.1)."""
+    for codecs, wanted in (
+        ([Codec(111, "opus", 48000, 2, {"minptime": minptime})], opus),
+        ([Codec(9, "G722", 8000, 1, {"minptime": minptime})], g722),
+    ):
+        change = setting(codecs=codecs, ptime_ms=ptime, max_ptime_ms=maxptime)
+        assert create_answer(offer_with(change), BOB)[1].audio.packet_ms == wanted
+
+
+def test_a_peer_that_wants_nothing_in_pauses() -> None:
+    change = setting(codecs=[Codec(111, "opus", 48000, 2, {"usedtx": "1"})])
+    assert create_answer(offer_with(change), BOB)[1].audio.use_dtx
+    assert not create_answer(offer_with(setting()), BOB)[1].audio.use_dtx
+
+
 def test_no_mid_extension_where_it_was_not_offered() -> None:
     answer, agreed = create_answer(offer_with(setting(extensions={})), BOB)
     assert answer.media[0].extensions == {}
@@ -279,13 +353,13 @@ def test_only_one_voice_section_is_taken() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (setting(kind="video"), "no audio section with Opus"),
-        (setting(port=0), "no audio section with Opus"),
-        (setting(protocol="RTP/AVP"), "no audio section with Opus"),
-        (setting(protocol="UDP/DTLS/SCTP"), "no audio section with Opus"),
-        (setting(codecs=[Codec(111, "opus", 48000, 1)]), "no audio section with Opus"),
-        (setting(codecs=[Codec(111, "PCMU", 8000)]), "no audio section with Opus"),
-        (setting(formats=["0"]), "no audio section with Opus"),
+        (setting(kind="video"), "no audio section with a codec of ours"),
+        (setting(port=0), "no audio section with a codec of ours"),
+        (setting(protocol="RTP/AVP"), "no audio section with a codec of ours"),
+        (setting(protocol="UDP/DTLS/SCTP"), "no audio section with a codec of ours"),
+        (setting(codecs=[Codec(111, "opus", 48000, 1)]), "no audio section with a codec of ours"),
+        (setting(codecs=[Codec(111, "PCMU", 16000)]), "no audio section with a codec of ours"),
+        (setting(formats=["3"]), "no audio section with a codec of ours"),
         (setting(setup="holdconn"), "setup:holdconn"),
         (setting(rtcp_mux=False), "does not multiplex"),
         (setting(fingerprints=[]), "no DTLS fingerprint"),
@@ -305,9 +379,9 @@ def test_an_offer_that_does_not_fit_is_refused(change: Change, why: str) -> None
     [
         (setting(port=0), "rejected everything"),
         (setting(kind="video"), "video where the offer has audio"),
-        (setting(codecs=[Codec(0, "PCMU", 8000)]), "no Opus"),
-        (setting(codecs=[Codec(96, "opus", 48000, 2)]), "no Opus"),
-        (setting(formats=["111"], codecs=[]), "no Opus"),
+        (setting(codecs=[Codec(3, "GSM", 8000)]), "no audio codec"),
+        (setting(codecs=[Codec(96, "opus", 48000, 2)]), "no audio codec"),
+        (setting(formats=["111"], codecs=[]), "no audio codec"),
         (setting(setup="actpass"), "setup:active or passive"),
         (setting(setup=""), "setup:active or passive"),
         (setting(rtcp_mux=False), "does not multiplex"),

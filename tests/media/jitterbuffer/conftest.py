@@ -45,10 +45,13 @@ class FakeDecoder:
         return np.full(samples, CONCEALED, np.int16)
 
     def duration(self, payload: bytes) -> int:
-        return FRAME if payload[:1] in (b"F", b"P", b"X") else 0
+        return FRAME if payload[:1] in (b"F", b"P", b"S", b"X") else 0
 
     def has_fec(self, payload: bytes) -> bool:
         return payload[:1] == b"F"
+
+    def is_silence(self, payload: bytes) -> bool:
+        return payload[:1] == b"S"
 
     def close(self) -> None:
         pass

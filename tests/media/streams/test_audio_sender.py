@@ -45,7 +45,7 @@ def report(stream: AudioSender, lost: float) -> None:
 
 def test_packets() -> None:
     stream, _ = sender()
-    packets = [RtpPacket.parse(stream.push(FRAME, n * 0.02)) for n in range(3)]
+    packets = [RtpPacket.parse(*stream.push(FRAME, n * 0.02)) for n in range(3)]
     assert [p.marker for p in packets] == [True, False, False], "the first of a talkspurt (RFC 3551, 4.1)"
     assert {p.payload for p in packets} == {b"frame of 960"}
     assert [(p.timestamp - packets[0].timestamp) & 0xFFFFFFFF for p in packets] == [0, 960, 1920]
@@ -55,13 +55,13 @@ def test_packets() -> None:
 
 def test_the_mid_travels_in_the_first_packets_only() -> None:
     stream, _ = sender()
-    packets = [RtpPacket.parse(stream.push(FRAME, n * 0.02)) for n in range(MID_PACKETS + 5)]
+    packets = [RtpPacket.parse(*stream.push(FRAME, n * 0.02)) for n in range(MID_PACKETS + 5)]
     assert [p.extensions for p in packets] == [{4: b"0"}] * MID_PACKETS + [{}] * 5
 
 
 def test_no_mid_where_it_was_not_negotiated() -> None:
     stream, _ = sender(mid_extension=None)
-    assert RtpPacket.parse(stream.push(FRAME, 0.0)).extensions == {}
+    assert RtpPacket.parse(*stream.push(FRAME, 0.0)).extensions == {}
 
 
 def test_fec_goes_on_with_loss_and_off_without() -> None:
