@@ -129,7 +129,7 @@ class HurriedBuffer(JitterBuffer):
     def _produce(self, now: float) -> None:
         assert self._next is not None
         self._packets.drop_before(self._next)
-        if self._packets.first is None:
+        if self._packets.first is None and not self._in_silence:
             self._advance_concealed(self._frame, now)
         else:
             super()._produce(now)
