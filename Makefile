@@ -58,13 +58,13 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	@echo "Installing the test tools ..."
-	@$(PIP) --editable '.[report,test]'
+	@$(PIP) --editable '.[devices,report,test]'
 	@touch $@
 
 # pesq has no wheel; everything else in these extras has one.
 $(VENV)/.ready-interop: $(VENV)/.ready-test
 	@echo "Installing the foreign engines ..."
-	@$(PIP) --editable '.[report,test,compare]'
+	@$(PIP) --editable '.[devices,report,test,compare]'
 	@touch $@
 
 # PESQ comes as source and wants a C compiler.

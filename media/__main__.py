@@ -32,6 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     add_relay(commands)
     listing = commands.add_parser("profiles", help="the named networks")
     listing.set_defaults(run=list_profiles)
+    devices = commands.add_parser("devices", help="the microphones and loudspeakers of this machine")
+    devices.add_argument(
+        "--backend", metavar="NAME", help="a sound backend: pulseaudio, alsa, jack, null ..."
+    )
+    devices.set_defaults(run=show_devices)
     parsed = parser.parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
@@ -46,6 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
 def list_profiles(options: argparse.Namespace) -> int:
     for name, profile in PROFILES.items():
         print(f"{name:16}{profile.note}")
+    return 0
+
+
+def show_devices(options: argparse.Namespace) -> int:
+    from media.io.devices import list_devices
+    from media.io.sound_system import MiniaudioSystem
+
+    for info in list_devices(MiniaudioSystem(options.backend)):
+        print(f"{info.direction:12}{info.name}{' (default)' if info.default else ''}")
     return 0
 
 

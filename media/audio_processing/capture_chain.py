@@ -26,6 +26,11 @@ class CaptureChain:
         self._pending: NDArray[np.int16] = np.zeros(0, np.int16)
         self._position = 0
 
+    @property
+    def until(self) -> float:
+        """Our time at which the last frame ended; minus infinity before the first."""
+        return self._bridge.until
+
     def played(self, now: float, position: int, samples: NDArray[np.int16]) -> None:
         """The loudspeaker took `samples` at `now`, after `position` others."""
         self.far_end.played(now, position, samples)

@@ -55,6 +55,11 @@ class ClockBridge:
         self._follower = Follower()
         self._due: float | None = None  # when the next frame begins, on our clock
 
+    @property
+    def until(self) -> float:
+        """Our time at which the last frame ended; minus infinity before the first."""
+        return float("-inf") if self._due is None else self._due
+
     def push(self, samples: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
         """Samples that `clock` has observed already; gives the frames (int16) that are complete by them."""
         self._buffer.write(samples)

@@ -1,6 +1,7 @@
-"""What is done to the microphone's sound; names and defaults of W3C mediacapture-streams."""
+"""Kinds of device, and what is done to the microphone's sound; names and defaults of W3C mediacapture-streams."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,13 @@ from media.errors import SourceError
 
 # Levels of libwebrtc's noise suppressor: 6, 12, 18 and 21 dB; Chrome uses the third (kHigh: 18 dB).
 _NOISE_LEVEL = 2
+
+
+class Direction(StrEnum):
+    """The two kinds of sound device."""
+
+    CAPTURE = "microphone"
+    PLAYBACK = "speaker"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,18 @@ something; it is answered with play() or capture().
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
+from media.audio_processing.settings import Direction
 from media.simulation.room import Room, RoomSettings
 
 SAMPLE_RATE = 48_000
 PERIOD_SAMPLES = 480
 # A card that was not asked for so long (the machine slept) begins anew instead of catching up.
 _GIVE_UP_AFTER = 0.5
-
-
-class Direction(StrEnum):
-    CAPTURE = "microphone"
-    PLAYBACK = "speaker"
 
 
 @dataclass(frozen=True, slots=True)

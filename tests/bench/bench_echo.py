@@ -17,10 +17,10 @@ from random import Random
 import numpy as np
 
 from media.audio_processing.capture_chain import CaptureChain
-from media.audio_processing.settings import AudioProcessingSettings, make_processor
+from media.audio_processing.settings import AudioProcessingSettings, Direction, make_processor
 from media.io.files import load_speech
 from media.simulation.room import RoomSettings
-from media.simulation.sound_card import CardSettings, Direction, LoopbackCard
+from media.simulation.sound_card import CardSettings, LoopbackCard
 from media.simulation.voice import generate_voice
 
 RATE = 48_000
