@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from typing import Any
 
 from aioice.candidate import Candidate
 
@@ -15,6 +16,12 @@ class IceServer:
     urls: tuple[str, ...]
     username: str | None = None
     credential: str | None = None
+
+    @classmethod
+    def of(cls, server: Any) -> "IceServer":
+        """Of any object with urls (one or several), username and credential."""
+        urls = (server.urls,) if isinstance(server.urls, str) else tuple(server.urls)
+        return cls(urls, server.username, server.credential)
 
 
 def parse_candidate(line: str) -> Candidate | None:

@@ -16,15 +16,18 @@ from media import negotiation, sdp
 from media.engine import MediaEngine
 from media.errors import ConnectionClosed, NegotiationError, SdpError
 from media.io.data_channel import DataChannel, DataChannels
+from media.io.event_queue import Event, EventQueue
 from media.io.ice_syntax import IceServer
+from media.io.local_parameters import local_parameters
 from media.io.secure_transport import SecureTransport
+from media.io.setup_steps import SetupSteps
 from media.io.sound_pump import SoundPump, close_quietly
 from media.io.sources import AudioSink, AudioSource, PullSink
 from media.io.ticker import Ticker
 from media.io.video_pump import VideoPump
 from media.io.video_sources import VideoSink, VideoSource
 from media.jsep import Jsep
-from media.quality.report import QualityReport, ReportBuilder
+from media.quality.report import MEDIA_STEPS, QualityReport, ReportBuilder
 from media.simulation.link import Link
 from media.transport.srtp import SrtpKeys
 from media.versions import versions
@@ -32,11 +35,8 @@ from media.webrtc_stats import Stats
 
 logger = logging.getLogger(__name__)
 
-MAX_EVENTS = 256
 CLOSE_TIMEOUT = 2.0
 SAMPLE_INTERVAL = 1.0
-
-Event = tuple[str, ...]
 
 
 class PeerConnection:
@@ -63,7 +63,7 @@ class PeerConnection:
         self.speaker = speaker
         self.camera = camera
         self.screen = screen
-        self._video_codecs = tuple(video_codecs)
+        self._video_codecs = video_codecs
         self._ice_servers = list(ice_servers)
         self._addresses = addresses
         self._network = network
@@ -75,9 +75,11 @@ class PeerConnection:
         self._lock = threading.Lock()
         self._session_id = self._rng.getrandbits(62)
         self._transport: SecureTransport | None = None
+        self._steps = SetupSteps(self._loop.time)
+        self._gathered = False
         self._jsep = Jsep()
         self._candidates: list[str] = []
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events = EventQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._video = VideoPump(self._engine, self._lock, screen, self._drain)
         self._sound = SoundPump(self._engine, self._lock, self._drain)
@@ -96,10 +98,15 @@ class PeerConnection:
 
     def configure(self, ice_servers: Sequence[Any]) -> None:
         """STUN and TURN servers for the next gathering: objects with urls, username, credential."""
-        self._ice_servers = [
-            IceServer((s.urls,) if isinstance(s.urls, str) else tuple(s.urls), s.username, s.credential)
-            for s in ice_servers
-        ]
+        self._ice_servers = [IceServer.of(s) for s in ice_servers]
+
+    def prepare(self) -> None:
+        """Find the candidates now, while it rings say, so that the offer or the answer need not wait for them.
+
+        Opens sockets and asks the servers of configure(); sends nothing to the peer.
+        """
+        if not self._closed:
+            self._make_transport().ice.prepare()
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
         """An SDP offer with the host candidates; those of servers follow as events.
@@ -115,7 +122,7 @@ class PeerConnection:
     async def create_answer(self, offer: str) -> str:
         """Apply the peer's offer and answer it. Raises SdpError or NegotiationError for one that does not fit."""
         transport, restart = self._transport, False
-        if transport is not None:
+        if transport is not None and self._gathered:
             restart = transport.restarts(
                 self._jsep.preview(offer, self._local(transport, data=True)).transport
             )
@@ -136,18 +143,15 @@ class PeerConnection:
 
     async def add_ice_candidate(self, mid: str, candidate: str) -> None:
         """A candidate line of the peer, after its description. Raises SdpError for what is none."""
-        if self._transport is None:
+        if self._transport is None or not self._gathered:
             raise NegotiationError("a candidate came before the description")
         if candidate:
             await self._transport.latest_ice.add_candidate(candidate)
 
     async def events(self) -> AsyncIterator[Event]:
         """("candidate", mid, line) and ("state", new, reason); ends after ("state", "closed", ...)."""
-        while True:
-            event = await self._events.get()
+        async for event in self._events.listen():
             yield event
-            if event[:2] == ("state", "closed"):
-                return
 
     # -- during the call
 
@@ -205,13 +209,10 @@ class PeerConnection:
         return stats
 
     def setup_times(self) -> dict[str, float | None]:
-        """When ICE and DTLS stood and the first sound was decoded, on the loop's clock."""
-        transport, receiver = self._transport, self._engine.receiver
-        return {
-            "ice_connected": transport.ice_connected_at if transport else None,
-            "dtls_connected": transport.dtls_connected_at if transport else None,
-            "first_sound": receiver.jitter_buffer.first_played if receiver else None,
-        }
+        """When each step of the set-up was reached, on the loop's clock; see media.quality.report.SETUP_STEPS."""
+        receiver = self._engine.receiver
+        first_sound = receiver.jitter_buffer.first_played if receiver else None
+        return dict.fromkeys(MEDIA_STEPS) | self._steps.times | {"first_sound": first_sound}
 
     def report(self) -> QualityReport:
         """How good the call was up to now, or up to its end. Times of set-up count from the connection's making."""
@@ -253,50 +254,45 @@ class PeerConnection:
     async def _gather(self, *, controlling: bool, restart: bool) -> SecureTransport:
         if self._closed:
             raise ConnectionClosed("the connection is closed")
+        transport = self._make_transport()
+        if not self._gathered:
+            self._gathered = True
+            transport.set_controlling(controlling)
+        elif restart:
+            transport.begin_restart()
+        else:
+            return transport
+        self._candidates = await transport.latest_ice.gather()
+        if self._closed:
+            raise ConnectionClosed("the connection is closed")
+        self._steps.reached("candidates_gathered")
+        return transport
+
+    def _make_transport(self) -> SecureTransport:
         if self._transport is None:
             self._transport = SecureTransport(
-                controlling=controlling,
                 on_packet=self._receive,
                 on_data=self._channels.receive,
                 on_keys=self._keys,
-                on_state=self._emit_state,
-                on_candidate=lambda line: self._emit(("candidate", "0", line)),
+                on_state=self._transport_state,
+                on_candidate=lambda line: self._events.put(("candidate", "0", line)),
+                steps=self._steps,
                 servers=self._ice_servers,
                 addresses=self._addresses,
                 network=self._network,
             )
-        elif restart:
-            self._transport.begin_restart()
-        else:
-            return self._transport
-        self._candidates = await self._transport.latest_ice.gather()
-        if self._closed:
-            raise ConnectionClosed("the connection is closed")
         return self._transport
 
     def _local(self, transport: SecureTransport, *, data: bool = False) -> negotiation.LocalParameters:
-        return negotiation.LocalParameters(
+        return local_parameters(
+            transport,
+            self._engine,
             session_id=self._session_id,
-            ice_ufrag=transport.latest_ice.local_ufrag,
-            ice_pwd=transport.latest_ice.local_pwd,
-            fingerprint=transport.fingerprint,
-            ssrc=self._engine.ssrc,
-            cname=self._engine.cname,
-            send=self.microphone is not None,
-            setup=transport.setup,
-            video=self._local_video(),
+            microphone=self.microphone is not None,
+            camera=self.camera is not None,
+            screen=self.screen is not None,
+            video_codecs=self._video_codecs,
             data=data or self._channels.used,
-        )
-
-    def _local_video(self) -> negotiation.LocalVideo | None:
-        if self.camera is None and self.screen is None and self._engine.video_parameters is None:
-            return None
-        return negotiation.LocalVideo(
-            ssrc=self._engine.video_ssrc,
-            rtx_ssrc=self._engine.rtx_ssrc,
-            codecs=self._video_codecs,
-            send=self.camera is not None,
-            receive=self.screen is not None,
         )
 
     async def _apply(self, agreed: negotiation.Negotiated) -> None:
@@ -330,10 +326,14 @@ class PeerConnection:
             lambda now: self._report.sample(self.get_stats(), now), interval=SAMPLE_INTERVAL
         )
         self._sound.start(self.microphone, self.speaker)
-        self._start_channels()
         self._connected = True
         self.set_camera_on(self._camera_on)
         self._drain()
+
+    def _transport_state(self, state: str, reason: str) -> None:
+        if state == "connected":
+            self._start_channels()
+        self._emit_state(state, reason)
 
     def _start_channels(self) -> None:
         """Once both are there: a section for data in the descriptions, and DTLS."""
@@ -351,6 +351,8 @@ class PeerConnection:
     def _receive(self, data: bytes) -> None:
         with self._lock:
             self._engine.receive_packet(data, self._loop.time())
+        if self._engine.transport.packets_received:
+            self._steps.reached("first_packet_received")
         self._drain()
 
     def _drain(self) -> None:
@@ -379,12 +381,8 @@ class PeerConnection:
         with self._lock:
             packets = self._engine.packets_to_send(now)
         for packet in packets:
-            self._transport.send(packet)
-
-    def _emit(self, event: Event) -> None:
-        # When nobody listens, only the end is added.
-        if self._events.qsize() < MAX_EVENTS or event[:2] == ("state", "closed"):
-            self._events.put_nowait(event)
+            if self._transport.send(packet):
+                self._steps.reached("first_packet_sent")
 
     def _emit_state(self, state: str, reason: str) -> None:
         if self.state in (state, "closed") or (self.state, state) == ("failed", "disconnected"):
@@ -395,4 +393,4 @@ class PeerConnection:
         self._report.happened(self._loop.time(), state, reason)
         if state == "failed":
             self.failure = reason
-        self._emit(("state", state, reason))
+        self._events.put(("state", state, reason))

@@ -1,4 +1,8 @@
-"""ICE and DTLS together: from two descriptions to SRTP keys. One per connection (BUNDLE)."""
+"""ICE and DTLS together: from two descriptions to SRTP keys. One per connection (BUNDLE).
+
+DTLS begins with the first check, not after the last: until ICE has proven an address of the peer's, its flights go to
+those that the peer has named, three datagrams to each at most. Media flows as soon as there are keys and a path.
+"""
 
 import asyncio
 from collections import deque
@@ -10,14 +14,24 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from media.errors import NegotiationError
 from media.io.ice import IceTransport
 from media.io.ice_syntax import IceServer
+from media.io.setup_steps import SetupSteps
 from media.negotiation import TransportParameters
 from media.simulation.link import Link
 from media.transport.demux import Kind, classify
-from media.transport.dtls import DtlsClosed, DtlsConnected, DtlsData, DtlsFailed, DtlsTransport, fingerprint
+from media.transport.dtls import (
+    DtlsClosed,
+    DtlsConnected,
+    DtlsData,
+    DtlsFailed,
+    DtlsKeys,
+    DtlsTransport,
+    fingerprint,
+)
 from media.transport.srtp import SrtpKeys
 from media.webrtc_stats import Stats
 
 MAX_EARLY_DATAGRAMS = 8  # DTLS that comes before the peer's description does
+MAX_EARLY_PACKETS = 16  # media that overtakes the end of the handshake
 
 
 class SecureTransport:
@@ -26,12 +40,12 @@ class SecureTransport:
     def __init__(
         self,
         *,
-        controlling: bool,
         on_packet: Callable[[bytes], None],
         on_data: Callable[[bytes], None] | None = None,
         on_keys: Callable[[SrtpKeys], None],
         on_state: Callable[[str, str], None],
         on_candidate: Callable[[str], None],
+        steps: SetupSteps,
         servers: Sequence[IceServer] = (),
         addresses: Sequence[str] | None = None,
         network: Link | None = None,
@@ -42,16 +56,17 @@ class SecureTransport:
         self._on_data = on_data
         self._on_keys = on_keys
         self._on_state = on_state
+        self._steps = steps
         self._make_ice = partial(
             IceTransport,
-            controlling=controlling,
             on_datagram=self._receive,
             on_candidate=on_candidate,
             servers=servers,
             addresses=addresses,
             network=network,
         )
-        self.ice = self._make_ice()
+        self._controlling = False
+        self.ice = self._make_ice(controlling=False)
         self.ice.on_state = self._ice_state
         self._next_ice: IceTransport | None = None  # of an ICE restart, until it stands
         self._closing: set[asyncio.Task[None]] = set()
@@ -59,10 +74,17 @@ class SecureTransport:
         self._loop = asyncio.get_running_loop()
         self._dtls: DtlsTransport | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
+        self._early_packets: deque[bytes] = deque(maxlen=MAX_EARLY_PACKETS)
+        self._have_keys = False
+        self._unsent = False  # of DTLS, for want of a path
+        self._proven = False  # there was a path
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self.ice_connected_at: float | None = None
-        self.dtls_connected_at: float | None = None
+
+    def set_controlling(self, controlling: bool) -> None:
+        """The offerer's ICE nominates (RFC 8445 section 6.1.1); before start()."""
+        self._controlling = controlling
+        self.ice.set_controlling(controlling)
 
     @property
     def dtls_state(self) -> str:
@@ -109,7 +131,7 @@ class SecureTransport:
         """An ICE restart (RFC 8445 section 2.4): new credentials and sockets; the old path works until the new does."""
         if self._next_ice is not None:
             self._close_later(self._next_ice)
-        self._next_ice = self._make_ice()
+        self._next_ice = self._make_ice(controlling=self._controlling)
         self._next_ice.on_state = self._restart_state
 
     def restarts(self, remote: TransportParameters) -> bool:
@@ -172,7 +194,7 @@ class SecureTransport:
     def _restart_state(self, state: str) -> None:
         """The new path stands: it takes over. One that fails leaves the old one alone."""
         new = self._next_ice
-        if new is None or self._closed or state == "disconnected":
+        if new is None or self._closed or state in ("checking", "disconnected"):
             return
         self._next_ice = None
         if state == "failed":
@@ -192,35 +214,52 @@ class SecureTransport:
     def _ice_state(self, state: str) -> None:
         if self._closed:
             return
-        if state == "failed":
-            what = "consent to send expired" if self.ice_connected_at else "no candidate pair works"
-            self._on_state("failed", what)
+        if state == "checking":
+            self._steps.reached("first_check")
+            self._begin_dtls()
+        elif state == "failed":
+            self._on_state("failed", "consent to send expired" if self._proven else "no candidate pair works")
         elif state == "disconnected":
             self._on_state("disconnected", "nothing was heard of the peer for 5 s")
-        elif self.ice_connected_at is None:
-            self.ice_connected_at = self._loop.time()
-            self._begin_dtls()
-        elif self.dtls_connected_at is not None:
-            self._on_state("connected", "")
+        else:
+            if not self._proven:
+                self._first_path()
+            self._tell_connected()
 
     def _begin_dtls(self) -> None:
         assert self._dtls is not None
         now = self._loop.time()
-        if self.ice.round_trip_time is not None:
-            self._dtls.set_round_trip_time(self.ice.round_trip_time)
         self._dtls.start(now)
         while self._early and not self._dtls.closed:
             self._dtls.receive_datagram(self._early.popleft(), now)
         self._drain()
+
+    def _first_path(self) -> None:
+        assert self._dtls is not None
+        self._proven = True
+        self._steps.reached("ice_connected")
+        if self.ice.round_trip_time is not None:
+            self._dtls.set_round_trip_time(self.ice.round_trip_time)
+        if self._unsent:
+            self._unsent = False
+            self._dtls.resend()
+        self._drain()
+
+    def _tell_connected(self) -> None:
+        if self._proven and self.dtls_state == "connected":
+            self._on_state("connected", "")
 
     def _receive(self, data: bytes) -> None:
         if self._closed:
             return
         kind = classify(data)
         if kind is Kind.RTP or kind is Kind.RTCP:
-            self._on_packet(data)
+            if self._have_keys:
+                self._on_packet(data)
+            else:
+                self._early_packets.append(data)
         elif kind is Kind.DTLS:
-            if self._dtls is None or self.ice_connected_at is None:
+            if self._dtls is None or self.ice.state == "new":
                 self._early.append(data)
             else:
                 self._dtls.receive_datagram(data, self._loop.time())
@@ -230,13 +269,16 @@ class SecureTransport:
         assert self._dtls is not None
         now = self._loop.time()
         for datagram in self._dtls.datagrams_to_send(now):
-            self.send(datagram)
+            self._steps.reached("dtls_begun")
+            if not self.ice.send_unproven(datagram):
+                self._unsent = True
         while (event := self._dtls.next_event()) is not None:
             match event:
-                case DtlsConnected(keys):
-                    self.dtls_connected_at = now
-                    self._on_keys(keys)
-                    self._on_state("connected", "")
+                case DtlsKeys(keys):
+                    self._use_keys(keys)
+                case DtlsConnected():
+                    self._steps.reached("dtls_connected")
+                    self._tell_connected()
                 case DtlsFailed(reason):
                     self._on_state("failed", reason)
                 case DtlsClosed():
@@ -249,6 +291,13 @@ class SecureTransport:
             self._timer = None
         if (due := self._dtls.get_timer()) is not None and not self._closed:
             self._timer = self._loop.call_at(due, self._tick)
+
+    def _use_keys(self, keys: SrtpKeys) -> None:
+        self._steps.reached("srtp_keys")
+        self._have_keys = True
+        self._on_keys(keys)
+        while self._early_packets:
+            self._on_packet(self._early_packets.popleft())
 
     def _tick(self) -> None:
         assert self._dtls is not None

@@ -30,10 +30,21 @@ from media.quality.video_series import (
     video_sent,
 )
 
-__all__ = ["QualityReport", "ReportBuilder", "SETUP_STEPS", "Summary", "Worst", "document"]
+__all__ = ["MEDIA_STEPS", "QualityReport", "ReportBuilder", "SETUP_STEPS", "Summary", "Worst", "document"]
 
 SCHEMA = "ringline-report/1"
-SETUP_STEPS = ("asked", "ringing", "accepted", "ice_connected", "dtls_connected", "first_sound")
+MEDIA_STEPS = (
+    "candidates_gathered",
+    "first_check",
+    "dtls_begun",
+    "ice_connected",
+    "srtp_keys",
+    "dtls_connected",
+    "first_packet_sent",
+    "first_packet_received",
+    "first_sound",
+)
+SETUP_STEPS = ("asked", "ringing", "accepted", *MEDIA_STEPS)
 MAX_EVENTS = 500
 MAX_SECONDS = 24 * 3600  # a day; beyond, the oldest seconds go
 # Samples that come sooner than this after the last one make its second longer: a figure of some ms says nothing.
@@ -75,7 +86,7 @@ class QualityReport:
         """Joined with what signaling knows. `timings`: seconds since the call was asked for; `offset`: that moment,
         seconds after this report's own zero (media's steps are moved by it)."""
         setup = {name: self.setup.get(name) for name in SETUP_STEPS}
-        for name in ("ice_connected", "dtls_connected", "first_sound"):
+        for name in MEDIA_STEPS:
             at = setup[name]
             setup[name] = None if at is None else at - offset
         for name in ("asked", "ringing", "accepted"):

@@ -1,13 +1,16 @@
 """DTLS (RFC 6347) with SRTP keys (RFC 5764) on a memory BIO. Sans-IO, with a retransmission of its own.
 
-OpenSSL resends a lost flight after 1 s, then 2 s, and offers no way to set that. So the last flight is kept here, too,
-and sent again after twice the round-trip time until the peer's next one comes. Records that arrive twice are
-dropped by DTLS itself. OpenSSL's own timer stays on: it makes new record numbers, which a peer that waits for a
-retransmission in OpenSSL's sense needs.
+OpenSSL resends a lost flight after 1 s, then 2 s, and offers no way to set that. So the last flight is kept here, too:
+it is sent twice, 10 ms apart, and again after twice the round-trip time until the peer's next one comes. Records that
+arrive twice are dropped by DTLS itself. OpenSSL's own timer stays on: it makes new record numbers, which a peer that
+waits for a retransmission in OpenSSL's sense needs.
+
+The client has the SRTP keys when it has sent its Finished, a round trip before it is connected: it has verified the
+server by then, and only who holds the certificate's key can have the same keys (as in TLS False Start, RFC 7918).
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from aiortc.rtcdtlstransport import RTCCertificate, certificate_digest
@@ -17,6 +20,9 @@ from OpenSSL import SSL
 from media.transport.srtp import PROFILES, SrtpKeys
 
 MTU = 1200  # UDP payload; fits every path that WebRTC is used on
+REPEAT_AFTER = (
+    0.010  # the second copy of a flight: beyond a burst of one or two packets, far below a round trip
+)
 FIRST_RESEND = 0.1  # seconds, until a round-trip time is known
 MIN_RESEND = 0.05  # libwebrtc's lower bound
 MAX_RESEND = 1.0
@@ -31,8 +37,15 @@ WRONG_FINGERPRINT = "the peer's certificate does not have the fingerprint of its
 
 
 @dataclass(frozen=True, slots=True)
-class DtlsConnected:
+class DtlsKeys:
+    """Media may flow: only the peer of the description can have the same keys."""
+
     keys: SrtpKeys
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsConnected:
+    """Both Finished were verified: data may flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,7 @@ class DtlsClosed:
     """The peer closed the association."""
 
 
-DtlsEvent = DtlsConnected | DtlsData | DtlsFailed | DtlsClosed
+DtlsEvent = DtlsKeys | DtlsConnected | DtlsData | DtlsFailed | DtlsClosed
 
 
 def fingerprint(certificate: RTCCertificate) -> str:
@@ -92,7 +105,10 @@ class DtlsTransport:
         self._outgoing: deque[bytes] = deque()
         self._events: deque[DtlsEvent] = deque()
         self._flight: list[bytes] = []
+        self._repeat_at: float | None = None
         self._resend_at: float | None = None
+        self._sent_at = 0.0
+        self._have_keys = False
         self._resend_after = FIRST_RESEND
         self._started: float | None = None
         self._last_answered = -1.0
@@ -111,6 +127,13 @@ class DtlsTransport:
         self.round_trip_time = seconds
         if not self.connected:
             self._resend_after = min(MAX_RESEND, max(MIN_RESEND, 2 * seconds))
+            if self._resend_at is not None:
+                self._resend_at = min(self._resend_at, self._sent_at + self._resend_after)
+
+    def resend(self) -> None:
+        """Send the last flight again now: it could not be sent when it was made."""
+        if not self.closed and not self.connected:
+            self._outgoing.extend(self._flight)
 
     def receive_datagram(self, data: bytes, now: float) -> None:
         """Any bytes that demux took for DTLS."""
@@ -120,8 +143,10 @@ class DtlsTransport:
         if not self.connected:
             self._handshake(now)
             return
-        if data[0] in (HANDSHAKE, CHANGE_CIPHER_SPEC) and now - self._last_answered >= MIN_RESEND:
-            # The peer repeats its flight, so our last one was lost.
+        repeats = data[0] in (HANDSHAKE, CHANGE_CIPHER_SPEC) and not self._client
+        if repeats and now - self._last_answered >= MIN_RESEND:
+            # The client repeats its flight, so our last one was lost (RFC 6347 section 4.2.4: only who sends the last
+            # flight answers, or both ends would answer each other for ever).
             self._last_answered = now
             self._outgoing.extend(self._flight)
         self._read()
@@ -133,10 +158,17 @@ class DtlsTransport:
         return out
 
     def get_timer(self) -> float | None:
-        return None if self.closed or self.connected else self._resend_at
+        if self.closed:
+            return None
+        return min((t for t in (self._repeat_at, self._resend_at) if t is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        if self.closed or self.connected or self._resend_at is None or now < self._resend_at:
+        if self.closed:
+            return
+        if self._repeat_at is not None and now >= self._repeat_at:
+            self._repeat_at = None
+            self._outgoing.extend(self._flight)
+        if self._resend_at is None or now < self._resend_at:
             return
         try:
             if self._ssl.DTLSv1_get_timeout() == 0 and self._ssl.DTLSv1_handle_timeout():
@@ -144,7 +176,9 @@ class DtlsTransport:
         except SSL.Error:  # OpenSSL gives up after 12 timeouts of its own
             self._fail("DTLS handshake failed: the peer does not answer")
             return
+        self._repeat_at = None
         self._outgoing.extend(self._flight)
+        self._sent_at = now
         self._resend_after = min(MAX_RESEND, self._resend_after * RESEND_BACKOFF)
         self._resend_at = now + self._resend_after
 
@@ -176,9 +210,10 @@ class DtlsTransport:
         try:
             self._ssl.do_handshake()
         except SSL.WantReadError:
-            if self._collect_flight():
-                self._outgoing.extend(self._flight)
+            if self._send_flight(now):
                 self._resend_at = now + self._resend_after
+                if self._client and self._flight_finishes():
+                    self._export_keys()
             return
         except SSL.Error as error:
             self._collect_flight()
@@ -186,11 +221,21 @@ class DtlsTransport:
             text = _text(error)
             self._fail(WRONG_FINGERPRINT if text == VERIFY_FAILED else f"DTLS handshake failed: {text}")
             return
-        if self._collect_flight():
-            self._outgoing.extend(self._flight)
-        self._finish()
+        if not self._send_flight(now):
+            self._repeat_at = None  # the last flight was the peer's
+        self._last_answered = now
+        self._export_keys()
+        if self.closed:
+            return
+        self.connected = True
+        self._resend_at = None
+        self._events.append(DtlsConnected())
+        self._read()
 
-    def _finish(self) -> None:
+    def _export_keys(self) -> None:
+        """Once, as soon as there is a master secret and the peer's certificate was seen."""
+        if self._have_keys:
+            return
         certificate = self._ssl.get_peer_certificate(as_cryptography=True)
         if certificate is None or not _matches(certificate, self._fingerprints):
             self._fail(WRONG_FINGERPRINT)
@@ -204,11 +249,9 @@ class DtlsTransport:
         material = self._ssl.export_keying_material(EXPORTER_LABEL, 2 * (key + salt))
         client = material[:key] + material[2 * key : 2 * key + salt]
         server = material[key : 2 * key] + material[2 * key + salt :]
-        self.connected = True
-        self._resend_at = None
         keys = SrtpKeys(profile, client, server) if self._client else SrtpKeys(profile, server, client)
-        self._events.append(DtlsConnected(keys))
-        self._read()
+        self._have_keys = True
+        self._events.append(DtlsKeys(keys))
 
     def _read(self) -> None:
         while True:
@@ -233,6 +276,18 @@ class DtlsTransport:
 
     def _flush(self) -> None:
         self._outgoing.extend(self._drain())
+
+    def _send_flight(self, now: float) -> bool:
+        """What OpenSSL has written is the new flight, if it has."""
+        if not self._collect_flight():
+            return False
+        self._outgoing.extend(self._flight)
+        self._sent_at, self._repeat_at = now, now + REPEAT_AFTER
+        return True
+
+    def _flight_finishes(self) -> bool:
+        """Whether the last flight changes the cipher: OpenSSL has verified the peer before it writes that."""
+        return any(r[0] == CHANGE_CIPHER_SPEC for d in self._flight for r in _records(d))
 
     def _collect_flight(self) -> bool:
         flight = self._drain()
@@ -260,23 +315,25 @@ def split_records(data: bytes, mtu: int) -> list[bytes]:
     """DTLS records gathered into datagrams of at most `mtu` bytes; a memory BIO keeps no datagram boundaries."""
     datagrams: list[bytes] = []
     current = b""
-    position = 0
-    while position < len(data):
-        length = int.from_bytes(data[position + 11 : position + 13], "big")
-        end = position + RECORD_HEADER + length
-        if (
-            not CHANGE_CIPHER_SPEC <= data[position] <= APPLICATION_DATA + 3
-        ):  # DTLS 1.3's short header: keep as is
-            end = len(data)
-        record = data[position:end]
+    for record in _records(data):
         if current and len(current) + len(record) > mtu:
             datagrams.append(current)
             current = b""
         current += record
-        position = end
     if current:
         datagrams.append(current)
     return datagrams
+
+
+def _records(data: bytes) -> Iterator[bytes]:
+    position = 0
+    while position < len(data):
+        length = int.from_bytes(data[position + 11 : position + 13], "big")
+        end = position + RECORD_HEADER + length
+        if not CHANGE_CIPHER_SPEC <= data[position] <= APPLICATION_DATA + 3:
+            end = len(data)  # DTLS 1.3's short header: keep as is
+        yield data[position:end]
+        position = end
 
 
 def _text(error: SSL.Error) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from media import ConnectionClosed, MediaError, NegotiationError, PeerConnection, SdpError
 from media.io import ice
 from media.io.sources import Tone
+from media.quality.report import MEDIA_STEPS
 
 Samples = NDArray[np.int16]
 
@@ -131,7 +132,7 @@ async def test_a_call(make: Make) -> None:
     ears = Listener(), Listener()
     alice = make(microphone=Tone(300), speaker=ears[0])
     bob = make(microphone=Tone(500), speaker=ears[1])
-    assert alice.setup_times() == {"ice_connected": None, "dtls_connected": None, "first_sound": None}
+    assert alice.setup_times() == dict.fromkeys(MEDIA_STEPS)
     await join(alice, bob)
     for end in (alice, bob):
         assert await reach(end, "connected") == ""
@@ -148,7 +149,15 @@ async def test_a_call(make: Make) -> None:
         assert stats["inbound-rtp-audio"]["packetsLost"] == 0
         times = end.setup_times()
         assert None not in times.values()
-        assert times["ice_connected"] <= times["dtls_connected"] <= times["first_sound"]  # type: ignore[operator]
+        order = (
+            "candidates_gathered",
+            "first_check",
+            "dtls_begun",
+            "srtp_keys",
+            "first_packet_sent",
+            "first_sound",
+        )
+        assert [step for step in sorted(times, key=lambda s: times[s] or 0) if step in order] == list(order)
     await alice.close()
     assert "peer" in await reach(bob, "disconnected")
     await bob.close()
@@ -279,8 +288,8 @@ async def test_close_from_two_tasks(make: Make) -> None:
 async def test_nobody_listens_to_the_events(make: Make) -> None:
     connection = make()
     for n in range(1000):
-        connection._emit(("candidate", "0", str(n)))
-    assert connection._events.qsize() <= 300
+        connection._events.put(("candidate", "0", str(n)))
+    assert connection._events._events.qsize() <= 300
     await connection.close()
     async with asyncio.timeout(2):
         events = [event async for event in connection.events()]

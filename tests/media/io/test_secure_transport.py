@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from media.io.secure_transport import SecureTransport
+from media.io.setup_steps import SetupSteps
 from media.negotiation import TransportParameters
 from media.transport.srtp import SrtpKeys, SrtpSession
 
@@ -16,14 +17,16 @@ class End:
         self.packets: asyncio.Queue[bytes] = asyncio.Queue()
         self.keys: asyncio.Queue[SrtpKeys] = asyncio.Queue()
         self.states: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.steps = SetupSteps(asyncio.get_running_loop().time)
         self.transport = SecureTransport(
-            controlling=controlling,
             on_packet=self.packets.put_nowait,
             on_keys=self.keys.put_nowait,
             on_state=lambda state, reason: self.states.put_nowait((state, reason)),
             on_candidate=lambda line: None,
+            steps=self.steps,
             addresses=["127.0.0.1"],
         )
+        self.transport.set_controlling(controlling)
 
     async def parameters(self, *, peer_is_client: bool) -> TransportParameters:
         """What the other end has to be told of this one."""
@@ -70,8 +73,9 @@ async def test_keys_and_packets(pair: Pair) -> None:
         assert await end.state() == ("connecting", "")
         assert await end.state() == ("connected", "")
         assert end.transport.dtls_state == "connected"
-        assert end.transport.ice_connected_at is not None and end.transport.dtls_connected_at is not None
-        assert end.transport.ice_connected_at <= end.transport.dtls_connected_at
+        times = end.steps.times
+        assert times["first_check"] <= times["dtls_begun"] < times["srtp_keys"] <= times["dtls_connected"]
+        assert times["first_check"] < times["ice_connected"]
     first, second = [end.keys.get_nowait() for end in pair]
     assert first == second.swapped()
     packet = b"\x80\x6f" + bytes(10) + b"voice"
@@ -111,7 +115,8 @@ async def test_a_wrong_fingerprint_fails_with_the_reason(pair: Pair, who: int) -
     assert await pair[1 - who].state() == ("connecting", "")
     state, reason = await pair[1 - who].state()
     assert state == "failed" and "alert" in reason
-    assert pair[0].keys.empty() and pair[1].keys.empty()
+    assert pair[who].keys.empty() and pair[0].keys.empty()
+    # The client (the second) may have had keys: it had verified the server, which then refused it.
 
 
 async def test_the_end_is_told(pair: Pair) -> None:

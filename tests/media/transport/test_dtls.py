@@ -16,12 +16,14 @@ from media.transport.dtls import (
     FIRST_RESEND,
     MAX_RESEND,
     MTU,
+    REPEAT_AFTER,
     RESEND_BACKOFF,
     DtlsClosed,
     DtlsConnected,
     DtlsData,
     DtlsEvent,
     DtlsFailed,
+    DtlsKeys,
     DtlsTransport,
     fingerprint,
     split_records,
@@ -100,8 +102,8 @@ class Pipe:
                 end.handle_timer(self.now)
             self._drain()
 
-    def keys(self) -> tuple[DtlsConnected, DtlsConnected]:
-        first, second = (next(e for e in events if isinstance(e, DtlsConnected)) for events in self.events)
+    def keys(self) -> tuple[DtlsKeys, DtlsKeys]:
+        first, second = (next(e for e in events if isinstance(e, DtlsKeys)) for events in self.events)
         return first, second
 
 
@@ -165,7 +167,7 @@ def test_the_resends_of_the_first_flight(certificates: Certificates) -> None:
     while expected[-1] + after <= 4.0:
         expected.append(expected[-1] + after)
         after = min(MAX_RESEND, after * RESEND_BACKOFF)
-    assert times == pytest.approx(expected)
+    assert times == pytest.approx(sorted([REPEAT_AFTER, *expected]))
     assert not [s for s in pipe.sent if s[1] == 1], "a server does not speak first"
 
 
@@ -174,7 +176,59 @@ def test_the_round_trip_time_sets_the_first_resend(certificates: Certificates) -
         pipe = Pipe(certificates, lost=lambda: True)
         pipe.client.set_round_trip_time(rtt)
         pipe.start()
+        pipe.run(REPEAT_AFTER)
         assert pipe.client.get_timer() == pytest.approx(after)
+
+
+def test_a_round_trip_time_that_comes_later_hastens_the_resend(certificates: Certificates) -> None:
+    pipe = Pipe(certificates, lost=lambda: True).start()
+    pipe.run(0.06)
+    assert pipe.client.get_timer() == FIRST_RESEND
+    pipe.client.set_round_trip_time(0.035)
+    assert pipe.client.get_timer() == 0.07
+    pipe.client.set_round_trip_time(0.5)
+    assert pipe.client.get_timer() == 0.07, "a resend is not put off"
+
+
+def test_every_flight_is_sent_twice(certificates: Certificates) -> None:
+    pipe = Pipe(certificates, delay=0.1)
+    pipe.client.set_round_trip_time(0.2)
+    pipe.server.set_round_trip_time(0.2)
+    pipe.start()
+    pipe.run(5.0)
+    times = {0: [t for t, i, _ in pipe.sent if i == 0], 1: [t for t, i, _ in pipe.sent if i == 1]}
+    assert times[0] == pytest.approx([0, 0.01, 0.2, 0.21])
+    assert times[1] == pytest.approx([0.1, 0.11, 0.3, 0.31])
+
+
+def test_the_peers_next_flight_spares_the_second_copy(certificates: Certificates) -> None:
+    pipe = Pipe(certificates, delay=0.002).start()
+    pipe.run(5.0)
+    assert len(pipe.sent) == 5, "four flights, and the copy of the one that nobody answers"
+
+
+def test_the_client_has_the_keys_before_the_server_has_answered(certificates: Certificates) -> None:
+    pipe = Pipe(certificates, delay=0.02).start()
+    pipe.run(0.0401)
+    assert [type(e) for e in pipe.events[0]] == [DtlsKeys] and not pipe.events[1]
+    with pytest.raises(ConnectionError):
+        pipe.client.send_data(b"not before the server's Finished was verified")
+    pipe.run(0.0601)
+    assert [type(e) for e in pipe.events[1]] == [DtlsKeys, DtlsConnected]
+    pipe.run(0.0801)
+    assert [type(e) for e in pipe.events[0]] == [DtlsKeys, DtlsConnected]
+    client, server = pipe.keys()
+    assert client.keys == server.keys.swapped()
+
+
+def test_connected_ends_do_not_answer_each_other_for_ever(certificates: Certificates) -> None:
+    pipe = Pipe(certificates, delay=0.1).start()
+    pipe.run(1.0)
+    sent = len(pipe.sent)
+    for to in (0, 1):  # the other end's last flight once more
+        pipe.inject(to, [d for _, i, d in pipe.sent if i == 1 - to][-1])
+    pipe.run(10.0)
+    assert len(pipe.sent) == sent + 1, "who sends the last flight answers, and only once"
 
 
 def test_everything_twice(certificates: Certificates) -> None:
@@ -190,7 +244,7 @@ def test_everything_twice(certificates: Certificates) -> None:
     pipe.start()
     pipe.run(2.0)
     assert pipe.client.connected and pipe.server.connected
-    assert [[type(e) for e in events] for events in pipe.events] == [[DtlsConnected]] * 2
+    assert [[type(e) for e in events] for events in pipe.events] == [[DtlsKeys, DtlsConnected]] * 2
 
 
 @pytest.mark.parametrize("whose", ["client", "server"])
@@ -211,7 +265,8 @@ def test_a_wrong_fingerprint_is_refused(certificates: Certificates, whose: str, 
     assert not pipe.ends[index].connected and pipe.ends[index].closed
     assert not any(isinstance(e, DtlsConnected) for e in pipe.events[index])
     # the other end is told, and never believes itself connected when it is the server
-    (other,) = pipe.events[1 - index]
+    *keys, other = pipe.events[1 - index]
+    assert not keys or (whose == "server" and isinstance(keys[0], DtlsKeys) and len(keys) == 1)
     assert isinstance(other, DtlsFailed) and "alert" in other.reason
 
 
