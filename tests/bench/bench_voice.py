@@ -120,6 +120,8 @@ def measure(wanted: list[Trial], jobs: int, progress: Callable[[str], None]) -> 
 def progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:60}", end="", file=sys.stderr, flush=True)
+    elif text.strip().startswith(("1 of", *(f"{n}00 of" for n in range(1, 100)))):
+        print(text, file=sys.stderr, flush=True)
 
 
 def numbers_of(text: str) -> list[int]:

@@ -279,7 +279,7 @@ def main() -> int:
     parser.add_argument("--constants", action="store_true", help="write the constants only")
     parser.add_argument("--reuse", action="store_true", help="write the pages from them, measure nothing")
     parser.add_argument("--seeds", type=numbers_of, default=numbers_of("101-103"), help="such as 101,105-107")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of speech a call")
+    parser.add_argument("--seconds", type=float, default=18.0, help="of speech a call")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
     write_constants()
