@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -107,21 +107,20 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def measure(wanted: list[Trial], jobs: int, progress: Callable[[str], None]) -> list[Outcome]:
-    """All calls, in order."""
+def measure(wanted: list[Trial], jobs: int) -> list[Outcome]:
+    """All calls, in order. Tells on stderr how far it is: each call on a terminal, each hundredth in a log."""
     outcomes: list[Outcome] = []
+    terminal = sys.stderr.isatty()
     with ProcessPoolExecutor(max_workers=jobs) as pool:
         for index, result in enumerate(pool.map(run, wanted), 1):
             outcomes += result
-            progress(f"{index} of {len(wanted)} calls ({wanted[index - 1].profile})")
+            text = f"{index} of {len(wanted)} calls ({wanted[index - 1].profile})"
+            if terminal:
+                last = index == len(wanted)
+                print(f"\r{text:50}", end="\n" if last else "", file=sys.stderr, flush=True)
+            elif index % 100 == 0:
+                print(text, file=sys.stderr, flush=True)
     return outcomes
-
-
-def progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{text:60}", end="", file=sys.stderr, flush=True)
-    elif text.strip().startswith(("1 of", *(f"{n}00 of" for n in range(1, 100)))):
-        print(text, file=sys.stderr, flush=True)
 
 
 def numbers_of(text: str) -> list[int]:
@@ -214,8 +213,7 @@ def main() -> int:
     if not (MEDIA / SPEAKERS[0]).exists():
         console.print("The speech is generated: no test media are beside the checkout.")
     wanted, begun = wanted_trials(options), time.monotonic()
-    outcomes = measure(wanted, options.jobs, progress)
-    progress("\n")
+    outcomes = measure(wanted, options.jobs)
     if options.curve:
         console.print(curve_table(outcomes, options.profiles))
     else:

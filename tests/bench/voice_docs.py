@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 
 import voice_constants
-from bench_voice import measure, numbers_of, progress
+from bench_voice import measure, numbers_of
 from voice_statistics import estimate
 from voice_svg import Panel, Series, figure
 from voice_trial import PROFILES, Outcome, Trial, added, select, trials
@@ -289,13 +289,13 @@ def main() -> int:
         parser.error("--measurements: where they are kept")
     if not options.reuse:
         begun, wanted = time.monotonic(), wanted_trials(options.seeds, options.seconds)
-        outcomes = measure(wanted, options.jobs, progress)
+        outcomes = measure(wanted, options.jobs)
         if all(o.pesq_wb is None for o in outcomes):
             parser.error("no PESQ: the extra `quality` is not installed")
         document = {"seconds": options.seconds, "outcomes": [asdict(o) for o in outcomes]}
         options.measurements.parent.mkdir(parents=True, exist_ok=True)
         options.measurements.write_text(json.dumps(document) + "\n")
-        print(f"\n{len(wanted)} calls in {time.monotonic() - begun:.0f} s with {options.jobs} processes")
+        print(f"{len(wanted)} calls in {time.monotonic() - begun:.0f} s with {options.jobs} processes")
     write(*load(options.measurements))
     return 0
 
