@@ -7,19 +7,24 @@ from signaling import stanza as st
 from signaling.jid import Jid
 from signaling.sasl import PlainCredentials, encode_plain
 from signaling.stream import DEFAULT_TIMES, Ended, Online, State, Stream, StreamTimes
+from signaling.stream_management import StreamManagement
 from signaling.xml import (
     BIND,
     CLIENT,
     FRAMING,
     PING,
     SASL,
+    SM,
     Element,
     child,
     element,
     is_named,
     local_name,
+    parse,
     serialise,
 )
+
+MAX_ID = 4000  # XEP-0198 section 3
 
 
 class ClientStream(Stream):
@@ -32,9 +37,15 @@ class ClientStream(Stream):
         (State.SECURING, "failure"): "_refused",
         (State.RESTARTING, "open"): "_opened",
         (State.RESTARTING, "features"): "_ask_bind",
+        (State.RESUMING, "resumed"): "_resumed",
+        (State.RESUMING, "failed"): "_not_resumed",
         (State.BINDING, "stanza"): "_bound",
         (State.ANNOUNCING, "stanza"): "_announced",
+        (State.ANNOUNCING, "enabled"): "_enabled",
+        (State.ANNOUNCING, "failed"): "_not_enabled",
         (State.ONLINE, "stanza"): "_any_stanza",
+        (State.ONLINE, "enabled"): "_enabled",
+        (State.ONLINE, "failed"): "_not_enabled",
     }
 
     def __init__(
@@ -46,8 +57,13 @@ class ClientStream(Stream):
         now: float,
         rng: random.Random,
         times: StreamTimes = DEFAULT_TIMES,
+        broken: StreamManagement | None = None,
     ) -> None:
+        """`broken`: the management of the stream before this one, which was lost. Its session is resumed; where the
+        server does not know it any more, its unacknowledged messages are sent again once this stream is online."""
         super().__init__(domain, now, rng, times)
+        self._broken = broken
+        self._offers_management = False
         self._credentials = PlainCredentials(username, password)
         self._resource = resource
         self.jid = Jid(username, domain, resource)
@@ -90,6 +106,14 @@ class ClientStream(Stream):
     def _ask_bind(self, node: Element, now: float) -> None:
         if child(node, BIND, "bind") is None:
             return self.end("undefined-condition", "the server does not offer to bind", now=now)
+        self._offers_management = child(node, SM, "sm") is not None
+        broken = self._broken
+        if self._offers_management and broken is not None and broken.id is not None:
+            self.state = State.RESUMING
+            return self._send(element(SM, "resume", {"previd": broken.id, "h": str(broken.handled)}))
+        self._bind()
+
+    def _bind(self) -> None:
         self.state = State.BINDING
         request = element(BIND, "bind", None, element(BIND, "resource", text=self._resource))
         self._send(st.iq("set", request, id="bind"))
@@ -104,13 +128,56 @@ class ClientStream(Stream):
             why = error.condition if error else "another address than this device's"
             return self.end("undefined-condition", f"cannot bind: {why}", now=now)
         self.state = State.ANNOUNCING
+        if self._offers_management:
+            self._send(element(SM, "enable", {"resume": "true"}))
+            # What is sent counts from here (XEP-0198 section 4), what comes in from <enabled/>, which comes first.
+            self.management = StreamManagement()
         self._send(st.presence())
+
+    def _enabled(self, node: Element, now: float) -> None:
+        if self.management is None or self.management.id is not None:
+            return self.end("policy-violation", "enabled twice", now=now)
+        id_ = node.get("id") or ""
+        if node.get("resume") in ("true", "1") and 0 < len(id_) <= MAX_ID:
+            self.management.id = id_
+        self.management.handled = 0
+
+    def _not_enabled(self, node: Element, now: float) -> None:
+        self.management = None
+
+    def _resumed(self, node: Element, now: float) -> None:
+        assert self._broken is not None
+        if node.get("previd") != self._broken.id:
+            return self.end("policy-violation", "another session was resumed", now=now)
+        self.management, self._broken = self._broken, None
+        if not self._acknowledge(node.get("h"), now):
+            return
+        self._frames.extend(entry.frame for entry in self.management.unacknowledged)
+        self._go_online(resumed=True)
+
+    def _not_resumed(self, node: Element, now: float) -> None:
+        """The server may still know how much it has handled (XEP-0198 section 5)."""
+        assert self._broken is not None
+        if node.get("h") is not None:
+            self.management = self._broken
+            known = self._acknowledge(node.get("h"), now)
+            self.management = None
+            if not known:
+                return
+        self._bind()
+
+    def _go_online(self, resumed: bool) -> None:
+        self.state = State.ONLINE
+        self._deadline = None
+        self._events.append(Online(self.jid, resumed))
 
     def _announced(self, node: Element, now: float) -> None:
         if is_named(node, CLIENT, "presence") and st.sender_of(node) == self.jid and node.get("type") is None:
-            self.state = State.ONLINE
-            self._deadline = None
-            self._events.append(Online(self.jid))
+            if self._broken is not None:
+                for entry in self._broken.unacknowledged:
+                    if entry.is_message:
+                        self._send(parse(entry.frame), entry.at, entry.tag)
+            self._go_online(resumed=False)
         else:
             self._any_stanza(node, now)
 

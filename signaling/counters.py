@@ -11,9 +11,10 @@ COUNTERS = {
     "lookups": ("Numbers asked for, by result: found, absent, refused.", "result"),
     "stanzas": ("Stanzas from clients, by kind.", "kind"),
     "stanzas_refused": ("Stanzas that were answered with an error of the server, by reason.", "reason"),
-    "logins": ("Logins to a stream, by result: accepted, refused.", "result"),
+    "streams": ("WebSockets that were opened.", ""),
+    "logins_refused": ("Logins to a stream that failed.", ""),
     "store_failures": ("Times that the database failed.", ""),
-    "http_requests": ("HTTP requests, by status.", "status"),
+    "http_requests": ("HTTP requests, by status; WebSockets are not among them.", "status"),
 }
 
 

@@ -15,6 +15,7 @@ PROBLEMS = {
     "clock_skew": (401, "the clock of this device is wrong; see the Date header"),
     "wrong_code": (403, "the code is wrong"),
     "country_not_served": (403, "numbers of this country are not served here"),
+    "not_mobile": (403, "only numbers that can be mobile are served here"),
     "not_found": (404, "there is nothing here"),
     "bad_method": (405, "this method is not allowed here"),
     "registration_over": (410, "this registration is over; start a new one"),

@@ -1,6 +1,6 @@
-"""Token buckets, told the time: one, and many by key in bounded memory."""
+"""Limits, told the time: token buckets and quotas, one and many by key in bounded memory."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 
@@ -83,3 +83,37 @@ class KeyedBuckets:
     def forget(self, key: str) -> None:
         """The bucket of this key is full again."""
         self._buckets.pop(key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most `most` in any `seconds`: stricter than a bucket, which lets its burst and its refill pass."""
+
+    most: int
+    seconds: float
+
+
+class KeyedQuotas:
+    """A quota for each key: its last `most` times. At `max_keys` the least recently used is forgotten."""
+
+    def __init__(self, quota: Quota, max_keys: int = 10_000) -> None:
+        self._quota = quota
+        self._max_keys = max_keys
+        self._taken: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait(self, key: str, now: float) -> float:
+        """Seconds until one more is allowed, 0 if at once."""
+        taken = self._taken.get(key)
+        if taken is None or len(taken) < self._quota.most:
+            return 0.0
+        return max(0.0, taken[0] + self._quota.seconds - now)
+
+    def take(self, key: str, now: float) -> float:
+        """Takes one and returns 0, or takes nothing and returns wait()."""
+        wait = self.wait(key, now)
+        if not wait:
+            self._taken.setdefault(key, deque(maxlen=self._quota.most)).append(now)
+            self._taken.move_to_end(key)
+            if len(self._taken) > self._max_keys:
+                self._taken.popitem(last=False)
+        return wait

@@ -1,17 +1,30 @@
-"""Where a stanza goes: the table of protocol.md section 3, sans-IO.
+"""Where a stanza goes: the table of protocol.md section 3, sans-IO. Who may reach whom was asked before (reach.py).
 
 There is no roster and no subscription; presence goes to nobody else. What needs the store is returned to the caller
-(`Keep`, `Announced`), everything else is done when `route()` returns.
+(`Keep`, `Announced`, `Asked`), everything else is done when `route()` returns. A message that asks to be stored is
+stored before it is delivered, so that no acknowledged one is lost with the server.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from signaling import stanza as st
+from signaling.blocking import BLOCKING
 from signaling.contact_budget import ContactBudget
 from signaling.errors import InvalidJid
 from signaling.jid import Jid
-from signaling.xml import DELAY, DISCO_INFO, HINTS, PING, Element, child, children, copy, element, local_name
+from signaling.xml import (
+    DELAY,
+    DISCO_INFO,
+    HINTS,
+    PING,
+    Element,
+    child,
+    children,
+    element,
+    local_name,
+    namespace_of,
+)
 
 
 class Session(Protocol):
@@ -23,20 +36,23 @@ class Session(Protocol):
     def jid(self) -> Jid:
         """The full JID."""
 
-    def deliver(self, stanza: Element) -> None:
-        """Queues a stanza; never blocks."""
+    def deliver(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
+        """Queues a stanza that was sent at `at`; `tag` is the id of a kept message. Never blocks."""
 
     def end(self, condition: str | None, text: str = "") -> None:
         """Ends the stream; never blocks."""
 
 
-class Sessions:
+S = TypeVar("S", bound=Session)
+
+
+class Sessions(Generic[S]):
     """At most one session a device, by number and device."""
 
     def __init__(self) -> None:
-        self._by_number: dict[str, dict[str, Session]] = {}
+        self._by_number: dict[str, dict[str, S]] = {}
 
-    def add(self, session: Session) -> None:
+    def add(self, session: S) -> None:
         """The same device again replaces the old stream."""
         devices = self._by_number.setdefault(session.jid.local, {})
         old = devices.get(session.jid.resource)
@@ -45,17 +61,28 @@ class Sessions:
             old.available = False
             old.end("conflict", "replaced by a new connection")
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: S) -> bool:
+        """False if it was not the session of its device any more."""
         devices = self._by_number.get(session.jid.local, {})
-        if devices.get(session.jid.resource) is session:
+        current = devices.get(session.jid.resource) is session
+        if current:
             del devices[session.jid.resource]
         if not devices:
             self._by_number.pop(session.jid.local, None)
+        return current
 
-    def online(self, number: str) -> list[Session]:
+    def of(self, number: str) -> list[S]:
+        """All of a number, online or not."""
+        return list(self._by_number.get(number, {}).values())
+
+    def get(self, number: str, device: str) -> S | None:
+        """The session of a device, online or not."""
+        return self._by_number.get(number, {}).get(device)
+
+    def online(self, number: str) -> list[S]:
         return [s for s in self._by_number.get(number, {}).values() if s.available]
 
-    def find(self, jid: Jid) -> Session | None:
+    def find(self, jid: Jid) -> S | None:
         """The session of a full JID, if it is online."""
         session = self._by_number.get(jid.local, {}).get(jid.resource)
         return session if session is not None and session.available else None
@@ -70,15 +97,23 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """To be kept for `number`, or refused with refuse(sender, stanza, "service-unavailable")."""
+    """To be kept for `to.local`, or refused with refuse(sender, stanza, "service-unavailable"); once kept, to be
+    delivered to `receivers()`."""
 
-    number: str
+    to: Jid
     stanza: Element
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
     """The session came online: what is kept for its number is to be delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An iq to the own account that needs the store (XEP-0191)."""
+
+    stanza: Element
 
 
 def refuse(sender: Session, stanza: Element, condition: str, text: str = "") -> None:
@@ -90,13 +125,19 @@ def refuse(sender: Session, stanza: Element, condition: str, text: str = "") -> 
         sender.deliver(st.error(stanza, condition, text))
 
 
+def receivers(sessions: Sessions[S], to: Jid) -> list[S]:
+    """Who gets a message: the device of a full JID if it is online, else every device that is."""
+    session = sessions.find(to) if to.is_full else None
+    return sessions.online(to.local) if session is None else [session]
+
+
 class Router:
-    def __init__(self, domain: str, sessions: Sessions, budget: ContactBudget) -> None:
+    def __init__(self, domain: str, sessions: Sessions[Any], budget: ContactBudget) -> None:
         self._domain = domain
         self._sessions = sessions
         self._budget = budget
 
-    def route(self, sender: Session, stanza: Element, now: float) -> Keep | Announced | None:
+    def route(self, sender: Session, stanza: Element, now: float) -> Keep | Announced | Asked | None:
         """One stanza from a bound stream. Its `from` becomes what the server knows; another one ends the stream."""
         if stanza.get("from") not in (None, str(sender.jid), str(sender.jid.bare)):
             sender.end("invalid-from", "from is not this stream's address")
@@ -113,8 +154,7 @@ class Router:
             refuse(sender, stanza, "remote-server-not-found")
             return None
         if local_name(stanza) == "iq":
-            self._iq(sender, stanza, to)
-            return None
+            return self._iq(sender, stanza, to)
         return self._message(sender, stanza, to, now)
 
     def _presence(self, sender: Session, stanza: Element) -> Announced | None:
@@ -127,7 +167,7 @@ class Router:
         sender.deliver(stanza)
         return Announced() if first else None
 
-    def _iq(self, sender: Session, stanza: Element, to: Jid) -> None:
+    def _iq(self, sender: Session, stanza: Element, to: Jid) -> Asked | None:
         kind = stanza.get("type")
         if kind not in st.IQ_TYPES or not stanza.get("id") or (kind in ("get", "set") and len(stanza) != 1):
             refuse(sender, stanza, "bad-request")
@@ -135,14 +175,20 @@ class Router:
         if to.is_full:
             session = self._sessions.find(to)
             if session is not None:
-                return session.deliver(stanza)
+                session.deliver(stanza)
+                return None
+        elif kind in ("get", "set") and to == sender.jid.bare and namespace_of(stanza[0]) == BLOCKING:
+            return Asked(stanza)
         elif kind == "get" and (not to.local or to == sender.jid.bare):
-            if child(stanza, PING, "ping") is not None:
-                return sender.deliver(st.result(stanza))
             query = child(stanza, DISCO_INFO, "query")
+            if child(stanza, PING, "ping") is not None:
+                sender.deliver(st.result(stanza))
+                return None
             if query is not None and query.get("node") is None:
-                return sender.deliver(st.result(stanza, self._features(to)))
+                sender.deliver(st.result(stanza, self._features(to)))
+                return None
         refuse(sender, stanza, "service-unavailable")
+        return None
 
     def _features(self, to: Jid) -> Element:
         # XEP-0030 and its registry of categories: what is built, and nothing else.
@@ -151,7 +197,7 @@ class Router:
             if to.local
             else {"category": "server", "type": "im"}
         )
-        features = (element(DISCO_INFO, "feature", {"var": var}) for var in (DISCO_INFO, PING))
+        features = (element(DISCO_INFO, "feature", {"var": var}) for var in (DISCO_INFO, PING, BLOCKING))
         return element(DISCO_INFO, "query", None, element(DISCO_INFO, "identity", identity), *features)
 
     def _message(self, sender: Session, stanza: Element, to: Jid, now: float) -> Keep | None:
@@ -163,26 +209,18 @@ class Router:
         for delay in list(children(stanza, DELAY, "delay")):
             if delay.get("from") == self._domain:
                 stanza.remove(delay)
-        session = self._sessions.find(to) if to.is_full else None
         if kind == "error":
+            session = self._sessions.find(to) if to.is_full else None
             if session is not None:
-                session.deliver(stanza)
+                session.deliver(stanza, now)
             return None
-        account = sender.jid.local
-        wait = self._budget.ask(account, {to.local}, now)
-        if wait:
-            refuse(sender, stanza, "resource-constraint", f"too many new numbers; wait {wait:.0f} s")
-            return None
-        reached = [session] if session is not None else self._sessions.online(to.local)
+        if kind != "headline" and child(stanza, HINTS, "store") is not None:
+            return Keep(to, stanza)
+        reached = receivers(self._sessions, to)
         if reached:
-            self._budget.know(to.local, {account})
+            self._budget.know(to.local, {sender.jid.local})
             for receiver in reached:
-                receiver.deliver(stanza)
-            return None
-        # RFC 6121 8.5.2.2: a headline for nobody is dropped.
-        if kind == "headline":
-            return None
-        if child(stanza, HINTS, "store") is None:
+                receiver.deliver(stanza, now)
+        elif kind != "headline":  # RFC 6121 8.5.2.2: a headline for nobody is dropped
             refuse(sender, stanza, "service-unavailable")
-            return None
-        return Keep(to.local, copy(stanza))
+        return None

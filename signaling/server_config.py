@@ -9,11 +9,13 @@ from signaling.network_address import is_loopback
 from signaling.phone_number import is_region
 
 DEFAULT_PORT = 8480
+ALL = "ALL"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """The options of `python -m signaling serve`. `countries` empty: all; `database` empty: SQLite in `data`."""
+    """The options of `python -m signaling serve`. `countries` empty: that of `region`; `ALL` in it: every one.
+    `database` empty: SQLite in `data`. `metrics_port` None: no metrics."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -27,6 +29,12 @@ class ServerConfig:
     allow_console_sms: bool = False
     countries: frozenset[str] = frozenset()
     database: str = field(default="", repr=False)
+    metrics_port: int | None = None
+
+    @property
+    def served_countries(self) -> frozenset[str]:
+        """Empty: every country."""
+        return frozenset() if ALL in self.countries else self.countries or frozenset({self.region})
 
     def check(self) -> None:
         """Raises ServerStartError: nothing leaves this host without TLS, no code appears where nobody looks."""
@@ -48,8 +56,9 @@ class ServerConfig:
             plain = False
         if not plain or ":" in self.domain:
             raise ServerStartError(f"--domain {self.domain!r} is not a lower-case domain name")
-        for region in (self.region, *self.countries):
+        for region in (self.region, *(self.countries - {ALL})):
             if not is_region(region):
                 raise ServerStartError(f"{region!r} is not an ISO 3166 country code such as US")
-        if not 0 <= self.port <= 65535:
-            raise ServerStartError(f"--port {self.port} is not between 0 and 65535")
+        for name, port in (("--port", self.port), ("--metrics-port", self.metrics_port or 0)):
+            if not 0 <= port <= 65535:
+                raise ServerStartError(f"{name} {port} is not between 0 and 65535")

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from signaling.contact_budget import ContactLimits
 from signaling.one_time_code import CodeRules
+from signaling.policy.sms import SmsLimits
 from signaling.rate_limit import Rate
 from signaling.stream import DEFAULT_TIMES, StreamTimes
 
@@ -19,14 +21,16 @@ class Limits:
     times: StreamTimes = DEFAULT_TIMES
     # A client that sends faster is read slower (one unit is a stanza, or each 4 KiB of a larger one).
     stanzas: Rate = field(default=Rate(256, 1 / 64))
-    contacts: Rate = field(default=Rate(10, 30))
+    contacts: ContactLimits = field(default=ContactLimits())
     login_failures: Rate = field(default=Rate(3, 20))
     lookup_numbers: int = 1000
+    listed_numbers: int = 10_000
+    blocked_numbers: int = 1000
     codes: CodeRules = field(default=CodeRules())
-    # Registrations and resends of one number, whoever asks; and of one address (loopback is exempt).
-    number_sends: Rate = field(default=Rate(10, 1800))
-    address_sends: Rate = field(default=Rate(20, 120))
+    sms: SmsLimits = field(default=SmsLimits())
     device_idle: float = 90 * 86400
+    # For how long a stream that broke can be resumed (XEP-0198).
+    resumable: float = 300.0
     message_life: float = 7 * 86400
     messages_kept: int = 1000
     # So that nobody alone can fill what is kept for somebody else.

@@ -25,7 +25,12 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     countries = "serve numbers of these countries (default: that of --region), or all"
     add("--countries", default=frozenset(), type=_countries, metavar="US,CA", help=countries)
     add("--database", default="", metavar="URL", help="postgresql+asyncpg://... instead of SQLite in --data")
-    add("--metrics-port", type=int, metavar="PORT", help="serve /metrics on this port of loopback (default: no)")
+    add(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="serve /metrics on this port of loopback (default: no)",
+    )
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="warning", help="what goes to stderr (default warning)")
     add("--log-format", choices=("text", "json"), default="text", help="a line an event (default text)")

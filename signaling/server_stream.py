@@ -7,8 +7,29 @@ from signaling import stanza as st
 from signaling.errors import SaslError
 from signaling.jid import Jid
 from signaling.sasl import decode_plain
-from signaling.stream import DEFAULT_TIMES, CredentialsGiven, ResourceAsked, State, Stream, StreamTimes
-from signaling.xml import BIND, CLIENT, PING, SASL, STREAMS, Element, child, element, is_named
+from signaling.stream import (
+    DEFAULT_TIMES,
+    CredentialsGiven,
+    ResourceAsked,
+    ResumeAsked,
+    State,
+    Stream,
+    StreamTimes,
+)
+from signaling.stream_management import StreamManagement
+from signaling.xml import (
+    BIND,
+    CLIENT,
+    PING,
+    SASL,
+    SM,
+    STANZA_ERRORS,
+    STREAMS,
+    Element,
+    child,
+    element,
+    is_named,
+)
 
 
 class ServerStream(Stream):
@@ -19,7 +40,10 @@ class ServerStream(Stream):
         (State.SECURING, "auth"): "_auth",
         (State.RESTARTING, "open"): "_reopened",
         (State.BINDING, "stanza"): "_bind_request",
+        (State.BINDING, "resume"): "_resume_request",
         (State.ONLINE, "stanza"): "_stanza",
+        (State.ONLINE, "enable"): "_enable",
+        (State.ONLINE, "resume"): "_too_late",
     }
 
     def __init__(
@@ -28,15 +52,18 @@ class ServerStream(Stream):
         now: float,
         rng: random.Random,
         times: StreamTimes = DEFAULT_TIMES,
+        resumable: float = 0.0,
     ) -> None:
+        """`resumable`: for how many seconds after its loss a session can be resumed; told to the client."""
         super().__init__(domain, now, rng, times)
         self.jid: Jid | None = None
         self._bind_id: str | None = None
+        self._resumable = resumable
 
-    def send(self, stanza: Element) -> None:
-        """A stanza to the client; dropped unless bound."""
+    def send(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
+        """A stanza to the client; dropped unless bound. `at`, `tag`: see stream_management.Unacknowledged."""
         if self.state is State.ONLINE:
-            self._send(stanza)
+            self._send(stanza, at, tag)
 
     def end(self, condition: str | None = None, text: str = "", *, now: float) -> None:
         if self.state is State.START:
@@ -68,6 +95,26 @@ class ServerStream(Stream):
         answer = element(BIND, "bind", None, element(BIND, "jid", text=str(jid)))
         self._send(st.iq("result", answer, id=self._bind_id))
 
+    def resume(self, management: StreamManagement, h: str | None, jid: Jid, now: float) -> bool:
+        """The stream goes on where another one broke; `resend()` follows. False: `h` was nonsense, the stream ends."""
+        assert self.state is State.BINDING and management.id is not None
+        self.jid = jid
+        self.management = management
+        if not self._acknowledge(h, now):
+            return False
+        self.state = State.ONLINE
+        self._deadline = None
+        self._send(element(SM, "resumed", {"previd": management.id, "h": str(management.handled)}))
+        return True
+
+    def resend(self, frame: str) -> None:
+        """One of the session's unacknowledged stanzas again: each of them, in their order, after resume()."""
+        self._frames.append(frame)
+
+    def refuse_resumption(self) -> None:
+        """There is no such session; the client may bind a new one."""
+        self._send(element(SM, "failed", None, element(STANZA_ERRORS, "item-not-found")))
+
     def _ping(self, id_: str) -> Element:
         ping = st.iq("get", element(PING, "ping"), id=id_, to=self.jid)
         ping.set("from", self.domain)
@@ -90,7 +137,7 @@ class ServerStream(Stream):
         self._header(node, now, element(SASL, "mechanisms", None, element(SASL, "mechanism", text="PLAIN")))
 
     def _reopened(self, node: Element, now: float) -> None:
-        self._header(node, now, element(BIND, "bind"))
+        self._header(node, now, element(BIND, "bind"), element(SM, "sm"))
 
     def _auth(self, node: Element, now: float) -> None:
         if node.get("mechanism") != "PLAIN":
@@ -109,3 +156,19 @@ class ServerStream(Stream):
         self._bind_id = node.get("id") or "bind"
         resource = child(request, BIND, "resource")
         self._events.append(ResourceAsked((resource.text or "") if resource is not None else ""))
+
+    def _enable(self, node: Element, now: float) -> None:
+        if self.management is not None:
+            return self._too_late(node, now)
+        wanted = node.get("resume") in ("true", "1") and self._resumable > 0
+        self.management = StreamManagement(f"{self._rng.getrandbits(128):032x}" if wanted else None)
+        resume = {"id": self.management.id, "resume": "true", "max": str(round(self._resumable))}
+        self._send(element(SM, "enabled", resume if wanted else {}))
+
+    def _too_late(self, node: Element, now: float) -> None:
+        self._send(element(SM, "failed", None, element(STANZA_ERRORS, "unexpected-request")))
+
+    def _resume_request(self, node: Element, now: float) -> None:
+        if self._bind_id is not None:
+            return self._too_late(node, now)
+        self._events.append(ResumeAsked((node.get("previd") or "")[:64], node.get("h")))

@@ -1,9 +1,11 @@
 """An XMPP stream over WebSocket (RFC 7395), sans-IO: what both roles share.
 
     client (client_stream.py)  open -> auth -> open -> bind -> presence -> the own presence comes back: Online
+                               or, where a session is resumed (XEP-0198), ... open -> resume: Online
     server (server_stream.py)  the other half; the application decides on credentials and resource
 
 After any input, drain `frames_to_send()` and `next_event()`; `get_timer()` says when `handle_timer()` is due.
+A stanza counts as handled (XEP-0198) when `next_event()` is called after it: so it is acknowledged only then.
 The transport is to be closed once `is_closed`, after the frames are sent. What is not in TRANSITIONS ends the
 stream.
 """
@@ -15,12 +17,14 @@ from enum import StrEnum
 from typing import ClassVar
 
 from signaling import stanza as st
-from signaling.errors import XmlError
+from signaling.errors import RemoteProtocolError, XmlError
 from signaling.jid import Jid
 from signaling.sasl import PlainCredentials
+from signaling.stream_management import WRAP, StreamManagement
 from signaling.xml import (
     FRAMING,
     SASL,
+    SM,
     STREAM_ERRORS,
     STREAMS,
     Element,
@@ -51,6 +55,7 @@ class State(StrEnum):
     SECURING = "securing"  # before SASL
     DECIDING = "deciding"  # server: the application looks at the credentials
     RESTARTING = "restarting"  # between SASL's success and the second stream header
+    RESUMING = "resuming"  # client: asked for the session of before
     BINDING = "binding"
     ANNOUNCING = "announcing"  # client: presence sent, not yet echoed
     ONLINE = "online"  # server: bound
@@ -73,10 +78,27 @@ class ResourceAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    """Server: answer with resume() or refuse_resumption(). The client knows the session by `id` and has handled
+    `h` of its stanzas (as text, not looked at yet)."""
+
+    id: str
+    h: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Online:
-    """Client: the own presence came back; messages to the bare JID reach this device from now on."""
+    """Client: the own presence came back, or the session was `resumed`; messages reach this device from now on."""
 
     jid: Jid
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The peer has handled the stanzas with these tags."""
+
+    tags: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +117,9 @@ class Ended:
     in_login: bool = False
 
 
-Event = CredentialsGiven | ResourceAsked | Online | StanzaReceived | Ended
+Event = CredentialsGiven | ResourceAsked | ResumeAsked | Online | StanzaReceived | Acknowledged | Ended
+# What both roles understand once stream management is enabled.
+_MANAGED = {"r": "_asked", "a": "_answered"}
 
 
 class Stream:
@@ -114,6 +138,9 @@ class Stream:
         self._heard = now
         self._pinged = now
         self._pings: set[str] = set()
+        self.management: StreamManagement | None = None
+        self._in_hand = False  # the application has a stanza that it has not handled yet
+        self._asking = False  # for an acknowledgement
 
     @property
     def is_closed(self) -> bool:
@@ -125,12 +152,28 @@ class Stream:
         return self.state in (State.CLOSING, State.CLOSED)
 
     def frames_to_send(self) -> list[str]:
+        if (
+            self.management is not None
+            and not (self._asking or self.is_ending)
+            and self.management.wants_answer
+        ):
+            self._asking = True
+            self._send(element(SM, "r"))
         frames = list(self._frames)
         self._frames.clear()
         return frames
 
     def next_event(self) -> Event | None:
-        return self._events.popleft() if self._events else None
+        if self._in_hand:
+            self._in_hand = False
+            self._count_handled()
+        event = self._events.popleft() if self._events else None
+        self._in_hand = isinstance(event, StanzaReceived)
+        return event
+
+    def _count_handled(self) -> None:
+        if self.management is not None:
+            self.management.handled = (self.management.handled + 1) % WRAP
 
     def get_timer(self) -> float | None:
         if self.is_closed:
@@ -184,15 +227,40 @@ class Stream:
                 )
             )
         handler = self.TRANSITIONS.get((self.state, kind))
+        if handler is None and self.management is not None:
+            handler = _MANAGED.get(kind)
         if handler is None:
             return self.end(self._misfit(kind), f"{kind} while {self.state}", now=now)
+        before = len(self._events)
         getattr(self, handler)(node, now)
+        if kind == "stanza" and not any(isinstance(e, StanzaReceived) for e in list(self._events)[before:]):
+            self._count_handled()  # the application does not see it
+
+    def _asked(self, node: Element, now: float) -> None:
+        assert self.management is not None
+        self._send(element(SM, "a", {"h": str(self.management.handled)}))
+
+    def _answered(self, node: Element, now: float) -> None:
+        self._asking = False
+        self._acknowledge(node.get("h"), now)
+
+    def _acknowledge(self, h: str | None, now: float) -> bool:
+        """False if the peer acknowledged nonsense: the stream ends."""
+        assert self.management is not None
+        try:
+            tags = self.management.acknowledge(h)
+        except RemoteProtocolError as error:
+            self.end(error.condition, str(error), now=now)
+            return False
+        if tags:
+            self._events.append(Acknowledged(tuple(tags)))
+        return True
 
     def _kind(self, node: Element) -> str:
         if st.is_stanza(node):
             return "stanza"
         name, namespace = local_name(node), namespace_of(node)
-        if namespace in (FRAMING, SASL) or (namespace == STREAMS and name in ("features", "error")):
+        if namespace in (FRAMING, SASL, SM) or (namespace == STREAMS and name in ("features", "error")):
             return name
         return "invalid-namespace" if name in ("message", "iq", "presence") else "unknown"
 
@@ -201,8 +269,11 @@ class Stream:
             return "not-authorized"
         return {"invalid-namespace": kind, "unknown": "unsupported-stanza-type"}.get(kind, "bad-format")
 
-    def _send(self, node: Element) -> None:
-        self._frames.append(serialise(node))
+    def _send(self, node: Element, at: float = 0.0, tag: int = 0) -> None:
+        frame = serialise(node)
+        self._frames.append(frame)
+        if self.management is not None and st.is_stanza(node):
+            self.management.sent(node, frame, at, tag)
 
     def _open(self, **attributes: str) -> None:
         self._send(element(FRAMING, "open", {**attributes, "version": "1.0"}))

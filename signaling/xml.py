@@ -29,6 +29,7 @@ PING = "urn:xmpp:ping"  # XEP-0199
 DISCO_INFO = "http://jabber.org/protocol/disco#info"  # XEP-0030
 DELAY = "urn:xmpp:delay"  # XEP-0203
 HINTS = "urn:xmpp:hints"  # XEP-0334
+SM = "urn:xmpp:sm:3"  # XEP-0198
 RINGLINE = "urn:ringline:0"
 
 

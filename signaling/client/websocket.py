@@ -1,4 +1,8 @@
-"""The connection to the server: logged in, kept alive, made again when it is lost."""
+"""The connection to the server: logged in, kept alive, resumed or made again when it is lost.
+
+What is sent is kept until the server has acknowledged it (XEP-0198), and sent again over the next stream: messages
+in any case, iqs only where the server still knows the session; else their askers hear at once that they are lost.
+"""
 
 import asyncio
 import contextlib
@@ -18,13 +22,14 @@ from signaling.errors import RegistrationError, ServerUnreachable, SignalingErro
 from signaling.iq import TIMEOUT, IqTracker
 from signaling.jid import Jid
 from signaling.stream import Ended, Online, StanzaReceived
-from signaling.xml import MAX_FRAME_BYTES, Element
+from signaling.stream_management import SeenMessages, StreamManagement
+from signaling.xml import CLIENT, MAX_FRAME_BYTES, Element, is_named
 
 log = logging.getLogger(__name__)
 
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds, each with full jitter
 URGENT_BACKOFF = (0.0, 0.25, 0.5, 1.0, 2.0)  # while a call runs
-MAX_UNSENT = 512
+MAX_UNACKNOWLEDGED = 512
 CLOSE_TIMEOUT = 3.0
 PROBE_TIMEOUT = 2.0
 # Refusals that no later attempt can change.
@@ -70,6 +75,8 @@ class Connection:
         self._tracker = IqTracker(profile.jid, self._rng)
         self._answers: dict[str, asyncio.Future[Element]] = {}
         self._stream: ClientStream | None = None
+        self._management: StreamManagement | None = None  # of the last stream that was online
+        self._seen = SeenMessages()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._outgoing = asyncio.Event()
         self._closing = asyncio.Event()
@@ -79,6 +86,7 @@ class Connection:
         self.failed: SignalingError | None = None
         self.last_error: SignalingError | None = None
         self.logins = 0
+        self.resumptions = 0  # among them
         self._conflicts = 0
         self._unsent = 0
 
@@ -114,14 +122,25 @@ class Connection:
             ) from None
 
     def send(self, stanza: Element) -> bool:
-        """Queue a stanza; False when there is no stream to carry it, or one that takes nothing any more."""
-        stream = self._stream
-        if stream is None or not self.online.is_set() or self._unsent >= MAX_UNSENT:
+        """Send a stanza, or keep it for the next stream. False: it will not be sent, for there never was a stream,
+        there will be none, or too much is not acknowledged."""
+        management, stream = self._management, self._stream
+        if self.failed is not None or max(self._unsent, self.unacknowledged) >= MAX_UNACKNOWLEDGED:
             return False
-        self._unsent += 1
-        stream.send(stanza)
-        self._outgoing.set()
+        if stream is not None and self.online.is_set():
+            self._unsent += 1
+            stream.send(stanza)
+            self._outgoing.set()
+        elif management is not None and not self._closing.is_set():
+            management.hold(stanza)
+        else:
+            return False
         return True
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many stanzas the server has not acknowledged: those may not have arrived."""
+        return 0 if self._management is None else len(self._management.unacknowledged)
 
     def new_id(self) -> str:
         return f"{self._rng.getrandbits(64):016x}"
@@ -130,7 +149,8 @@ class Connection:
         """Send an iq and wait for its answer.
 
         Raises:
-            StanzaError: answered with an error. ServerUnreachable: not answered in time, or the stream was lost.
+            StanzaError: answered with an error. ServerUnreachable: not answered in time (a stream that can be
+            resumed may be lost and come back meanwhile), or lost with a session that the server does not know.
         """
         id_ = self._tracker.ask(to, self._loop.time(), timeout)
         answer: asyncio.Future[Element] = self._loop.create_future()
@@ -200,7 +220,8 @@ class Connection:
             finally:
                 self.online.clear()
                 self._stream = None
-                self._fail_answers("the connection to the server was lost")
+                if self.failed is not None or self._management is None or self._management.id is None:
+                    self._fail_answers("the connection to the server was lost")
                 self._settled.set()
             failures = self._conflicts if self.logins > logins else failures + 1
             if self._closing.is_set() or self.failed is not None:
@@ -232,7 +253,7 @@ class Connection:
                 jid = self._profile.jid
                 now, self._unsent = self._loop.time(), 0
                 stream = self._stream = ClientStream(
-                    jid.domain, jid.local, token, jid.resource, now, self._rng
+                    jid.domain, jid.local, token, jid.resource, now, self._rng, broken=self._management
                 )
                 writer = self._loop.create_task(self._write(stream, websocket), name="ringline-writer")
                 try:
@@ -266,11 +287,20 @@ class Connection:
 
     def _handle(self, event: object) -> None:
         match event:
-            case Online():
+            case Online(resumed=resumed):
                 self.logins += 1
+                self.resumptions += resumed
+                if not resumed:
+                    self._fail_answers("the connection to the server was lost")
+                if self._stream is not None:
+                    self._management = self._stream.management
                 self.last_error = None
                 self.online.set()
                 self._settled.set()
+            case StanzaReceived(stanza) if is_named(stanza, CLIENT, "message") and not self._seen.is_new(
+                stanza
+            ):
+                log.debug("a message came twice")
             case StanzaReceived(stanza):
                 id_ = self._tracker.receive(stanza)
                 if id_ is None:

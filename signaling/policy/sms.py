@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from signaling.network_address import address_key, network_key
 from signaling.policy.conversion import ConversionGuard, ConversionRules
-from signaling.rate_limit import KeyedBuckets, Rate
+from signaling.rate_limit import KeyedBuckets, KeyedQuotas, Quota, Rate
 
 # A prefix is a number without its last digits: the block that fraud buys.
 PREFIX_DIGITS = 4
-MAX_KNOWN_NUMBERS = 100_000
+MAX_KEYS = 100_000
 NETWORKS_OF_A_NUMBER = 4
 
 
@@ -35,9 +35,9 @@ class SmsLimits:
     number_at_home: Rate = field(default=Rate(5, 288 * 60))
     number_local: Rate = field(default=Rate(10, 1800))
     address_calls: Rate = field(default=Rate(6, 30))
-    network_numbers: Rate = field(default=Rate(10, 360))
-    prefix: Rate = field(default=Rate(20, 180))
-    country: Rate = field(default=Rate(1000, 86.4))
+    network_numbers: Quota = field(default=Quota(10, 3600))
+    prefix: Quota = field(default=Quota(20, 3600))
+    country: Quota = field(default=Quota(1000, 86400))
     conversion: ConversionRules = field(default=ConversionRules())
     # What is still sent where too few codes are entered: enough for it to recover by itself.
     suspicious_prefix: Rate = field(default=Rate(1, 600))
@@ -67,11 +67,14 @@ class SmsPolicy:
         self._limits = limits
         self._secret = secret
         self._country_of = country_of
-        self._buckets = {
-            name: KeyedBuckets(rate, 100_000)
-            for name in limits.__dataclass_fields__
-            if isinstance(rate := getattr(limits, name), Rate)
-        }
+        self._buckets: dict[str, KeyedBuckets] = {}
+        self._quotas: dict[str, KeyedQuotas] = {}
+        for name in limits.__dataclass_fields__:
+            match getattr(limits, name):
+                case Rate() as rate:
+                    self._buckets[name] = KeyedBuckets(rate, MAX_KEYS)
+                case Quota() as quota:
+                    self._quotas[name] = KeyedQuotas(quota, MAX_KEYS)
         self._conversion = ConversionGuard(limits.conversion)
         self._homes: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
 
@@ -115,7 +118,7 @@ class SmsPolicy:
         homes.move_to_end(network)
         while len(homes) > NETWORKS_OF_A_NUMBER:
             homes.popitem(last=False)
-        while len(self._homes) > MAX_KNOWN_NUMBERS:
+        while len(self._homes) > MAX_KEYS:
             self._homes.popitem(last=False)
 
     def _areas(self, number: str) -> tuple[str, str]:
@@ -140,10 +143,10 @@ class SmsPolicy:
         return limits
 
     def _take(self, limits: list[tuple[str, str]], now: float) -> Refusal | None:
-        waits = [(self._buckets[name].wait(key, now), name) for name, key in limits]
-        wait, name = max(waits)
+        asked = [(self._quotas.get(name) or self._buckets[name], name, key) for name, key in limits]
+        wait, name = max((limit.wait(key, now), name) for limit, name, key in asked)
         if wait:
             return Refusal(name, wait)
-        for name, key in limits:
-            self._buckets[name].take(key, now)
+        for limit, _, key in asked:
+            limit.take(key, now)
         return None

@@ -1,15 +1,12 @@
 """The composition root: one aiohttp process that registers, looks up and routes."""
 
 import asyncio
-import fcntl
 import logging
-import os
 import random
 import re
 import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TextIO
 
 from aiohttp import web
@@ -17,16 +14,23 @@ from aiohttp.http_exceptions import HttpProcessingError
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.contact_budget import ContactBudget
+from signaling.counters import Counters
 from signaling.errors import ServerStartError
-from signaling.network_address import address_key
+from signaling.logs import event
+from signaling.network_address import address_key, is_loopback
+from signaling.phone_number import region_of
+from signaling.policy.sms import Caller, SmsPolicy
 from signaling.problem import Problem
 from signaling.rate_limit import KeyedBuckets
 from signaling.routing import Sessions
 from signaling.server.contacts import ContactService
 from signaling.server.context import Context
 from signaling.server.keys import load_keys
+from signaling.server.metrics import metrics_app
 from signaling.server.problem import Handler, problem_middleware
+from signaling.server.reach import Reach
 from signaling.server.registration import RegistrationService
+from signaling.server.resources import load_tls, lock_data, open_store
 from signaling.server.router import StoringRouter
 from signaling.server.sms import SmsGateway, open_gateway
 from signaling.server.store import Store
@@ -40,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL = 3600.0
 PROTOCOL = 1
+# Who sends these is no local program, but a proxy that nobody told us of.
+PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 HOST_HEADER = re.compile(r"[A-Za-z0-9._\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
@@ -66,22 +72,28 @@ class Server:
         self._context = context = Context(
             domain=config.domain,
             region=config.region,
-            countries=config.countries,
+            countries=config.served_countries,
             store=store,
             sms=sms,
             keys=load_keys(config.data / "keys"),
             sessions=Sessions(),
             budget=ContactBudget(limits.contacts, rng.randbytes(32)),
+            sms_policy=SmsPolicy(limits.sms, rng.randbytes(32), region_of),
+            counters=Counters(),
             limits=limits,
             clock=clock,
             rng=rng,
+            caller_of=self._caller_of,
         )
+        self._tls: ssl.SSLContext | None = None
         self._tokens = TokenService(context)
-        self._router = StoringRouter(context)
-        registration = RegistrationService(context, self._address_of)
-        contacts = ContactService(context, self._tokens)
+        reach = Reach(context)
+        self._router = StoringRouter(context, reach)
+        registration = RegistrationService(context, reach.changed)
+        contacts = ContactService(context, self._tokens, reach)
         app = web.Application(
-            middlewares=[problem_middleware(clock), self._drain_middleware], client_max_size=limits.body_bytes
+            middlewares=[problem_middleware(clock, context.counters), self._drain_middleware],
+            client_max_size=limits.body_bytes,
         )
         app.add_routes(registration.routes())
         app.add_routes(self._tokens.routes())
@@ -89,10 +101,17 @@ class Server:
         app.add_routes([web.get("/v1/server", self._describe), web.get("/xmpp", self._xmpp)])
         for path in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
             app.router.add_get(path, self._health)
-        self._runner = web.AppRunner(
-            app, access_log=None, logger=_http_logger(), shutdown_timeout=limits.drain, handle_signals=False
-        )
+        gauges = {"connections": ("WebSockets that are open.", lambda: len(self._connections))}
+        self._runner = self._make_runner(app)
+        self._metrics_runner = self._make_runner(metrics_app(context.counters, gauges))
+        self.metrics_url = ""
         self._sweeper: asyncio.Task[None] | None = None
+
+    def _make_runner(self, app: web.Application) -> web.AppRunner:
+        timeout = self._context.limits.drain
+        return web.AppRunner(
+            app, access_log=None, logger=_http_logger(), shutdown_timeout=timeout, handle_signals=False
+        )
 
     @classmethod
     async def start(
@@ -106,12 +125,12 @@ class Server:
     ) -> "Server":
         """Binds and serves. `clock` is Unix seconds; `rng` must be a CSPRNG outside tests. ServerStartError."""
         config.check()
-        lock = _lock(config.data)
+        lock = lock_data(config.data)
         store = None
         server = None
         try:
             gateway = sms or open_gateway(config.sms)
-            store = await _open_store(config)
+            store = await open_store(config)
             random_source = rng or random.SystemRandom()
             server = cls(config, store, gateway, lock, limits or Limits(), clock, random_source)
             await server._listen()
@@ -128,18 +147,26 @@ class Server:
     async def _listen(self) -> None:
         config = self.config
         await self._sweep_once()
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, config.host, config.port, ssl_context=_tls(config))
-        try:
-            await site.start()
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise ServerStartError(f"cannot listen on {config.host}:{config.port}: {why}") from None
-        port = self._runner.addresses[0][1]
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        self.url = f"{'https' if config.tls_cert else 'http'}://{host}:{port}"
+        if config.tls_cert is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            load_tls(self._tls, config)
+        self.url = await _bind(self._runner, config.host, config.port, self._tls)
         self._tokens.issuer = self.url
+        if config.metrics_port is not None:
+            self.metrics_url = (
+                await _bind(self._metrics_runner, "127.0.0.1", config.metrics_port, None) + "/metrics"
+            )
+        event(logger, logging.INFO, "serving", url=self.url, domain=config.domain, metrics=self.metrics_url)
         self._sweeper = asyncio.create_task(self._sweep())
+
+    def reload_tls(self) -> None:
+        """Reads certificate and key again; if that fails, what was read before stands."""
+        if self._tls is not None:
+            try:
+                load_tls(self._tls, self.config)
+                event(logger, logging.INFO, "certificate read again")
+            except ServerStartError as error:
+                logger.error("%s", error)
 
     async def _sweep_once(self) -> None:
         now = self._context.clock()
@@ -167,6 +194,8 @@ class Server:
             for waiter in pending:
                 waiter.cancel()
         await self._runner.cleanup()
+        await self._metrics_runner.cleanup()
+        self._router.close()
         await self.sms.close()
         await self._context.store.close()
         self._lock.close()
@@ -183,6 +212,15 @@ class Server:
             forwarded = request.headers.getall("X-Forwarded-For", [""])[-1]
             return forwarded.rpartition(",")[2].strip() or request.remote
         return request.remote
+
+    def _caller_of(self, request: web.Request) -> Caller:
+        """A caller on this very machine could as well read the codes where they are written."""
+        local = (
+            not self.sms.leaves_host and not self.config.behind_proxy and is_loopback(request.remote or "")
+        )
+        return Caller(
+            self._address_of(request), local and not any(h in request.headers for h in PROXY_HEADERS)
+        )
 
     async def _describe(self, request: web.Request) -> web.Response:
         host = request.headers.get("Host", "")
@@ -206,6 +244,11 @@ class Server:
             await self._context.store.check()
         return web.json_response({"status": "ok"})
 
+    def _login_failed(self, address: str) -> None:
+        self._login_failures.take(address, self._context.clock())
+        self._context.counters.count("logins_refused")
+        event(logger, logging.INFO, "login refused", address=address)
+
     async def _xmpp(self, request: web.Request) -> web.StreamResponse:
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
         if "xmpp" not in (name.strip() for name in offered):
@@ -224,7 +267,8 @@ class Server:
         )
         await socket.prepare(request)
         connection = Connection(socket, request.transport, self._context, self._tokens, self._router)
-        connection.on_login_failure = lambda: self._login_failures.take(address, self._context.clock())
+        connection.on_login_failure = lambda: self._login_failed(address)
+        self._context.counters.count("streams")
         self._connections.add(connection)
         try:
             await connection.run()
@@ -233,6 +277,18 @@ class Server:
         finally:
             self._connections.discard(connection)
         return socket
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> str:
+    """Listens, and returns the URL. Raises ServerStartError."""
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ServerStartError(f"cannot listen on {host}:{port}: {why}") from None
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{name}:{runner.addresses[0][1]}"
 
 
 def _http_logger() -> logging.Logger:
@@ -245,42 +301,3 @@ def _http_logger() -> logging.Logger:
     http = logging.getLogger(f"{__name__}.http")
     http.filters = [quieten]
     return http
-
-
-def _lock(data: Path) -> TextIO:
-    """Locks the data folder for this process, or raises ServerStartError. Closing the file unlocks."""
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (data / "lock").open("a")
-    except OSError as error:
-        raise ServerStartError(f"cannot use the data folder {data}: {error.strerror}") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise ServerStartError(f"another server uses the data folder {data}") from None
-    return file
-
-
-async def _open_store(config: ServerConfig) -> Store:
-    url = config.database
-    if not url:
-        path = config.data / "ringline.db"
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        url = f"sqlite+aiosqlite:///{path}"
-    try:
-        return await Store.open(url)
-    except (SQLAlchemyError, OSError, ImportError) as error:
-        # The URL may hold a password, and so may the message.
-        raise ServerStartError(f"cannot open the database ({type(error).__name__})") from None
-
-
-def _tls(config: ServerConfig) -> ssl.SSLContext | None:
-    if config.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(config.tls_cert, config.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ServerStartError(f"cannot read the TLS certificate or key: {error.strerror}") from None
-    return context

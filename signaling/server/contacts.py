@@ -1,6 +1,7 @@
-"""Which of these numbers are registered? Matched in memory; misses are neither stored nor logged."""
+"""Which of these numbers are registered, and may be found? Misses are neither stored nor logged."""
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
 
@@ -8,51 +9,52 @@ from signaling.errors import InvalidNumber
 from signaling.jid import Jid
 from signaling.phone_number import parse_number
 from signaling.problem import Problem
+from signaling.reachability import Findable
 from signaling.server.context import Context
-from signaling.server.problem import read_body, region_field
+from signaling.server.problem import read_body, region_field, text_field
+from signaling.server.reach import Reach
+from signaling.server.store import listings
 from signaling.server.tokens import TokenService
 
 
 class ContactService:
-    def __init__(self, context: Context, tokens: TokenService) -> None:
+    def __init__(self, context: Context, tokens: TokenService, reach: Reach) -> None:
         self._context = context
         self._tokens = tokens
+        self._reach = reach
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post("/v1/contacts/lookup", self.lookup)]
+        return [web.post("/v1/contacts/lookup", self.lookup), web.patch("/v1/account", self.change_account)]
 
     async def lookup(self, request: web.Request) -> web.Response:
         own = await self._tokens.bearer(request)
+        context = self._context
         body = await read_body(request)
-        region = region_field(body, self._context.region)
-        numbers = body.get("numbers")
-        most = self._context.limits.lookup_numbers
-        if (
-            not isinstance(numbers, list)
-            or len(numbers) > most
-            or not all(isinstance(n, str) for n in numbers)
-        ):
-            raise Problem("bad_request", f"numbers must be a list of at most {most} texts")
-        asked: dict[str, str] = {}
-        unreadable: list[str] = []
-        for count, text in enumerate(dict.fromkeys(numbers)):
-            # A thousand numbers take a tenth of a second: the calls of others go on in between.
-            if count % 20 == 19:
-                await asyncio.sleep(0)
-            try:
-                asked[text] = parse_number(text, region)
-            except InvalidNumber:
-                unreadable.append(text)
-        wait = self._context.budget.ask(own.number, set(asked.values()), self._context.clock())
+        region = region_field(body, context.region)
+        asked, unreadable = await self._numbers(body, "numbers", region)
+        removed, _ = await self._numbers(body, "removed", region)
+        numbers = set(asked.values())
+        wait = context.budget.ask(own.number, numbers, context.clock())
         if wait:
-            burst = round(self._context.limits.contacts.burst)
+            context.counters.count("lookups", "refused", len(numbers))
+            burst = round(context.limits.contacts.numbers.burst)
             raise Problem("too_many", f"too many new numbers; at most {burst} at once", wait)
-        found = await self._context.store.devices_of(set(asked.values()))
+        standings = await context.store.standings(own.number, numbers | {own.number})
+        if body.get("book") is True and standings[own.number].findable is Findable.MUTUAL:
+            await self._list(own.number, numbers & standings.keys(), set(removed.values()))
+        visible = {
+            number
+            for number in numbers & standings.keys()
+            if number == own.number or standings[number].admits(context.budget.knows(number, own.number))
+        }
+        found = await context.store.devices_of(visible)
+        context.counters.count("lookups", "found", len(found))
+        context.counters.count("lookups", "absent", len(numbers) - len(found))
         registered = [
             {
                 "asked": text,
                 "number": number,
-                "jid": str(Jid(number, self._context.domain)),
+                "jid": str(Jid(number, context.domain)),
                 "devices": [{"device": d.device, "key": d.key} for d in found[number]],
                 "list": None,
             }
@@ -60,3 +62,44 @@ class ContactService:
             if number in found
         ]
         return web.json_response({"registered": registered, "unreadable": unreadable})
+
+    async def _list(self, owner: str, numbers: set[str], removed: set[str]) -> None:
+        """Who is in the address book of somebody that is found by those only."""
+        listed = set(await self._context.store.pairs(listings, owner))
+        if len(listed | numbers) > self._context.limits.listed_numbers:
+            raise Problem("bad_request", "the address book is too large")
+        await self._context.store.change_pairs(listings, owner, numbers - listed, removed - numbers)
+        self._reach.changed()
+
+    async def _numbers(
+        self, body: dict[str, Any], name: str, region: str
+    ) -> tuple[dict[str, str], list[str]]:
+        """Text -> number of a list in the body, and what cannot be read as a number."""
+        texts = body.get(name, [] if name == "removed" else None)
+        most = self._context.limits.lookup_numbers
+        if not isinstance(texts, list) or len(texts) > most or not all(isinstance(n, str) for n in texts):
+            raise Problem("bad_request", f"{name} must be a list of at most {most} texts")
+        read: dict[str, str] = {}
+        unreadable: list[str] = []
+        for count, text in enumerate(dict.fromkeys(texts)):
+            # A thousand numbers take a tenth of a second: the calls of others go on in between.
+            if count % 20 == 19:
+                await asyncio.sleep(0)
+            try:
+                read[text] = parse_number(text, region)
+            except InvalidNumber:
+                unreadable.append(text)
+        return read, unreadable
+
+    async def change_account(self, request: web.Request) -> web.Response:
+        own = await self._tokens.bearer(request)
+        body = await read_body(request)
+        try:
+            findable = Findable(text_field(body, "findable", 16))
+        except ValueError:
+            raise Problem("bad_request", "findable must be everybody, mutual or nobody") from None
+        await self._context.store.set_findable(own.number, findable)
+        # Who wrote to this account before it hid does not stay admitted; whom it calls from now on does.
+        self._context.budget.forget(own.number)
+        self._reach.changed()
+        return await self._tokens.account(request)

@@ -4,7 +4,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiohttp import web
+
+from signaling.bound_session import BoundSession
 from signaling.contact_budget import ContactBudget
+from signaling.counters import Counters
+from signaling.policy.sms import Caller, SmsPolicy
 from signaling.routing import Sessions
 from signaling.server.keys import Keys
 from signaling.server.sms import SmsGateway
@@ -14,7 +19,8 @@ from signaling.server_limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`clock` is Unix seconds, `rng` a CSPRNG; `countries` empty: numbers of every country are served."""
+    """`clock` is Unix seconds, `rng` a CSPRNG; `countries` empty: numbers of every country are served.
+    `caller_of` says who sends a request."""
 
     domain: str
     region: str
@@ -22,8 +28,11 @@ class Context:
     store: Store
     sms: SmsGateway
     keys: Keys
-    sessions: Sessions
+    sessions: Sessions[BoundSession]
     budget: ContactBudget
+    sms_policy: SmsPolicy
+    counters: Counters
     limits: Limits
     clock: Callable[[], float]
+    caller_of: Callable[[web.Request], Caller]
     rng: random.Random

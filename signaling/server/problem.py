@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
+from signaling.counters import Counters
 from signaling.phone_number import is_region
 from signaling.problem import BY_STATUS, CONTENT_TYPE, Problem
 
@@ -17,13 +18,16 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def problem_middleware(clock: Callable[[], float]) -> Any:
+def problem_middleware(clock: Callable[[], float], counters: Counters) -> Any:
     """Turns every exception of a handler into a problem; a traceback goes to the log for our own bugs only."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
+            response = await handler(request)
+            if not isinstance(response, web.WebSocketResponse):
+                counters.count("http_requests", str(response.status))
+            return response
         except Problem as error:
             problem = error
         except web.HTTPException as error:
@@ -31,6 +35,7 @@ def problem_middleware(clock: Callable[[], float]) -> Any:
                 raise
             problem = Problem(BY_STATUS.get(error.status, "bad_request"))
         except SQLAlchemyError as error:
+            counters.count("store_failures")
             logger.error("the store failed: %s", type(error).__name__)
             problem = Problem("unavailable")
         except (ConnectionError, TimeoutError, web.PayloadAccessError):
@@ -38,6 +43,7 @@ def problem_middleware(clock: Callable[[], float]) -> Any:
         except Exception:
             logger.exception("%s %s failed", request.method, type(request.match_info.route).__name__)
             problem = Problem("internal")
+        counters.count("http_requests", str(problem.status))
         # The date is the clock that tokens are judged by: a client with another one can see it.
         headers = problem.headers() | {"Date": formatdate(clock(), usegmt=True)}
         return web.json_response(

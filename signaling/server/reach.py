@@ -54,7 +54,8 @@ class Reach:
             return False
         if standing is None or not standing.admits(context.budget.knows(to.local, own)):
             context.counters.count("stanzas_refused", "unreachable")
-            refuse(sender, stanza, "service-unavailable")
+            if stanza.get("type") != "headline":  # as for somebody who is away (RFC 6121 8.5.2.2)
+                refuse(sender, stanza, "service-unavailable")
             return False
         if epoch == self._epoch:
             self._admitted[own, to.local] = None

@@ -4,6 +4,7 @@ Nothing here looks at whether the number is known already: so answers and times 
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,27 +12,28 @@ from aiohttp import web
 
 from signaling.errors import InvalidNumber, TokenError
 from signaling.jid import Jid
-from signaling.network_address import address_key, is_loopback
+from signaling.logs import event, pseudonym
 from signaling.one_time_code import Registration
-from signaling.phone_number import parse_number, region_of
+from signaling.phone_number import is_mobile, parse_number, region_of
+from signaling.policy.sms import Caller, Refusal
 from signaling.problem import Problem
-from signaling.rate_limit import KeyedBuckets
 from signaling.server.context import Context
 from signaling.server.problem import read_body, region_field, text_field
 from signaling.server.sms import SmsFailed
 from signaling.tokens import b64url, decode_public_key, verify_proof
+
+logger = logging.getLogger(__name__)
 
 TEXT = "Ringline code: {code}. Never pass it on to anybody: who has it can make calls in your name."
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 class RegistrationService:
-    def __init__(self, context: Context, address_of: Callable[[web.Request], str | None]) -> None:
+    def __init__(self, context: Context, on_registered: Callable[[], None]) -> None:
         self._context = context
         self._rules = context.limits.codes
-        self._address_of = address_of
-        self._per_number = KeyedBuckets(context.limits.number_sends)
-        self._per_address = KeyedBuckets(context.limits.address_sends)
+        self._policy = context.sms_policy
+        self._on_registered = on_registered
         self._in_hand: set[str] = set()
 
     def routes(self) -> list[web.RouteDef]:
@@ -42,6 +44,7 @@ class RegistrationService:
         ]
 
     async def start(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
         body = await read_body(request)
         region = region_field(body, self._context.region)
         try:
@@ -50,11 +53,14 @@ class RegistrationService:
             raise Problem("invalid_number") from None
         if self._context.countries and region_of(number) not in self._context.countries:
             raise Problem("country_not_served")
-        self._spend(request, number)
+        if not is_mobile(number):
+            raise Problem("not_mobile")
         id_ = b64url(self._context.rng.randbytes(16))
-        return await self._send_code(Registration.begin(id_, number, self._rules, self._context.clock()), 201)
+        registration = Registration.begin(id_, number, self._rules, self._context.clock())
+        return await self._send_code(registration, caller, 201)
 
     async def resend(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
         with self._taken_in_hand(request):
             registration = await self._find(request)
             now = self._context.clock()
@@ -62,10 +68,10 @@ class RegistrationService:
                 raise Problem("too_many", "no more codes for this registration", registration.expires - now)
             if now < registration.next_send:
                 raise Problem("too_many", "a code is on its way; wait a little", registration.next_send - now)
-            self._spend(request, registration.number)
-            return await self._send_code(registration, 200)
+            return await self._send_code(registration, caller, 200)
 
     async def verify(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
         body = await read_body(request)
         code = text_field(body, "code", 16).replace(" ", "").replace("-", "")
         if len(code) != 6 or not (code.isascii() and code.isdigit()):
@@ -92,6 +98,7 @@ class RegistrationService:
                 left = registration.after_wrong_code(self._rules, now)
                 await context.store.save_registration(left)
                 wait = left.next_try - now if left.tries_left else 0.0
+                self._note("wrong", number, tries_left=left.tries_left)
                 raise Problem("wrong_code", retry_after_s=wait or None, tries_left=left.tries_left)
             device = f"d{context.rng.getrandbits(64):016x}"
             token = b64url(context.rng.randbytes(32))
@@ -100,28 +107,45 @@ class RegistrationService:
                 registration.id, number, device, key, name, token_hash, now
             )
         context.sessions.revoke(number)
+        self._on_registered()
+        self._policy.entered(number, registration.id, caller)
+        self._note("entered", number, generation=generation)
+        context.counters.count("registrations")
         made = {"number": number, "jid": str(Jid(number, context.domain)), "device": device}
         made |= {"device_token": token}
         return web.json_response({**made, "generation": generation}, status=201, headers=NO_STORE)
 
-    def _spend(self, request: web.Request, number: str) -> None:
-        address = self._address_of(request)
-        now = self._context.clock()
-        wait = self._per_number.wait(number, now)
-        # Whoever calls from this very machine could as well read the SMS file.
-        if not wait and not is_loopback(address or ""):
-            wait = self._per_address.take(address_key(address), now)
-        wait = wait or self._per_number.take(number, now)
-        if wait:
-            raise Problem("too_many", retry_after_s=wait)
+    def _caller(self, request: web.Request) -> Caller:
+        """Who asks; raises Problem(too_many) if he does so too often."""
+        caller = self._context.caller_of(request)
+        self._allow(self._policy.call(caller, self._context.clock()))
+        return caller
 
-    async def _send_code(self, registration: Registration, status: int) -> web.Response:
+    def _allow(self, refusal: Refusal | None, number: str = "") -> None:
+        if refusal:
+            self._context.counters.count("sms_refused", refusal.limit)
+            who = pseudonym(number, self._context.keys.pepper) if number else None
+            event(logger, logging.WARNING, "no code sent", limit=refusal.limit, number=who)
+            raise Problem("too_many", retry_after_s=refusal.wait)
+
+    def _note(self, result: str, number: str, **fields: object) -> None:
+        self._context.counters.count("sms_codes", result)
+        who = pseudonym(number, self._context.keys.pepper)
+        event(logger, logging.INFO, f"code {result}", number=who, **fields)
+
+    async def _send_code(self, registration: Registration, caller: Caller, status: int) -> web.Response:
         code = f"{self._context.rng.randrange(1_000_000):06d}"
+        number, now = registration.number, self._context.clock()
+        self._allow(self._policy.send(number, caller, now, first=status == 201), number)
         try:
-            await self._context.sms.send(registration.number, TEXT.format(code=code))
+            await self._context.sms.send(number, TEXT.format(code=code))
         except SmsFailed:
+            self._policy.failed(number, caller, now)
+            self._note("failed", number)
             raise Problem("sms_failed") from None
         now = self._context.clock()
+        self._policy.sent(number, registration.id, now)
+        self._note("sent", number, country=region_of(number))
         registration = registration.after_sending(code, self._context.keys.pepper, self._rules, now)
         await self._context.store.save_registration(registration)
         body = {

@@ -1,64 +1,147 @@
-"""Routing with the store: messages for who is away are kept, and delivered when he comes (XEP-0203)."""
+"""Routing with the store: a message is kept before anybody gets it, and dropped when somebody has it (XEP-0198)."""
 
+import asyncio
 import logging
-from datetime import UTC, datetime
-from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from signaling.routing import Announced, Keep, Router, Session, refuse
+from signaling import stanza as st
+from signaling.bound_session import BoundSession, again, lost_for_good, with_delay
+from signaling.routing import Announced, Asked, Keep, Router, receivers, refuse
+from signaling.server.batch import Batch
 from signaling.server.context import Context
+from signaling.server.reach import Reach
 from signaling.server.store import KeptMessage
-from signaling.xml import DELAY, MAX_FRAME_BYTES, Element, element, parse, serialise
+from signaling.xml import MAX_FRAME_BYTES, Element, local_name, parse, serialise
 
 logger = logging.getLogger(__name__)
 
 # Kept messages are read from the store in groups of this many.
 BATCH = 50
-
-
-class DrainableSession(Session, Protocol):
-    async def drained(self) -> bool:
-        """Waits until the queue is empty. False if the session ended before."""
+NOT_NOW = "this cannot be stored just now; try again later"
 
 
 class StoringRouter:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, reach: Reach) -> None:
         self._context = context
+        self._reach = reach
+        self._sessions = context.sessions
         self._router = Router(context.domain, context.sessions, context.budget)
+        self._post = Batch(self._keep)
+        self._receipts = Batch(self._drop)
+        self._expiring: dict[BoundSession, asyncio.TimerHandle] = {}
 
-    async def route(self, sender: DrainableSession, stanza: Element) -> None:
-        """One stanza from a bound stream."""
+    async def route(self, sender: BoundSession, stanza: Element) -> None:
+        """One stanza from a bound stream. When this returns it is delivered, kept or answered with an error."""
+        self._context.counters.count("stanzas", local_name(stanza))
         try:
+            if not await self._reach.admit(sender, stanza):
+                return
             match self._router.route(sender, stanza, self._context.clock()):
-                case Keep(number, kept):
-                    if not await self._keep(sender.jid.local, number, kept):
+                case Keep() as keep:
+                    if not await self._post.add(keep):
                         refuse(sender, stanza, "service-unavailable")
+                case Asked(iq):
+                    await self._reach.blocking(sender, iq)
                 case Announced():
-                    await self._deliver_kept(sender)
+                    await self.deliver_kept(sender)
         except SQLAlchemyError as error:
             logger.error("the store failed: %s", type(error).__name__)
-            refuse(sender, stanza, "internal-server-error")
+            refuse(sender, stanza, "resource-constraint", NOT_NOW)
 
-    async def _keep(self, sender: str, number: str, stanza: Element) -> bool:
-        text = serialise(stanza)
-        limits = self._context.limits
-        message = KeptMessage(0, sender, self._context.clock(), text)
-        return len(text) <= limits.message_chars and await self._context.store.keep_message(
-            number, message, limits.messages_kept, limits.messages_kept_of_one
+    async def received(self, session: BoundSession, tags: list[int]) -> None:
+        """The device has these kept messages."""
+        for other in self._sessions.of(session.jid.local):
+            if other is not session:
+                other.settle(tags)
+        try:
+            await self._receipts.add(tags)
+            if session.available and not session.caught_up:
+                await self.deliver_kept(session)
+        except SQLAlchemyError as error:  # they are delivered again some day
+            logger.error("the store failed: %s", type(error).__name__)
+
+    def lost(self, session: BoundSession) -> None:
+        """Its connection is gone, it may be resumed for a while."""
+        loop = asyncio.get_running_loop()
+        self._expiring[session] = loop.call_later(self._context.limits.resumable, self.over, session)
+
+    def resumed(self, session: BoundSession) -> None:
+        if (timer := self._expiring.pop(session, None)) is not None:
+            timer.cancel()
+
+    def over(self, session: BoundSession) -> None:
+        """It cannot be resumed any more: what never arrived goes to the other devices, or back (XEP-0198 section 4)."""
+        self.resumed(session)
+        session.is_over, session.available = True, False
+        is_current = self._sessions.remove(session)
+        now = self._context.clock()
+        for entry in session.management.unacknowledged if session.management is not None else ():
+            stanza = lost_for_good(entry)
+            if stanza is not None and (sender := st.sender_of(stanza)) is not None:
+                if (back := self._sessions.find(sender)) is not None:
+                    refuse(back, stanza, "recipient-unavailable")
+            elif entry.tag > 0 and is_current:
+                for other in self._sessions.online(session.jid.local):
+                    if entry.tag not in other.in_flight():
+                        other.deliver(parse(again(entry, self._context.domain, now)), entry.at, entry.tag)
+
+    def close(self) -> None:
+        for session in list(self._expiring):
+            self.resumed(session)
+
+    async def _keep(self, batch: list[Keep]) -> list[bool]:
+        limits, now = self._context.limits, self._context.clock()
+        messages = [
+            KeptMessage(
+                0, keep.to.local, keep.stanza.get("from", "").partition("@")[0], now, serialise(keep.stanza)
+            )
+            for keep in batch
+        ]
+        ids = await self._context.store.keep_messages(
+            messages, limits.message_chars, limits.messages_kept, limits.messages_kept_of_one
         )
+        for keep, message, id_ in zip(batch, messages, ids, strict=True):
+            for session in receivers(self._sessions, keep.to) if id_ else ():
+                self._context.budget.know(message.number, {message.sender})
+                if not session.caught_up:
+                    session.again = True
+                elif session.cursor < id_:
+                    session.cursor = id_
+                    session.deliver(keep.stanza, now, id_)
+        return [id_ > 0 for id_ in ids]
 
-    async def _deliver_kept(self, session: DrainableSession) -> None:
-        number = session.jid.local
-        since = self._context.clock() - self._context.limits.message_life
-        while messages := await self._context.store.kept_messages(number, since, BATCH):
-            for message in messages:
+    async def _drop(self, batch: list[list[int]]) -> list[None]:
+        await self._context.store.drop_messages([id_ for tags in batch for id_ in tags])
+        return [None] * len(batch)
+
+    async def deliver_kept(self, session: BoundSession) -> None:
+        """What is kept for the number and not on its way to a device already: as much as may be on its way at once.
+        The rest comes when that is acknowledged."""
+        if session.draining or not session.available:
+            return
+        session.draining, session.caught_up = True, False
+        try:
+            while await self._deliver_some(session):
+                link, on_its_way = session.link, len(session.in_flight())
+                if link is None or on_its_way >= BATCH or not await link.drained():
+                    return
+            session.caught_up = True
+        finally:
+            session.draining = False
+
+    async def _deliver_some(self, session: BoundSession) -> bool:
+        session.again = False
+        number, since = session.jid.local, self._context.clock() - self._context.limits.message_life
+        messages = await self._context.store.kept_messages(number, since, session.cursor, BATCH)
+        busy = {tag for other in self._sessions.of(number) for tag in other.in_flight()}
+        for message in messages:
+            session.cursor = message.id
+            if message.id not in busy:
                 # Read back from our own store; parsed once more, as nothing is trusted twice.
                 stanza = parse(message.stanza, max_bytes=2 * MAX_FRAME_BYTES)
-                stamp = datetime.fromtimestamp(message.kept, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-                stanza.append(element(DELAY, "delay", {"from": self._context.domain, "stamp": stamp}))
-                session.deliver(stanza)
                 self._context.budget.know(number, {message.sender})
-                if not await session.drained():
-                    return
-            await self._context.store.drop_messages(number, messages[-1].id)
+                session.deliver(
+                    with_delay(stanza, self._context.domain, message.kept), message.kept, message.id
+                )
+        return bool(messages) or session.again

@@ -20,9 +20,10 @@ class SmsFailed(SignalingError):
 
 
 class SmsGateway(Protocol):
-    """`description` is for the start-up line: it holds no secret."""
+    """`description` is for the start-up line: it holds no secret. `leaves_host`: messages reach people, and cost."""
 
     description: str
+    leaves_host: bool
 
     async def send(self, number: str, text: str) -> None:
         """Hands one message over. Raises SmsFailed."""
@@ -32,6 +33,7 @@ class SmsGateway(Protocol):
 
 class ConsoleSms:
     description = "SMS to console"
+    leaves_host = False
 
     async def send(self, number: str, text: str) -> None:
         sys.stdout.write(f"SMS to {number}: {text}\n")
@@ -42,6 +44,8 @@ class ConsoleSms:
 
 class FileSms:
     """One JSON line a message, {"to", "text"}; the file is 0600."""
+
+    leaves_host = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -71,6 +75,8 @@ class FileSms:
 
 class WebhookSms:
     """POST {"to", "text"} as JSON; any 2xx is success. Redirects are not followed: the body is a secret."""
+
+    leaves_host = True
 
     def __init__(self, url: str) -> None:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:

@@ -1,5 +1,6 @@
 """What survives a restart: registrations, devices, used assertions, messages for who is away. SQLAlchemy 2 async."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from signaling.one_time_code import Registration
+from signaling.reachability import Findable, Standing
+from signaling.server.migrations import migrate
 
 metadata = sa.MetaData()
 
@@ -23,7 +26,20 @@ def _table(name: str, *columns: Any) -> Table:
 
 
 NUMBER = String(16)
-accounts = _table("accounts", _column("number", NUMBER, primary_key=True), _column("generation", Integer))
+accounts = _table(
+    "accounts",
+    _column("number", NUMBER, primary_key=True),
+    _column("generation", Integer),
+    _column("since", Double, server_default="0"),
+    _column("findable", String(16), server_default=Findable.EVERYBODY),
+)
+# Whom an account has in its address book: kept only while it is findable by those, and only who is registered.
+listings = _table(
+    "listings", _column("owner", NUMBER, primary_key=True), _column("number", NUMBER, primary_key=True)
+)
+blocks = _table(
+    "blocks", _column("owner", NUMBER, primary_key=True), _column("number", NUMBER, primary_key=True)
+)
 devices = _table(
     "devices",
     _column("device", String(17), primary_key=True),
@@ -61,7 +77,7 @@ messages = _table(
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A registered device. `generation` is its account's; `key` is base64url."""
+    """A registered device. `generation` and `since` (its beginning) are its account's; `key` is base64url."""
 
     device: str
     number: str
@@ -70,6 +86,7 @@ class Device:
     added: float
     used: float
     generation: int
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,7 @@ class KeptMessage:
     """`id` grows with each message; it is 0 for one that is not yet in the store."""
 
     id: int
+    number: str
     sender: str
     kept: float
     stanza: str
@@ -87,15 +105,16 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._last_message = 0
 
     @classmethod
     async def open(cls, url: str) -> "Store":
-        """`sqlite+aiosqlite:///PATH` or `postgresql+asyncpg://...`; missing tables are made."""
+        """`sqlite+aiosqlite:///PATH` or `postgresql+asyncpg://...`; brought to the present schema."""
         if not url.startswith("sqlite"):
-            engine = create_async_engine(url, pool_pre_ping=True)
+            engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
         else:
             # One connection: transactions queue up here instead of failing with "database is locked".
-            engine = create_async_engine(url, pool_size=1, max_overflow=0)
+            engine = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
 
             @sa.event.listens_for(engine.sync_engine, "connect")
             def on_connect(connection: Any, record: Any) -> None:
@@ -106,7 +125,7 @@ class Store:
         store = cls(engine)
         try:
             async with engine.begin() as db:
-                await db.run_sync(metadata.create_all)
+                await db.run_sync(migrate, metadata)
         except BaseException:
             await store.close()
             raise
@@ -145,20 +164,21 @@ class Store:
             await db.execute(delete(registrations).where(registrations.c.id == registration))
             await db.execute(delete(devices).where(devices.c.number == number))
             await db.execute(delete(messages).where(messages.c.number == number))
+            await db.execute(delete(listings).where(listings.c.owner == number))
             old = await db.scalar(select(accounts.c.generation).where(accounts.c.number == number))
             generation = (old or 0) + 1
             if old is None:
-                await db.execute(accounts.insert().values(number=number, generation=generation))
+                await db.execute(accounts.insert().values(number=number, generation=generation, since=now))
             else:
                 query = update(accounts).where(accounts.c.number == number)
-                await db.execute(query.values(generation=generation))
+                await db.execute(query.values(generation=generation, since=now))
             values = {"device": device, "number": number, "key": key, "name": name, "token_hash": token_hash}
             await db.execute(devices.insert().values(**values, added=now, used=now))
         return generation
 
     async def _devices(self, condition: Any) -> list[Device]:
         columns = [c for c in devices.c if c.name != "token_hash"]
-        query = select(*columns, accounts.c.generation).join(accounts).where(condition)
+        query = select(*columns, accounts.c.generation, accounts.c.since).join(accounts).where(condition)
         async with self._engine.connect() as db:
             rows = (await db.execute(query.order_by(devices.c.added))).mappings()
             return [Device(**row) for row in rows]
@@ -184,6 +204,51 @@ class Store:
         async with self._engine.begin() as db:
             return (await db.execute(query)).rowcount > 0
 
+    async def findable(self, number: str) -> Findable:
+        async with self._engine.connect() as db:
+            found = await db.scalar(select(accounts.c.findable).where(accounts.c.number == number))
+        return Findable(found or Findable.EVERYBODY)
+
+    async def set_findable(self, number: str, findable: Findable) -> None:
+        """The address book is kept only while it decides something."""
+        async with self._engine.begin() as db:
+            query = update(accounts).where(accounts.c.number == number)
+            await db.execute(query.values(findable=str(findable)))
+            if findable is not Findable.MUTUAL:
+                await db.execute(delete(listings).where(listings.c.owner == number))
+
+    async def standings(self, asker: str, numbers: Iterable[str]) -> dict[str, Standing]:
+        """Of those that are registered; one query, whatever they are."""
+
+        def pair(table: Table, owner: Any, number: Any) -> Any:
+            return sa.exists().where(table.c.owner == owner, table.c.number == number)
+
+        number = accounts.c.number
+        query = select(
+            number,
+            accounts.c.findable,
+            pair(listings, number, asker),
+            pair(blocks, number, asker),
+            pair(blocks, asker, number),
+        ).where(number.in_(list(numbers)), sa.exists().where(devices.c.number == number))
+        async with self._engine.connect() as db:
+            rows = (await db.execute(query)).all()
+        return {row[0]: Standing(Findable(row[1]), *map(bool, row[2:])) for row in rows}
+
+    async def change_pairs(self, table: Table, owner: str, add: set[str], remove: set[str]) -> None:
+        """Of `listings` or `blocks`."""
+        pairs = table.c.owner == owner
+        async with self._engine.begin() as db:
+            await db.execute(delete(table).where(pairs, table.c.number.in_(add | remove)))
+            if add:
+                await db.execute(table.insert(), [{"owner": owner, "number": n} for n in sorted(add)])
+
+    async def pairs(self, table: Table, owner: str) -> list[str]:
+        """All the numbers of one owner, in order."""
+        query = select(table.c.number).where(table.c.owner == owner).order_by(table.c.number)
+        async with self._engine.connect() as db:
+            return list(await db.scalars(query))
+
     async def use_assertion(self, device: str, id_: str, expires: float, now: float) -> bool:
         """Notes the device as used now. False if it has used this assertion before."""
         try:
@@ -194,36 +259,52 @@ class Store:
             return False
         return True
 
-    async def keep_message(self, number: str, message: KeptMessage, limit: int, of_one: int) -> bool:
-        """Keeps a message for a number.
+    async def keep_messages(
+        self, batch: list[KeptMessage], max_chars: int, limit: int, of_one: int
+    ) -> list[int]:
+        """Keeps messages; their ids, which grow.
 
-        False if the number is not registered, has `limit` messages, or `of_one` messages of this sender.
+        0 for one that is too long, whose number is not registered, or has `limit` messages, or `of_one` of this sender.
         """
+        numbers = {message.number for message in batch}
         async with self._engine.begin() as db:
-            query = select(func.count()).select_from(devices).where(devices.c.number == number)
-            if not await db.scalar(query):
-                return False
-            own = func.sum(sa.case((messages.c.sender == message.sender, 1), else_=0))
-            query = select(func.count(), func.coalesce(own, 0)).where(messages.c.number == number)
-            kept, of_sender = map(int, (await db.execute(query)).one())
-            if kept >= limit or of_sender >= of_one:
-                return False
-            values = {"sender": message.sender, "kept": message.kept, "stanza": message.stanza}
-            await db.execute(messages.insert().values(number=number, **values))
-        return True
+            known = select(devices.c.number).where(devices.c.number.in_(numbers)).distinct()
+            registered = set(await db.scalars(known))
+            pairs = select(messages.c.number, messages.c.sender, func.count()).group_by(
+                messages.c.number, messages.c.sender
+            )
+            kept: Counter[Any] = Counter()
+            for number, sender, count in await db.execute(pairs.where(messages.c.number.in_(numbers))):
+                kept[number, sender] = count
+                kept[number] += count
+            if not self._last_message:
+                self._last_message = await db.scalar(select(func.max(messages.c.id))) or 0
+            ids, rows = [], []
+            for message in batch:
+                pair = message.number, message.sender
+                full = kept[message.number] >= limit or kept[pair] >= of_one
+                if full or len(message.stanza) > max_chars or message.number not in registered:
+                    ids.append(0)
+                    continue
+                kept.update((message.number, pair))
+                self._last_message += 1  # never used twice while we run, even if it is not committed
+                ids.append(self._last_message)
+                rows.append(asdict(message) | {"id": self._last_message})
+            if rows:
+                await db.execute(messages.insert(), rows)
+        return ids
 
-    async def kept_messages(self, number: str, since: float, limit: int) -> list[KeptMessage]:
-        """The oldest kept messages of a number that are not older than `since`."""
-        query = select(messages.c.id, messages.c.sender, messages.c.kept, messages.c.stanza)
-        query = query.where(messages.c.number == number, messages.c.kept >= since)
+    async def kept_messages(self, number: str, since: float, after: int, limit: int) -> list[KeptMessage]:
+        """The oldest kept messages of a number that are not older than `since`, with ids above `after`."""
+        query = select(messages).where(messages.c.number == number, messages.c.kept >= since)
+        query = query.where(messages.c.id > after).order_by(messages.c.id).limit(limit)
         async with self._engine.connect() as db:
-            rows = (await db.execute(query.order_by(messages.c.id).limit(limit))).mappings()
-            return [KeptMessage(**row) for row in rows]
+            return [KeptMessage(**row) for row in (await db.execute(query)).mappings()]
 
-    async def drop_messages(self, number: str, last: int) -> None:
-        """Deletes the messages of a number up to this id: they have been delivered."""
+    async def drop_messages(self, ids: list[int]) -> None:
+        """Deletes these messages: they have been delivered."""
         async with self._engine.begin() as db:
-            await db.execute(delete(messages).where(messages.c.number == number, messages.c.id <= last))
+            await db.execute(delete(messages).where(messages.c.id.in_(ids)))
 
     async def sweep(self, now: float, kept_since: float) -> None:
         """Deletes what is over: registrations, assertions, old messages."""

@@ -73,6 +73,8 @@ class TokenService:
             device=device.device,
             generation=device.generation,
         )
+        self._context.sms_policy.at_home(device.number, self._context.caller_of(request))
+        self._context.counters.count("tokens")
         text = make_access_token(self._context.keys.signing, self._context.keys.key_id, token)
         answer = {"access_token": text, "token_type": "Bearer", "expires_in_s": ACCESS_TOKEN_LIFE}
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
@@ -86,6 +88,7 @@ class TokenService:
         device = await self._context.store.device(token.subject.local, token.device)
         if device is None or device.generation != token.generation:
             raise Problem("device_revoked")
+        self._context.budget.opened(device.number, device.since)
         return device
 
     async def stands(self, device: Device) -> bool:
@@ -114,7 +117,12 @@ class TokenService:
             for device in found
         ]
         return web.json_response(
-            {"number": own.number, "generation": own.generation, "devices": listed, "findable": "everybody"}
+            {
+                "number": own.number,
+                "generation": own.generation,
+                "devices": listed,
+                "findable": await self._context.store.findable(own.number),
+            }
         )
 
     async def delete_device(self, request: web.Request) -> web.Response:

@@ -1,4 +1,5 @@
-"""One client's WebSocket: a reader that feeds the stream, a writer with a bounded queue."""
+"""One client's WebSocket: a reader that feeds the stream, a writer with a bounded queue. Once bound it carries a
+session (bound_session.py), which may go on over another WebSocket."""
 
 import asyncio
 from collections import deque
@@ -6,6 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
+from signaling.bound_session import BoundSession, again
 from signaling.jid import Jid
 from signaling.problem import Problem
 from signaling.rate_limit import TokenBucket
@@ -15,7 +17,7 @@ from signaling.server.router import StoringRouter
 from signaling.server.store import Device
 from signaling.server.tokens import TokenService
 from signaling.server_stream import ServerStream
-from signaling.stream import CredentialsGiven, Ended, ResourceAsked, StanzaReceived
+from signaling.stream import Acknowledged, CredentialsGiven, Ended, ResourceAsked, ResumeAsked, StanzaReceived
 from signaling.xml import Element
 
 # A stanza counts as one unit for each of these that it has (limits.stanzas).
@@ -23,7 +25,7 @@ UNIT_BYTES = 4096
 
 
 class Connection:
-    """A WebSocket from its upgrade to its end: `run()`. Once bound it is a Session."""
+    """A WebSocket from its upgrade to its end: `run()`. It is the Link of a session."""
 
     def __init__(
         self,
@@ -40,31 +42,28 @@ class Connection:
         self._router = router
         self._domain = context.domain
         self._sessions = context.sessions
-        self._limits = context.limits
+        self._clock = context.clock
+        self._limits = limits = context.limits
         now = self._loop.time()
-        self._stream = ServerStream(context.domain, now, context.rng, context.limits.times)
+        self._stream = ServerStream(context.domain, now, context.rng, limits.times, limits.resumable)
         self._bucket = TokenBucket(context.limits.stanzas, now)
         self._queue: deque[str] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._device: Device | None = None
-        self._jid: Jid | None = None
+        self._session: BoundSession | None = None
+        self._unmanaged: list[int] = []  # kept messages, to a client that does not acknowledge
         self._drained = asyncio.Event()
         self._drained.set()
         self._deadline: asyncio.TimerHandle | None = None
-        self.available = False
         self.finished = asyncio.Event()
         self.on_login_failure: Callable[[], object] = lambda: None
 
-    @property
-    def jid(self) -> Jid:
-        """The full JID; there is one from the moment that the device asks to bind."""
-        assert self._jid is not None
-        return self._jid
-
-    def deliver(self, stanza: Element) -> None:
+    def send(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
         """Queues a stanza. A client that does not read as fast as it is sent to loses its connection."""
-        self._stream.send(stanza)
+        self._stream.send(stanza, at, tag)
+        if tag and self._stream.management is None:
+            self._unmanaged.append(tag)
         self._pump()
 
     async def drained(self) -> bool:
@@ -85,7 +84,11 @@ class Connection:
         for frame in self._stream.frames_to_send():
             self._queue.append(frame)
             self._queued_bytes += len(frame)
-        if len(self._queue) > self._limits.queue_stanzas or self._queued_bytes > self._limits.queue_bytes:
+        # What can be resumed is bounded by its session.
+        waiting = self._stream.management
+        count, size = (0, 0) if waiting is None else (len(waiting.unacknowledged), waiting.size)
+        limits = self._limits
+        if len(self._queue) - count > limits.queue_stanzas or self._queued_bytes - size > limits.queue_bytes:
             self._cut()
         if self._deadline is None and self._stream.is_ending:
             self._deadline = self._loop.call_later(self._limits.times.close + 1, self._cut)
@@ -93,8 +96,12 @@ class Connection:
             self._drained.clear()
         self._wake.set()
 
+    def release(self) -> None:
+        """The session goes on over another connection."""
+        self._session = self._stream.management = None
+        self._cut()
+
     def _cut(self) -> None:
-        self.available = False
         self._queue.clear()
         self._queued_bytes = 0
         self._stream.connection_lost()
@@ -110,9 +117,8 @@ class Connection:
         except ConnectionError:
             pass
         finally:
-            self.available = False
-            if self._jid is not None:
-                self._sessions.remove(self)
+            if self._session is not None:
+                (self._router.lost if self._session.lost(self) else self._router.over)(self._session)
             self._stream.connection_lost()
             self._wake.set()
             if self._deadline is None:
@@ -133,6 +139,10 @@ class Connection:
                     frame = self._queue.popleft()
                     self._queued_bytes -= len(frame)
                     await self._socket.send_str(frame)
+                if self._unmanaged and self._session is not None:
+                    tags, self._unmanaged = self._unmanaged, []
+                    await self._router.received(self._session, tags)
+                    continue
                 self._drained.set()
                 if self._stream.is_closed:
                     return
@@ -155,6 +165,8 @@ class Connection:
             now = self._loop.time()
             if message.type is WSMsgType.TEXT:
                 self._stream.receive_frame(message.data, now)
+                if self._session is not None:
+                    self._session.management = self._stream.management
                 size = len(message.data)
             elif message.type is WSMsgType.BINARY:
                 self._stream.end("unsupported-encoding", "text frames only", now=now)
@@ -177,10 +189,16 @@ class Connection:
                     await self._login(credentials)
                 case ResourceAsked(resource):
                     await self._bind(resource)
-                case StanzaReceived(stanza):
-                    await self._router.route(self, stanza)
-                case Ended():
-                    self.available = False
+                case ResumeAsked():
+                    await self._resume(event)
+                case StanzaReceived(stanza) if self._session is not None:
+                    await self._router.route(self._session, stanza)
+                case Acknowledged(tags) if self._session is not None:
+                    await self._router.received(self._session, list(tags))
+                case Ended(condition=condition) if self._session is not None:
+                    # Only a connection that broke can be resumed.
+                    self._session.available = False
+                    self._session.is_over |= condition != "connection-timeout"
 
     async def _login(self, credentials: PlainCredentials) -> None:
         try:
@@ -202,11 +220,44 @@ class Connection:
         assert self._device is not None
         if resource != self._device.device:
             return self.end("not-authorized", "the resource must be the token's device")
-        self._jid = Jid(self._device.number, self._domain, resource)
+        limits = self._limits
+        self._session = session = BoundSession(
+            Jid(self._device.number, self._domain, resource),
+            self._device.generation,
+            self,
+            limits.queue_stanzas,
+            limits.queue_bytes,
+        )
         # First listed, then looked up again: a device that is revoked in between is caught by one of the two.
-        self._sessions.add(self)
+        old = self._sessions.get(session.jid.local, resource)
+        self._sessions.add(session)
+        if old is not None and old.link is None:
+            self._router.over(old)
         if await self._tokens.stands(self._device):
             if not self._stream.is_ending:
-                self._stream.bind(self._jid)
+                self._stream.bind(session.jid)
         else:
             self.end("not-authorized", "this device is not registered any more")
+
+    async def _resume(self, asked: ResumeAsked) -> None:
+        """A session goes on with the same device, or not at all (XEP-0198 section 5)."""
+        assert self._device is not None
+        session = self._sessions.get(self._device.number, self._device.device)
+        broken = None if session is None or session.is_over else session.management
+        if (
+            session is None
+            or broken is None
+            or not broken.is_named(asked.id)
+            or session.generation != self._device.generation
+        ):
+            return self._stream.refuse_resumption()
+        if session.link is not None:
+            session.link.release()
+        session.link, self._session = self, session
+        self._router.resumed(session)
+        if not self._stream.resume(broken, asked.h, session.jid, self._loop.time()):
+            return
+        for entry in broken.unacknowledged:
+            self._stream.resend(again(entry, self._domain, self._clock()))
+        self._pump()
+        await self._router.deliver_kept(session)

@@ -1,37 +1,93 @@
-from signaling.contact_budget import MAX_PEERS, ContactBudget
+from dataclasses import replace
+
+from signaling.contact_budget import MAX_PEERS, ContactBudget, ContactLimits
 from signaling.rate_limit import Rate
 
 ALICE, BOB = "+12025550100", "+12025550101"
-STRANGERS = [f"+1202555{n:04d}" for n in range(110, 199)]
+DAY = 86400.0
 
 
-def test_repeats_and_oneself_are_free():
-    budget = ContactBudget(Rate(10, 30), b"secret")
-    assert budget.ask(ALICE, set(STRANGERS[:10]), 0.0) == 0
-    for _ in range(50):
-        assert budget.ask(ALICE, {STRANGERS[3]}, 0.0) == 0 == budget.ask(ALICE, {ALICE}, 0.0)
-    assert budget.ask(ALICE, {BOB}, 0.0) == 30
-    assert budget.ask(ALICE, {BOB}, 30.0) == 0
+def number(n):
+    return f"+1{2025550110 + n}"
+
+
+def make(**rates):
+    return ContactBudget(replace(ContactLimits(), **rates), b"secret")
+
+
+def test_an_address_book_is_asked_for_at_once_and_500_more_a_day():
+    budget = make()
+    for start in range(0, 5000, 1000):
+        assert budget.ask(ALICE, {number(n) for n in range(start, start + 1000)}, 0.0) == 0
+    assert budget.ask(ALICE, {BOB}, 0.0) > 0
+    # Again and again, in any part: free.
+    assert budget.ask(ALICE, {number(n) for n in range(300, 900)}, 0.0) == 0
+    assert budget.ask(ALICE, {ALICE}, 0.0) == 0
+    assert budget.ask(ALICE, {number(n) for n in range(6000, 6500)}, DAY) == 0
+    assert budget.ask(ALICE, {BOB}, DAY) > 0
     # Somebody else has his own.
-    assert budget.ask(BOB, set(STRANGERS[:10]), 0.0) == 0
+    assert budget.ask(BOB, {number(n) for n in range(1000)}, 0.0) == 0
 
 
-def test_who_was_heard_from_is_known():
-    budget = ContactBudget(Rate(1, 30), b"secret")
-    budget.know(ALICE, set(STRANGERS[:20]))
-    assert budget.ask(ALICE, set(STRANGERS[:20]), 0.0) == 0 == budget.ask(ALICE, {BOB}, 0.0)
+def test_calling_is_no_free_way_to_enumerate():
+    budget = make(numbers=Rate(20, 30), strangers=Rate(1e9, 1))
+    assert budget.ask(ALICE, {number(n) for n in range(18)}, 0.0) == 0
+    assert [budget.address(ALICE, number(n), 0.0) for n in range(18, 21)] == [0, 0, 30]
+    assert budget.ask(ALICE, {number(20)}, 0.0) == 30
+    # Whom it has asked for, it may still call.
+    assert budget.address(ALICE, number(3), 0.0) == 0
+
+
+def test_10_strangers_at_once_and_one_more_per_30_s():
+    budget = make()
+    assert budget.ask(ALICE, {number(n) for n in range(50)}, 0.0) == 0
+    assert [budget.address(ALICE, number(n), 0.0) for n in range(10)] == [0] * 10
+    assert budget.address(ALICE, number(10), 0.0) == 30
+    assert budget.address(ALICE, number(10), 30.0) == 0 < budget.address(ALICE, number(11), 30.0)
+    for _ in range(50):
+        assert budget.address(ALICE, number(3), 0.0) == 0 == budget.address(ALICE, ALICE, 0.0)
+
+
+def test_30_strangers_a_day_for_an_account_of_less_than_a_week():
+    budget, born = make(), 100 * DAY
+    budget.opened(ALICE, born)
+    budget.opened(BOB, born - 8 * DAY)
+    addressed = {ALICE: 0, BOB: 0}
+    for n in range(100):
+        now = born + n * 30.0
+        for account in addressed:
+            addressed[account] += budget.address(account, number(n), now) == 0
+    assert addressed == {ALICE: 30, BOB: 100}
+    assert budget.address(ALICE, number(99), born + 3000) == DAY - 3000
+    assert budget.address(ALICE, number(99), born + DAY) == 0
+    later = born + 7 * DAY
+    budget.opened(ALICE, born)
+    assert [budget.address(ALICE, number(n), later) for n in range(200, 210)] == [0] * 10
+
+
+def test_who_was_heard_from_is_no_stranger():
+    budget = make(strangers=Rate(1, 30), numbers=Rate(1, 30))
+    budget.know(ALICE, {number(n) for n in range(20)})
+    assert all(budget.address(ALICE, number(n), 0.0) == 0 for n in range(20))
+    assert budget.knows(ALICE, number(3)) and not budget.knows(ALICE, BOB)
+    assert budget.address(ALICE, BOB, 0.0) == 0
+    budget.forget(ALICE)
+    assert not budget.knows(ALICE, number(3)) and budget.ask(ALICE, {number(3)}, 0.0) == 0
 
 
 def test_a_refused_question_teaches_nothing():
-    budget = ContactBudget(Rate(10, 30), b"secret")
-    assert budget.ask(ALICE, set(STRANGERS[:11]), 0.0) > 0
-    assert budget.ask(ALICE, set(STRANGERS[:10]), 0.0) == 0
-    assert budget.ask(ALICE, {STRANGERS[10]}, 0.0) > 0
+    budget = make(numbers=Rate(10, 30))
+    assert budget.ask(ALICE, {number(n) for n in range(11)}, 0.0) > 0
+    assert budget.ask(ALICE, {number(n) for n in range(10)}, 0.0) == 0
+    assert budget.ask(ALICE, {number(10)}, 0.0) > 0
+    assert budget.address(ALICE, number(10), 0.0) > 0 and not budget.knows(ALICE, number(10))
 
 
-def test_no_number_is_kept_and_memory_is_bounded():
-    budget = ContactBudget(Rate(1e9, 1), b"secret")
+def test_no_number_is_kept_and_memory_is_bounded(monkeypatch):
+    budget = make(numbers=Rate(1e9, 1))
     budget.ask(ALICE, {f"+1202{n:07d}" for n in range(MAX_PEERS + 500)}, 0.0)
-    kept = repr(budget._known)
-    assert "+1202" not in kept.replace(ALICE, "")
-    assert len(budget._known[ALICE]) == MAX_PEERS
+    assert len(budget._accounts[ALICE].peers) == MAX_PEERS == budget._all_peers
+    assert all(isinstance(key, int) for key in budget._accounts[ALICE].peers)
+    monkeypatch.setattr("signaling.contact_budget.MAX_ALL_PEERS", MAX_PEERS + 10)
+    budget.ask(BOB, {number(n) for n in range(11)}, 0.0)
+    assert list(budget._accounts) == [BOB] and budget._all_peers == 11

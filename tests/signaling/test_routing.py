@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from signaling import stanza as st
-from signaling.contact_budget import ContactBudget
+from signaling.contact_budget import ContactBudget, ContactLimits
 from signaling.jid import Jid
-from signaling.rate_limit import Rate
-from signaling.routing import Announced, Keep, Router, Sessions
+from signaling.routing import Announced, Keep, Router, Sessions, receivers
 from signaling.xml import HINTS, element, parse, serialise
 
 ALICE, BOB = "+12025550100", "+12025550101"
@@ -22,7 +21,7 @@ class Phone:
         self.got = []
         self.ended = None
 
-    def deliver(self, stanza):
+    def deliver(self, stanza, at=0.0, tag=0):
         self.got.append(parse(serialise(stanza)))
 
     def end(self, condition, text=""):
@@ -35,7 +34,7 @@ def world():
     phones = [Phone(ALICE), Phone(BOB, "d2"), Phone(BOB, "d3"), Phone(BOB, "d4", available=False)]
     for phone in phones:
         sessions.add(phone)
-    return Router(DOMAIN, sessions, ContactBudget(Rate(10, 30), b"s")), sessions, *phones
+    return Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s")), sessions, *phones
 
 
 def test_every_available_device(world):
@@ -44,15 +43,16 @@ def test_every_available_device(world):
     assert [len(phone.got) for phone in (alice, second, third, fourth)] == [0, 1, 1, 0]
 
 
-def test_keep_is_a_copy(world):
-    router, sessions, alice, *others = world
-    for phone in others:
-        sessions.remove(phone)
+def test_what_is_to_be_stored_is_delivered_only_afterwards(world):
+    router, sessions, alice, second, third, fourth = world
     message = st.message(f"{BOB}@{DOMAIN}", element(HINTS, "store"))
     kept = router.route(alice, message, 0.0)
-    assert isinstance(kept, Keep) and kept.number == BOB
-    assert kept.stanza is not message and serialise(kept.stanza) == serialise(message)
+    assert isinstance(kept, Keep) and kept.to == Jid(BOB, DOMAIN)
     assert kept.stanza.get("from") == str(alice.jid)
+    assert not second.got and not third.got
+    assert receivers(sessions, kept.to) == [second, third]
+    assert receivers(sessions, third.jid) == [third]
+    assert receivers(sessions, fourth.jid) == [second, third], "not online: as to the bare JID"
 
 
 def test_announced_once(world):
@@ -104,7 +104,7 @@ def test_any_stanza_has_the_senders_from_or_ends_the_sender(name, to, sender, ki
     alice, bob = Phone(ALICE), Phone(BOB, "d2")
     sessions.add(alice)
     sessions.add(bob)
-    router = Router(DOMAIN, sessions, ContactBudget(Rate(10, 30), b"s"))
+    router = Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s"))
     attributes = {"to": to, "from": sender, "type": kind, "id": id_}
     stanza = element("jabber:client", name, attributes, *(element(*child.split()) for child in inner))
     router.route(alice, stanza, 0.0)

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import logging
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from signaling.one_time_code import CodeRules
+from signaling.contact_budget import ContactLimits
+from signaling.policy.sms import SmsLimits
 from signaling.rate_limit import Rate
 from signaling.server_limits import Limits
 from signaling.tokens import b64url, encode_public_key, make_proof, sign_jws
@@ -62,6 +62,11 @@ def attempt(server, post):
 
 def wrong(code):
     return f"{(int(code) + 1) % 1_000_000:06d}"
+
+
+@pytest.fixture
+def limits(request):
+    return getattr(request, "param", Limits())
 
 
 async def test_server_describes_itself(server, post):
@@ -238,7 +243,7 @@ async def test_bad_bodies(post):
 async def test_unknown_paths_and_methods(post):
     assert (await post("/nothing"))[:2] == (404, {"code": "not_found", "title": "there is nothing here"})
     assert (await post("/registrations", method="GET"))[1]["code"] == "bad_method"
-    assert (await post("/account", {}, method="PATCH"))[1]["code"] == "bad_method"
+    assert (await post("/account", {}, method="PUT"))[1]["code"] == "bad_method"
 
 
 async def test_countries(make_server, http):
@@ -404,6 +409,7 @@ async def test_lookup_refuses(post, register):
     ] == "bad_request"
 
 
+@pytest.mark.parametrize("limits", [Limits(contacts=ContactLimits(numbers=Rate(10, 30)))], indirect=True)
 async def test_lookup_budget_counts_new_numbers_only(server, post, register):
     alice = await register(ALICE)
     headers = await alice.bearer()
@@ -488,7 +494,7 @@ def hostile(tmp_path):
 
     loop = asyncio.new_event_loop()
     config = ServerConfig(data=tmp_path / "data", port=0, sms=f"file:{tmp_path / 'sms'}")
-    limits = replace(Limits(), number_sends=Rate(1e9, 1), codes=CodeRules())
+    limits = Limits(sms=SmsLimits(number_local=Rate(1e9, 1)))
 
     async def open_all():
         return await Server.start(config, limits=limits), aiohttp.ClientSession()

@@ -82,7 +82,7 @@ async def test_the_whole_login_by_hand(server, http, register, quiet):
     await socket.send_str(OPEN)
     await socket.receive_str()
     features = await socket.receive_str()
-    assert "xmpp-bind" in features and "urn:xmpp:sm" not in features and "PLAIN" not in features
+    assert "xmpp-bind" in features and "urn:xmpp:sm:3" in features and "PLAIN" not in features
     bind = element(BIND, "bind", None, element(BIND, "resource", text=alice.device))
     await socket.send_str(serialise(st.iq("set", bind, id="b1")))
     assert f"{ALICE}@{server.domain}/{alice.device}" in await socket.receive_str()
@@ -381,13 +381,16 @@ async def test_draining_says_system_shutdown_and_leaves_nothing(server, http, re
     assert len(others) <= 1
 
 
-async def test_a_client_that_vanishes_is_offline_at_once(server, register, connect):
+@pytest.mark.parametrize("limits", [Limits(resumable=0.05)], indirect=True)
+async def test_what_was_sent_to_a_client_that_vanished_comes_back(server, register, connect):
+    """A message is reported when its session cannot be resumed any more; then the device is offline."""
     alice, bob = await connect(await register(ALICE)), await connect(await register(BOB))
     bob.socket._writer.transport.abort()
-    async with asyncio.timeout(5):
-        while server.server._context.sessions.online(BOB):
-            await alice.send(st.iq("get", element(PING, "ping"), id="p"))
-            await alice.receive()
+    await alice.send(st.message(bob.bare, element(JMI, "propose", {"id": "x"}), id="lost"))
+    await alice.send(st.iq("get", element(PING, "ping"), id="asked", to=bob.jid))
+    errors = [await alice.receive(), await alice.receive()]
+    assert [e.get("id") for e in errors] == ["lost", "asked"]
+    assert {st.error_of(e).condition for e in errors} == {"recipient-unavailable"}
     await alice.send(st.message(bob.bare, element(JMI, "propose", {"id": "x"})))
     assert st.error_of(await alice.receive()).condition == "service-unavailable"
 

@@ -1,0 +1,121 @@
+"""A device on the line, as the server sees it: it outlives its connection where it can be resumed. Sans-IO.
+
+Kept messages come to it in the order of their ids; `cursor` is the last one that it was given. Until it has
+`caught_up` with the store, a message that was just stored is not handed over directly, but read with the rest.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from signaling.jid import Jid
+from signaling.stream_management import StreamManagement, Unacknowledged
+from signaling.xml import CLIENT, DELAY, MAX_FRAME_BYTES, Element, child, element, is_named, parse, serialise
+
+# What is sent again after longer than this says how old it is: such a proposal rings no more (its caller has
+# given up, protocol.md section 4).
+STAMPED_AFTER = 4.0
+
+
+class Link(Protocol):
+    """The connection that carries a session."""
+
+    def send(self, stanza: Element, at: float, tag: int) -> None:
+        """Queues a stanza; never blocks."""
+
+    def end(self, condition: str | None, text: str = "") -> None:
+        """Ends the stream; never blocks."""
+
+    async def drained(self) -> bool:
+        """Waits until everything is handed to the network. False if the connection ended before."""
+
+    def release(self) -> None:
+        """The session goes on elsewhere: this connection ends without it."""
+
+
+class BoundSession:
+    """`available`: its own presence has come back; only then is it online. `is_over`: nothing can revive it.
+
+    Without a link what is delivered waits in `management`, at most `max_stanzas` and `max_size` characters; beyond
+    that the session is over.
+    """
+
+    def __init__(self, jid: Jid, generation: int, link: Link, max_stanzas: int, max_size: int) -> None:
+        self.jid = jid
+        self.generation = generation
+        self.link: Link | None = link
+        self.management: StreamManagement | None = None
+        self.available = False
+        self.is_over = False
+        self.cursor = 0
+        self.draining = False  # the store is being read for it
+        self.caught_up = False
+        self.again = False  # something was stored meanwhile
+        self._max_stanzas = max_stanzas
+        self._max_size = max_size
+
+    def deliver(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
+        """`at`: Unix time, for messages; `tag`: the id of a kept message. Never blocks."""
+        if self.is_over:
+            return
+        if self.link is not None:
+            self.link.send(stanza, at, tag)
+        elif self.management is not None:
+            self.management.hold(stanza, at, tag)
+        if self.overflows:
+            self.end("policy-violation", "too much is not acknowledged")
+
+    @property
+    def overflows(self) -> bool:
+        waiting = self.management
+        return waiting is not None and (
+            len(waiting.unacknowledged) > self._max_stanzas or waiting.size > self._max_size
+        )
+
+    def end(self, condition: str | None, text: str = "") -> None:
+        """Ends it for good, with its stream."""
+        self.is_over, self.available = True, False
+        if self.link is not None:
+            self.link.end(condition, text)
+
+    def lost(self, link: Link) -> bool:
+        """That connection is gone. Whether the session stays, to be resumed."""
+        if self.link is link:
+            self.link = None
+        stays = self.management is not None and self.management.id is not None and not self.is_over
+        self.is_over = self.is_over or not stays
+        self.available = self.available and stays
+        return stays
+
+    def in_flight(self) -> set[int]:
+        """The kept messages that are on their way to this device."""
+        return set() if self.management is None else self.management.tags()
+
+    def settle(self, tags: Iterable[int]) -> None:
+        """Another device of the account has these."""
+        if self.management is not None:
+            self.management.settle(set(tags))
+
+
+def with_delay(stanza: Element, domain: str, at: float) -> Element:
+    """Says since when the server has had the stanza (XEP-0203)."""
+    stamp = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    stanza.append(element(DELAY, "delay", {"from": domain, "stamp": stamp}))
+    return stanza
+
+
+def again(entry: Unacknowledged, domain: str, now: float) -> str:
+    """The frame of a stanza that is sent once more; of an old message, with its age."""
+    if not entry.is_message or now - entry.at <= STAMPED_AFTER:
+        return entry.frame
+    stanza = parse(entry.frame, max_bytes=2 * MAX_FRAME_BYTES)
+    if child(stanza, DELAY, "delay") is None:
+        with_delay(stanza, domain, entry.at)
+    return serialise(stanza)
+
+
+def lost_for_good(entry: Unacknowledged) -> Element | None:
+    """The stanza, if it never arrived, nobody keeps it, and its sender is to be told; else None."""
+    stanza = parse(entry.frame, max_bytes=2 * MAX_FRAME_BYTES)
+    silent = is_named(stanza, CLIENT, "presence") or stanza.get("type") in ("error", "result", "headline")
+    return None if entry.tag or silent else stanza
