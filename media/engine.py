@@ -11,8 +11,7 @@
     next_encode_request(), receive_encoded(), next_decode_request(), receive_decoded()
                                  the video codecs' work, done by whoever drives the engine
 
-After any input, drain packets_to_send(). Before set_keys() nothing is sent, and audio that is pushed is dropped:
-a microphone is not opened before that.
+After any input, drain packets_to_send(). Before set_keys() nothing is sent, and audio that is pushed is dropped.
 """
 
 from collections import deque

@@ -165,7 +165,7 @@ class IceTransport:
 
     def checks_begun(self) -> None:
         # Soon: the checks themselves, which open the way through a NAT, go first.
-        self._loop.call_soon(lambda: self._set_state("checking") if self.state == "new" else None)
+        self._loop.call_soon(self._set_state, "checking")
 
     def pair_found(self) -> None:
         if self._watch is not None or self.state == "closed":

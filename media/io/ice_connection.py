@@ -155,7 +155,11 @@ class IceConnection(Connection):
             if self._allowance and pair.task is None and pair.state in NOT_BEGUN and not _relayed(pair):
                 self._allowance -= 1
                 self.check_start_task(pair)
-        if self._check_list and not self._begun:
+        if self._check_list:
+            self._have_begun()
+
+    def _have_begun(self) -> None:
+        if not self._begun:
             self._begun = True
             self.owner.checks_begun()
 
@@ -184,7 +188,8 @@ class IceConnection(Connection):
     def check_incoming(self, message: stun.Message, addr: Address, protocol: StunProtocol) -> None:
         if len(self._proven) < MAX_REMOTE_CANDIDATES:
             self._proven.add(addr)  # the request was authentic
-        super().check_incoming(message, addr, protocol)
+        super().check_incoming(message, addr, protocol)  # which begins one of ours
+        self._have_begun()
         if (check := cast(IceSocket, protocol).checks.get(addr)) is not None:
             check.hasten()
 

@@ -1,7 +1,7 @@
 """PeerConnection: the public face of the engine. One call with one peer.
 
 Offer and answer are SDP text, candidates are lines: whoever carries them need not know this package. The sound
-devices are opened when the connection stands, not before.
+devices are opened when both descriptions are known, not before.
 """
 
 import asyncio
@@ -309,6 +309,7 @@ class PeerConnection:
             if agreed.video is not None:
                 self._engine.configure_video(agreed.video)
                 self._video.start(agreed.video.codec)
+        self._sound.open(self.microphone, self.speaker)
         self._data = agreed.data
         self._start_channels()
         for candidate in agreed.transport.candidates:

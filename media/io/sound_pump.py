@@ -1,4 +1,8 @@
-"""Moves sound: microphone -> engine, engine -> speaker. One per connection."""
+"""Moves sound: microphone -> engine, engine -> speaker. One per connection.
+
+Sound cards are opened while the connection is made, since that takes them a while; what the microphone hears before
+there are keys is thrown away but for its last 20 ms, which are sent at once. A file begins when it can be sent.
+"""
 
 import asyncio
 import logging
@@ -10,7 +14,7 @@ import numpy as np
 from media.codecs.base import Samples
 from media.engine import MediaEngine
 from media.io.playout import Playout
-from media.io.sources import AudioSink, AudioSource, PullSink
+from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
 
 logger = logging.getLogger(__name__)
 
@@ -25,18 +29,38 @@ class SoundPump:
         self._loop = asyncio.get_running_loop()
         self._playout: Playout | None = None
         self._capture: asyncio.Task[None] | None = None
+        self._started = False
+        self._latest: tuple[Samples, float] | None = None  # what was heard last before the start, and when
         self.muted = False
         self.held = False
 
+    def open(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
+        """The connection is being made: open the devices that have a clock of their own."""
+        if microphone is not None and getattr(microphone, "live", True):
+            self._open_microphone(microphone)
+        if isinstance(speaker, PullSink):
+            self._open_speaker(speaker)
+
     def start(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
-        """The connection stands: open the devices."""
-        if speaker is not None:
+        """The connection stands: sound may flow."""
+        self._started = True
+        if self._latest is not None:
+            samples, heard = self._latest
+            if self._loop.time() - heard < FRAME:
+                self._push(samples, heard)
+        self._open_microphone(microphone)
+        self._open_speaker(speaker)
+
+    def _open_microphone(self, microphone: AudioSource | None) -> None:
+        if microphone is not None and self._capture is None:
+            self._capture = asyncio.ensure_future(self._read(microphone))
+
+    def _open_speaker(self, speaker: AudioSink | PullSink | None) -> None:
+        if speaker is not None and self._playout is None:
             try:
                 self._playout = Playout(speaker, self._pull)
             except Exception as error:
                 logger.error("the speaker failed, the call goes on without it: %s", error)
-        if microphone is not None:
-            self._capture = asyncio.ensure_future(self._read(microphone))
 
     async def close(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
         """Stop, and close the devices."""
@@ -51,15 +75,19 @@ class SoundPump:
         try:
             while True:
                 samples = await microphone.read()
-                if self.held:
-                    continue
-                if self.muted:
-                    samples = np.zeros_like(samples)
-                with self._lock:
-                    self._engine.push_audio(samples, self._loop.time())
-                self._drain()
+                if self._started:
+                    self._push(samples, self._loop.time())
+                else:
+                    self._latest = samples, self._loop.time()
         except Exception as error:  # a source is the caller's code
             logger.error("the microphone failed, the call goes on without it: %s", error)
+
+    def _push(self, samples: Samples, heard: float) -> None:
+        if self.held:
+            return
+        with self._lock:
+            self._engine.push_audio(np.zeros_like(samples) if self.muted else samples, heard)
+        self._drain()
 
     def _pull(self) -> Samples:
         """10 ms for the speaker, from any thread."""

@@ -27,7 +27,11 @@ Samples = NDArray[np.int16]
 
 @runtime_checkable
 class AudioSource(Protocol):
-    """A microphone, or something that stands for one."""
+    """A microphone, or something that stands for one.
+
+    It is read from the time when the connection is being made, and what comes before there are keys is thrown away;
+    with an attribute `live` that is False, from when it can be sent.
+    """
 
     async def read(self) -> Samples:
         """The next 960 samples, when they have been spoken. Never ends: after its material, silence."""
@@ -84,7 +88,9 @@ class Pace:
 
 
 class PacedSource:
-    """A live source: `_frame` makes the next 960 samples without waiting, this waits for their time."""
+    """A source at the clock's pace: `_frame` makes the next 960 samples without waiting, this waits for their time."""
+
+    live = False  # its beginning is not to be missed: it is first read when it can be sent
 
     def __init__(self) -> None:
         self._pace = Pace()

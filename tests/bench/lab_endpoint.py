@@ -90,6 +90,7 @@ class Endpoint:
             camera=Camera(camera) if camera is not None else None,
             screen=Screen(screen) if screen is not None else None,
         )
+        self._connection.prepare()  # as a call that rings does
 
     async def start(self) -> None:
         self._send({"type": "offer", "sdp": await self._connection.create_offer()})

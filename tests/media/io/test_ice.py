@@ -23,11 +23,20 @@ class End:
         self.transport = IceTransport(
             controlling=controlling,
             on_datagram=self.received.put_nowait,
-            on_state=lambda state: state == "checking" or self.states.put_nowait(state),
+            on_state=self._told,
             on_candidate=self.candidates.append,
             addresses=["127.0.0.1"],
             servers=servers,
         )
+
+        self.checking = False
+
+    def _told(self, state: str) -> None:
+        if state == "checking":
+            assert not self.checking, "told once"
+            self.checking = True
+        else:
+            self.states.put_nowait(state)
 
     async def state(self) -> str:
         return await asyncio.wait_for(self.states.get(), 5)
@@ -81,6 +90,7 @@ async def test_one_candidate_is_enough(pair: Pair) -> None:
     for line in offered:
         await pair[1].transport.add_candidate(line)
     assert [await end.state() for end in pair] == ["connected", "connected"]
+    assert pair[0].checking and pair[1].checking
     selected = pair[0].transport.selected_pair()
     assert selected is not None and selected[2] == "prflx"
 
