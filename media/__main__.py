@@ -59,7 +59,7 @@ def show_devices(options: argparse.Namespace) -> int:
     from media.io.sound_system import MiniaudioSystem
 
     for info in list_devices(MiniaudioSystem(options.backend)):
-        print(f"{info.direction:12}{info.name}{' (default)' if info.default else ''}")
+        print(f"{info.direction:12}{info.name}")
     return 0
 
 

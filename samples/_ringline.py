@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run from a checkout, installed or not
 
 import numpy as np
+from _sound import add_sound_options, device_events, make_devices
 from _video import Screen, add_video_options, make_camera, pictures
 
 from media import (
@@ -49,6 +50,7 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write what is heard (.wav), or heard and seen (.mp4, .webm)",
     )
+    add_sound_options(parser)
     add_video_options(parser)
     add("--report", type=Path, metavar="FILE.json", help="write the quality report")
     add(
@@ -86,7 +88,8 @@ class Echo:
 
 
 def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnection:
-    """The media engine for one call, with sound from and to files."""
+    """The media engine for one call, with sound from and to files or devices."""
+    device_microphone, device_speaker = make_devices(options)
     a_to_b, b_to_a = get_profile(options.network).links(options.seed)
     speaker: AudioSink = Discard()
     film = None
@@ -102,8 +105,8 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
         microphone = AudioFile(options.play) if options.play else GeneratedVoice()
     camera = make_camera(options)
     return PeerConnection(
-        microphone=microphone,
-        speaker=speaker,
+        microphone=device_microphone or microphone,
+        speaker=device_speaker or speaker,
         camera=camera,
         screen=Screen(film.video if film else None) if camera else None,
         addresses=options.address,
@@ -122,7 +125,9 @@ def finish(
         end=end,
         offset=asked - connection.created_at,
     )
-    report = replace(report, events=report.events + tuple(_told(call, report.setup["dtls_connected"])))
+    told = _told(call, report.setup["dtls_connected"])
+    devices = device_events(connection, report.setup["dtls_connected"])
+    report = replace(report, events=(*report.events, *told, *devices))
     if not options.quiet:
         print(report)
     if options.report:

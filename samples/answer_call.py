@@ -8,6 +8,7 @@ import argparse
 import asyncio
 
 from _ringline import add_call_options, finish, make_connection, run
+from _sound import show_levels
 
 from media import MediaError
 from signaling import CallError, Client, IncomingCall
@@ -20,7 +21,8 @@ async def answer(incoming: IncomingCall, options: argparse.Namespace) -> None:
     call = await incoming.accept(connection)
     print(f"connected, identity: {call.trust}", flush=True)
     try:
-        await call.ended()
+        async with show_levels(connection):
+            await call.ended()
     finally:  # Ctrl-C, too, tells the other end and gives the report
         await call.hang_up()
         print(f"the call ended: {call.end_reason}", flush=True)

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 
 from _ringline import add_call_options, finish, make_connection, run
+from _sound import show_levels
 
 from signaling import Client
 
@@ -20,7 +21,8 @@ async def place_call(options: argparse.Namespace) -> int:
         call = await client.call(options.number, connection, options.timeout, media)
         print(f"connected after {call.timings['connected']:.2f} s, identity: {call.trust}", flush=True)
         try:
-            await asyncio.wait_for(call.ended(), options.seconds)
+            async with show_levels(connection):
+                await asyncio.wait_for(call.ended(), options.seconds)
         except TimeoutError:
             pass
         finally:  # Ctrl-C, too, tells the other end and gives the report

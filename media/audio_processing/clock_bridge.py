@@ -16,32 +16,32 @@ _MAX_ERROR_SAMPLES = 0.060 * SAMPLE_RATE
 # A device that is off by more than this is not followed any further (the null device of miniaudio: 1.5 %).
 _MAX_DRIFT = 0.02
 # Frames end this much before what was handed over last: the resampler's kernel, and room for the clock to be wrong.
-_OVERHANG = 0.001
+_OVERHANG = 0.002
 
 
 class Follower:
     """A reading position that goes where it should be, by steps near 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, position: float | None = None) -> None:
         self.jumps = 0
-        self._position: float | None = None
+        self.position = position  # None: where the first reading is wanted
 
     def follow(self, wanted: float, step: float) -> tuple[float, float]:
         """(start, step) of the next samples, which should begin at `wanted` and go by `step`."""
         step = min(max(step, 1 - _MAX_DRIFT), 1 + _MAX_DRIFT)
-        if self._position is None:
-            self._position = wanted
-        error = wanted - self._position
+        if self.position is None:
+            self.position = wanted
+        error = wanted - self.position
         if abs(error) > _MAX_ERROR_SAMPLES:
             self.jumps += 1
-            self._position, error = wanted, 0.0
+            self.position, error = wanted, 0.0
         correction = error / _SETTLE_SAMPLES
-        return self._position, step + min(max(correction, -_MAX_CORRECTION), _MAX_CORRECTION)
+        return self.position, step + min(max(correction, -_MAX_CORRECTION), _MAX_CORRECTION)
 
     def advance(self, samples: float) -> None:
         """So much was read."""
-        assert self._position is not None
-        self._position += samples
+        assert self.position is not None
+        self.position += samples
 
 
 class ClockBridge:
@@ -65,8 +65,10 @@ class ClockBridge:
         self._buffer.write(samples)
         if self._due is None or self._breaks != self._clock.breaks:
             self._breaks = self._clock.breaks
-            self._due = self._clock.time_at(self._buffer.end - len(samples)) + _OVERHANG
-            self._follower = Follower()
+            self._follower = Follower(self._buffer.end - len(samples))
+            self._due = self._when()
+        elif not self._clock.settled:
+            self._due = self._when()  # as our clock is told better; it moves by milliseconds, once
         count = self._frame_samples
         while True:
             wanted = self._clock.position_at(self._due - _OVERHANG)
@@ -77,3 +79,8 @@ class ClockBridge:
             self._follower.advance(step * count)
             self._due += count / SAMPLE_RATE
             yield np.clip(np.rint(frame), -32768, 32767).astype(np.int16)
+
+    def _when(self) -> float:
+        """Our time of what is read next."""
+        assert self._follower.position is not None
+        return self._clock.time_at(self._follower.position) + _OVERHANG

@@ -13,6 +13,7 @@ SAMPLE_RATE = 48_000
 _INTERVAL = 0.5
 # The line is drawn through the last half minute: 200 ppm are 6 ms in it, a scheduler's jitter is less.
 _INTERVALS = 60
+_SETTLED = 4
 # Ridge for the slope: an early arrival is certain to half a millisecond, an ordinary crystal to 100 ppm
 # (IEEE 1588 and AES11 assume no worse). The prior counts in the first seconds only.
 _RIDGE = (0.0005 / 100e-6) ** 2
@@ -36,6 +37,11 @@ class SampleClock:
     @property
     def running(self) -> bool:
         return self._current is not None
+
+    @property
+    def settled(self) -> bool:
+        """False in the first seconds, while the offset is still found."""
+        return len(self._earliest) >= _SETTLED
 
     @property
     def drift_ppm(self) -> float:

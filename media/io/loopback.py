@@ -36,7 +36,7 @@ class LoopbackSystem:
         self._stop = threading.Event()
 
     def devices(self) -> list[DeviceInfo]:
-        return [DeviceInfo(direction, NAME, True) for direction in Direction]
+        return [DeviceInfo(direction, NAME) for direction in Direction]
 
     def open_capture(self, name: str | None, take: Take, lost: Callable[[], None]) -> Stream:
         return self._join(Direction.CAPTURE, name, take)

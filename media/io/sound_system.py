@@ -35,11 +35,10 @@ Pull = Callable[[int], Samples]
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """`default`: the one that is used when none is named, as far as the system tells."""
+    """A microphone or a loudspeaker, as the system calls it."""
 
     direction: Direction
     name: str
-    default: bool = False
 
 
 class Stream(Protocol):
@@ -111,11 +110,9 @@ class MiniaudioSystem:
             captures, playbacks = found.get_captures(), found.get_playbacks()
         except (self._library.MiniaudioError, UnicodeDecodeError) as error:
             raise SourceError(f"no sound devices: {_reason(error)}") from None
-        result = []
+        result: list[tuple[DeviceInfo, Any]] = []
         for direction, devices in ((Direction.CAPTURE, captures), (Direction.PLAYBACK, playbacks)):
-            for place, device in enumerate(devices):
-                # Every backend of miniaudio lists the default first.
-                result.append((DeviceInfo(direction, device["name"], place == 0), device["id"]))
+            result += [(DeviceInfo(direction, device["name"]), device["id"]) for device in devices]
         return result
 
     def _open(self, direction: Direction, name: str | None) -> Any:

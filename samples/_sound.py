@@ -1,0 +1,106 @@
+"""Microphone and loudspeaker for the samples: their options, and a line that shows how loud both are."""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+from media import MediaError, PeerConnection
+from media.audio_processing.settings import AudioProcessingSettings
+from media.io.devices import Microphone, Speaker
+from media.io.loopback import LoopbackSystem
+from media.io.sound_system import MiniaudioSystem, SoundSystem
+
+DEFAULT = ""  # the option without a name
+
+
+def add_sound_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("microphone and speaker (pip install 'ringline[devices]')").add_argument
+    device = {"nargs": "?", "const": DEFAULT, "metavar": "NAME"}
+    add(
+        "--microphone",
+        **device,
+        help="talk: the default microphone, or one that `python -m media devices` lists",
+    )
+    add("--speaker", **device, help="listen: the default loudspeaker, or one of the list")
+    add("--devices", action="store_true", help="both defaults")
+    add(
+        "--sound-system",
+        metavar="NAME",
+        help="pulseaudio, alsa, jack, null ...; or loopback: a room that does not exist, in which what is played "
+        "comes back to the microphone",
+    )
+    for name in ("echo-cancellation", "noise-suppression", "auto-gain-control"):
+        add(f"--{name}", action=argparse.BooleanOptionalAction, default=True)
+
+
+def make_devices(options: argparse.Namespace) -> tuple[Microphone | None, Speaker | None]:
+    """Those that were asked for. Raises MediaError."""
+    if options.devices:
+        options.microphone, options.speaker = options.microphone or DEFAULT, options.speaker or DEFAULT
+    if options.microphone is not None and (options.play or getattr(options, "echo", False)):
+        raise MediaError("--microphone goes neither with --play nor with --echo")
+    if options.speaker is not None and (options.record or getattr(options, "echo", False)):
+        raise MediaError("--speaker goes neither with --record nor with --echo")
+    if options.microphone is None and options.speaker is None:
+        return None, None
+    name = options.sound_system
+    system: SoundSystem = LoopbackSystem() if name == "loopback" else MiniaudioSystem(name)
+    speaker = None if options.speaker is None else Speaker(options.speaker or None, system=system)
+    if options.microphone is None:
+        return None, speaker
+    processing = AudioProcessingSettings(
+        echo_cancellation=options.echo_cancellation,
+        noise_suppression=options.noise_suppression,
+        auto_gain_control=options.auto_gain_control,
+    )
+    microphone = Microphone(options.microphone or None, speaker=speaker, processing=processing, system=system)
+    return microphone, speaker
+
+
+def device_events(connection: PeerConnection, connected: float | None) -> Iterator[dict[str, object]]:
+    """What happened to the devices, on the report's clock, which begins when the connection stood."""
+    for device in (connection.microphone, connection.speaker):
+        for event in getattr(device, "events", ()):
+            if connected is not None:
+                time = event.at - connection.created_at - connected
+                yield {"time": max(0.0, time), "kind": f"{event.direction} {event.kind}", "text": event.text}
+
+
+@contextlib.asynccontextmanager
+async def show_levels(connection: PeerConnection) -> AsyncIterator[None]:
+    """While inside, a line on the terminal with the level of each device, 5 times a second."""
+    devices = [d for d in (connection.microphone, connection.speaker) if isinstance(d, Microphone | Speaker)]
+    if not devices or not sys.stdout.isatty():
+        yield
+        return
+    task = asyncio.ensure_future(_draw(devices))
+    try:
+        yield
+    finally:
+        task.cancel()
+        print("\r\x1b[K", end="", flush=True)
+
+
+async def _draw(devices: list[Microphone | Speaker]) -> None:
+    while True:
+        print("\r\x1b[K" + "   ".join(map(level_line, devices)), end="", flush=True)
+        await asyncio.sleep(0.2)
+
+
+def level_line(device: Microphone | Speaker) -> str:
+    """`microphone [#####|    ] -23 dBFS`: RMS as a bar, the peak as a mark; -60 dBFS at the left."""
+    name = "microphone" if isinstance(device, Microphone) else "speaker"
+    if not device.is_open:
+        return f"{name} [ no device  ]"
+    filled = _column(device.level.rms_dbfs)
+    bar = list("#" * filled + " " * (12 - filled))
+    peak = _column(device.level.peak_dbfs)
+    if peak:
+        bar[peak - 1] = "|"
+    return f"{name} [{''.join(bar)}] {device.level.rms_dbfs:4.0f} dBFS"
+
+
+def _column(dbfs: float) -> int:
+    return min(12, max(0, round((dbfs + 60) / 5)))
