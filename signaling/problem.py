@@ -1,7 +1,10 @@
-"""The errors of the HTTP part (protocol.md section 1), as problem details (RFC 9457) with our own `code`."""
+"""The errors of the HTTP part (protocol.md section 1), as problem details (RFC 9457) with our own `code`; and the
+checks of fields that raise them."""
 
 import math
 from typing import Any
+
+from signaling.phone_number import is_region
 
 # code -> (status, default title)
 PROBLEMS = {
@@ -60,3 +63,19 @@ class Problem(Exception):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return headers
+
+
+def text_field(body: dict[str, Any], name: str, max_length: int) -> str:
+    """A text of printable characters. Raises Problem(bad_request) naming the field."""
+    value = body.get(name)
+    if not isinstance(value, str) or not value or len(value) > max_length or not value.isprintable():
+        raise Problem("bad_request", f"{name} must be a text of 1 to {max_length} characters")
+    return value
+
+
+def region_field(body: dict[str, Any], default: str) -> str:
+    """The optional `region`. Raises Problem(bad_request)."""
+    region = text_field(body, "region", 2) if body.get("region") is not None else default
+    if not is_region(region):
+        raise Problem("bad_request", "region must be an ISO 3166 country code such as US")
+    return region

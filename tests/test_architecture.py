@@ -11,7 +11,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(p for package in ("media", "signaling") for p in (ROOT / package).rglob("*.py"))
 
 # Folders (and the command lines) that may touch the world.
-SHELL = ("media/io/", "signaling/client/", "signaling/server/", "media/__main__.py", "signaling/__main__.py")
+SHELL = (
+    "media/io/", "signaling/client/", "signaling/server/", "signaling/storage/", "signaling/gateways/",
+    "signaling/admin/",
+    "media/__main__.py", "signaling/__main__.py",
+)  # fmt: skip
 WORLD = {
     "asyncio", "socket", "threading", "time", "select", "selectors", "subprocess", "multiprocessing",
     "concurrent", "aiohttp", "aioice", "sqlalchemy", "uuid", "secrets",

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from signaling.contact_budget import ContactBudget
 from signaling.counters import Counters
 from signaling.errors import ServerStartError
+from signaling.gateways.sms import SmsGateway, open_gateway
 from signaling.logs import event
 from signaling.network_address import address_key, is_loopback
 from signaling.phone_number import region_of
@@ -25,19 +26,18 @@ from signaling.rate_limit import KeyedBuckets
 from signaling.routing import Sessions
 from signaling.server.contacts import ContactService
 from signaling.server.context import Context
-from signaling.server.keys import load_keys
 from signaling.server.metrics import metrics_app
 from signaling.server.problem import Handler, problem_middleware
 from signaling.server.reach import Reach
 from signaling.server.registration import RegistrationService
-from signaling.server.resources import load_tls, lock_data, open_store
 from signaling.server.router import StoringRouter
-from signaling.server.sms import SmsGateway, open_gateway
-from signaling.server.store import Store
 from signaling.server.tokens import TokenService
 from signaling.server.websocket import Connection
 from signaling.server_config import ServerConfig
 from signaling.server_limits import Limits
+from signaling.storage.data_folder import lock_data, open_store
+from signaling.storage.keys import load_keys
+from signaling.storage.store import Store
 from signaling.tokens import ACCESS_TOKEN_LIFE
 
 logger = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class Server:
         await self._sweep_once()
         if config.tls_cert is not None:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            load_tls(self._tls, config)
+            _load_tls(self._tls, config)
         self.url = await _bind(self._runner, config.host, config.port, self._tls)
         self._tokens.issuer = self.url
         if config.metrics_port is not None:
@@ -163,7 +163,7 @@ class Server:
         """Reads certificate and key again; if that fails, what was read before stands."""
         if self._tls is not None:
             try:
-                load_tls(self._tls, self.config)
+                _load_tls(self._tls, self.config)
                 event(logger, logging.INFO, "certificate read again")
             except ServerStartError as error:
                 logger.error("%s", error)
@@ -277,6 +277,15 @@ class Server:
         finally:
             self._connections.discard(connection)
         return socket
+
+
+def _load_tls(context: ssl.SSLContext, config: ServerConfig) -> None:
+    """Reads certificate and key, the first time or again; who is connected keeps what he has."""
+    assert config.tls_cert is not None
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ServerStartError(f"cannot read the TLS certificate or key: {error.strerror}") from None
 
 
 async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> str:

@@ -8,13 +8,13 @@ from aiohttp import web
 from signaling.errors import InvalidNumber
 from signaling.jid import Jid
 from signaling.phone_number import parse_number
-from signaling.problem import Problem
+from signaling.problem import Problem, region_field, text_field
 from signaling.reachability import Findable
 from signaling.server.context import Context
-from signaling.server.problem import read_body, region_field, text_field
+from signaling.server.problem import read_body
 from signaling.server.reach import Reach
-from signaling.server.store import listings
 from signaling.server.tokens import TokenService
+from signaling.storage.store import listings
 
 
 class ContactService:

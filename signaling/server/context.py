@@ -9,12 +9,12 @@ from aiohttp import web
 from signaling.bound_session import BoundSession
 from signaling.contact_budget import ContactBudget
 from signaling.counters import Counters
+from signaling.gateways.sms import SmsGateway
 from signaling.policy.sms import Caller, SmsPolicy
 from signaling.routing import Sessions
-from signaling.server.keys import Keys
-from signaling.server.sms import SmsGateway
-from signaling.server.store import Store
 from signaling.server_limits import Limits
+from signaling.storage.keys import Keys
+from signaling.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.counters import Counters
-from signaling.phone_number import is_region
 from signaling.problem import BY_STATUS, CONTENT_TYPE, Problem
 
 logger = logging.getLogger(__name__)
@@ -65,19 +64,3 @@ async def read_body(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Problem("bad_request", "the body must be a JSON object")
     return body
-
-
-def text_field(body: dict[str, Any], name: str, max_length: int) -> str:
-    """A text of printable characters. Raises Problem(bad_request) naming the field."""
-    value = body.get(name)
-    if not isinstance(value, str) or not value or len(value) > max_length or not value.isprintable():
-        raise Problem("bad_request", f"{name} must be a text of 1 to {max_length} characters")
-    return value
-
-
-def region_field(body: dict[str, Any], default: str) -> str:
-    """The optional `region`. Raises Problem(bad_request)."""
-    region = text_field(body, "region", 2) if body.get("region") is not None else default
-    if not is_region(region):
-        raise Problem("bad_request", "region must be an ISO 3166 country code such as US")
-    return region

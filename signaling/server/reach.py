@@ -7,7 +7,7 @@ from signaling.blocking import BLOCKING_ERRORS, build_blocking, parse_blocking
 from signaling.errors import InvalidJid, RemoteProtocolError
 from signaling.routing import Session, refuse
 from signaling.server.context import Context
-from signaling.server.store import blocks
+from signaling.storage.store import blocks
 from signaling.xml import Element, element, local_name
 
 MAX_ADMITTED = 100_000

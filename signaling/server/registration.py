@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from signaling.errors import InvalidNumber, TokenError
+from signaling.gateways.sms import SmsFailed
 from signaling.jid import Jid
 from signaling.logs import event, pseudonym
 from signaling.one_time_code import Registration
 from signaling.phone_number import is_mobile, parse_number, region_of
 from signaling.policy.sms import Caller, Refusal
-from signaling.problem import Problem
+from signaling.problem import Problem, region_field, text_field
 from signaling.server.context import Context
-from signaling.server.problem import read_body, region_field, text_field
-from signaling.server.sms import SmsFailed
+from signaling.server.problem import read_body
 from signaling.tokens import b64url, decode_public_key, verify_proof
 
 logger = logging.getLogger(__name__)

@@ -8,15 +8,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from signaling import stanza as st
 from signaling.bound_session import BoundSession, again, lost_for_good, with_delay
 from signaling.routing import Announced, Asked, Keep, Router, receivers, refuse
-from signaling.server.batch import Batch
 from signaling.server.context import Context
 from signaling.server.reach import Reach
-from signaling.server.store import KeptMessage
+from signaling.storage.batch import Batch
+from signaling.storage.store import KeptMessage
 from signaling.xml import MAX_FRAME_BYTES, Element, local_name, parse, serialise
 
 logger = logging.getLogger(__name__)
 
-# Kept messages are read from the store in groups of this many.
+# Kept messages are read from the store in groups of this many, at most.
 BATCH = 50
 NOT_NOW = "this cannot be stored just now; try again later"
 
@@ -26,6 +26,7 @@ class StoringRouter:
         self._context = context
         self._reach = reach
         self._sessions = context.sessions
+        self._batch = min(BATCH, context.limits.queue_stanzas // 4)
         self._router = Router(context.domain, context.sessions, context.budget)
         self._post = Batch(self._keep)
         self._receipts = Batch(self._drop)
@@ -124,7 +125,7 @@ class StoringRouter:
         try:
             while await self._deliver_some(session):
                 link, on_its_way = session.link, len(session.in_flight())
-                if link is None or on_its_way >= BATCH or not await link.drained():
+                if link is None or on_its_way >= self._batch or not await link.drained():
                     return
             session.caught_up = True
         finally:
@@ -133,7 +134,7 @@ class StoringRouter:
     async def _deliver_some(self, session: BoundSession) -> bool:
         session.again = False
         number, since = session.jid.local, self._context.clock() - self._context.limits.message_life
-        messages = await self._context.store.kept_messages(number, since, session.cursor, BATCH)
+        messages = await self._context.store.kept_messages(number, since, session.cursor, self._batch)
         busy = {tag for other in self._sessions.of(number) for tag in other.in_flight()}
         for message in messages:
             session.cursor = message.id

@@ -7,10 +7,10 @@ from aiohttp import web
 
 from signaling.errors import TokenError
 from signaling.jid import Jid
-from signaling.problem import Problem
+from signaling.problem import Problem, text_field
 from signaling.server.context import Context
-from signaling.server.problem import read_body, text_field
-from signaling.server.store import Device
+from signaling.server.problem import read_body
+from signaling.storage.store import Device
 from signaling.tokens import (
     ACCESS_TOKEN_LIFE,
     ASSERTION_WINDOW,

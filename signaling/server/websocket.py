@@ -14,9 +14,9 @@ from signaling.rate_limit import TokenBucket
 from signaling.sasl import PlainCredentials
 from signaling.server.context import Context
 from signaling.server.router import StoringRouter
-from signaling.server.store import Device
 from signaling.server.tokens import TokenService
 from signaling.server_stream import ServerStream
+from signaling.storage.store import Device
 from signaling.stream import Acknowledged, CredentialsGiven, Ended, ResourceAsked, ResumeAsked, StanzaReceived
 from signaling.xml import Element
 

@@ -104,7 +104,7 @@ async def test_nobody_finds_who_does_not_want_to_be_found(server, ask, find, reg
 async def test_mutual_is_found_by_his_address_book_only(server, ask, find, register, connect):
     phones = {n: await register(n) for n in (ALICE, BOB, CAROL)}
     store = server.server._context.store
-    from signaling.server.store import listings
+    from signaling.storage.store import listings
 
     # Before he chose it, the book is not kept; nor is who is in it without being registered.
     await find(phones[BOB], ALICE, book=True)

@@ -70,7 +70,7 @@ async def test_every_online_device_of_an_account_rings(server, register, connect
     alice, bob_phone = await connect(await register(ALICE)), await register(BOB)
     from dataclasses import replace
 
-    from signaling.server.store import devices
+    from signaling.storage.store import devices
 
     second = replace(bob_phone, device="dffffffffffffffff", device_token="second")
     import hashlib
@@ -208,7 +208,7 @@ async def test_kept_messages_survive_a_restart_and_die_after_seven_days(server, 
 
 
 async def test_a_thousand_kept_messages_arrive_in_order(server, register, connect):
-    from signaling.server.store import messages
+    from signaling.storage.store import messages
     from signaling.xml import serialise
 
     alice_phone, bob_phone = await register(ALICE), await register(BOB)
@@ -230,7 +230,7 @@ async def test_a_thousand_kept_messages_arrive_in_order(server, register, connec
 
 
 async def test_one_sender_cannot_fill_what_is_kept_for_another(make_server, http):
-    from signaling.server.store import KeptMessage
+    from signaling.storage.store import KeptMessage
 
     server = make_server()
     await server.start()

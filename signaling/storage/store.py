@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from signaling.one_time_code import Registration
 from signaling.reachability import Findable, Standing
-from signaling.server.migrations import migrate
+from signaling.storage.migrations import migrate
 
 metadata = sa.MetaData()
 

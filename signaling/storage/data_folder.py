@@ -1,16 +1,15 @@
-"""What the server opens before it serves: the data folder, the database, the certificate. Raises ServerStartError."""
+"""The folder of a server's data: locked for one process, with the database in it. Raises ServerStartError."""
 
 import fcntl
 import os
-import ssl
 from pathlib import Path
 from typing import TextIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.errors import ServerStartError
-from signaling.server.store import Store
 from signaling.server_config import ServerConfig
+from signaling.storage.store import Store
 
 
 def lock_data(data: Path) -> TextIO:
@@ -39,12 +38,3 @@ async def open_store(config: ServerConfig) -> Store:
     except (SQLAlchemyError, OSError, ImportError) as error:
         # The URL may hold a password, and so may the message.
         raise ServerStartError(f"cannot open the database ({type(error).__name__})") from None
-
-
-def load_tls(context: ssl.SSLContext, config: ServerConfig) -> None:
-    """Reads certificate and key, the first time or again; who is connected keeps what he has."""
-    assert config.tls_cert is not None
-    try:
-        context.load_cert_chain(config.tls_cert, config.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ServerStartError(f"cannot read the TLS certificate or key: {error.strerror}") from None

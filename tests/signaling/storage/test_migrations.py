@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from signaling.errors import ServerStartError
-from signaling.server.migrations import STEPS, migrate
-from signaling.server.store import metadata
+from signaling.storage.migrations import STEPS, migrate
+from signaling.storage.store import metadata
 
 # As the first release made it (SQLite's own words for it).
 FIRST = """
