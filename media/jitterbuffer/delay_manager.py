@@ -23,13 +23,14 @@ CHANGE_GAIN = 0.25  # R
 SLOW_SHARE = 0.7  # how much the old distribution counts against the new one
 DELAY_COST_PER_MS = 0.13
 LATE_COST = 800.0
-RECOVERY_COST = 400.0
+RECOVERY_COST = 300.0
 # Copies (RED) are waited for while some were needed in the last seconds: the sender, who knows the losses best, has
 # chosen their distance, and the first of them must not be missed to learn what they are worth.
 COPIES_MEMORY = 10.0
 COPIES_NEEDED = 2  # one loss is no reason yet
 COPIES_QUANTILE = 0.9  # of the jitter that the packet with the copy has
 SETTLING_PACKETS = 25  # the target does not fall before it has seen this many
+RELEASE_MS_PER_S = 30.0  # the target falls no faster
 MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
 REACH_STEPS = 100  # how far up is looked
 BASE_SLOT_S = 0.5
@@ -51,6 +52,7 @@ class DelayManager:
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
+        self._fall_at = 0.0  # when the target may fall again
         self._cost: NDArray[np.float64] | None = None  # R, of each delay; None: to be counted again
         self._copies = 0.0  # how much later than a frame its farthest copy is sent, seconds
         self._copies_wait = 0.0
@@ -99,7 +101,8 @@ class DelayManager:
         if self._cost is None:
             self._cost = self._costs()
             self._copies_wait = self._wait_for_copies(now)
-        fewest = -int(present / step) if self._count >= SETTLING_PACKETS else 0
+        falls = self._count >= SETTLING_PACKETS and now >= self._fall_at
+        fewest = -int(present / step) if falls else 0
         delays = present + step * np.arange(fewest, REACH_STEPS)
         delays = delays[delays >= self._least]
         if not len(delays):
@@ -110,6 +113,9 @@ class DelayManager:
         stay = int(np.argmin(np.abs(delays - present)))
         if costs[stay] - costs[best] < CHANGE_GAIN:
             best = stay  # every change of delay is a join that can be heard
+        if best < stay:
+            best = stay - 1
+            self._fall_at = now + step * 1000 / RELEASE_MS_PER_S
         self._target = float(delays[best])
         return self._target
 

@@ -19,7 +19,7 @@ MEMORY = 600.0  # packets: outcomes weigh exp(-age / MEMORY), 12 s
 PRIOR = 150.0  # packets: weight of independent losses at the measured rate, while little is known
 # and where losses do not follow each other more than by chance: three in a row are too rare to be counted
 PRIOR_INDEPENDENT = 600.0
-RUN_RATIO = 2.0  # a loss this much more likely after a loss is a run
+RUN_RATIO, RUN_DEVIATIONS = 2.0, 3.0  # losses this much more likely after a loss, and not by chance, are runs
 PACKETS_PER_S = 50
 OVERHEAD_BYTES = 28 + 12 + 16 + 1  # IP and UDP, RTP, SRTP tag, RED's last header
 RED_HEADER_BYTES = 4
@@ -29,10 +29,8 @@ QUALITY = ((16_000, 3.91), (18_000, 4.01), (20_000, 4.09), (24_000, 4.21), (28_0
 # PESQ-WB lost to concealment: 2.6 (1 - exp(-percent / 5.2)) follows the measured table within 0.1
 LOSS_DEPTH, LOSS_SCALE_PERCENT = 2.6, 5.2
 DELAY_COST_PER_S = 7.0  # quality a second of waiting for a copy costs; 20 ms are 0.14
-FAR_DELAY, FAR_DELAY_COST_PER_S = (
-    0.040,
-    3.5,
-)  # and beyond: whoever has bursts is better off with a later voice
+# and beyond this much, where losses come in runs: whoever has bursts is better off with a later voice
+FAR_DELAY, FAR_DELAY_COST_PER_S = 0.040, 3.5
 CLEAN_PACKETS = 500  # without a loss, 10 s: what was before is forgotten
 REPAIR_OVERHEAD = (
     0.020  # seconds from a packet's own time to the request for it, and to its turn when it has come
@@ -128,7 +126,9 @@ class ProtectionController:
         likely = max(0.0, self.loss - 1 / total)
         before = float(weights[:-1] @ lost[:-1])
         following = float(weights[:-1] @ (lost[:-1] & lost[1:])) / before if before else 0.0
-        prior = PRIOR if following > RUN_RATIO * self.loss else PRIOR_INDEPENDENT
+        deviation = (self.loss * (1 - self.loss) / before) ** 0.5 if before else 0.0
+        runs = following > RUN_RATIO * self.loss + RUN_DEVIATIONS * deviation
+        prior = PRIOR if runs else PRIOR_INDEPENDENT
         best, value = self.scheme, -1e9
         values = {}
         for scheme in SCHEMES:
@@ -138,7 +138,7 @@ class ProtectionController:
             independent = likely ** (1 + len(scheme.distances))
             residual = (residual * total + independent * prior) / (total + prior)
             self._residuals[scheme] = residual
-            values[scheme] = _value(scheme, residual)
+            values[scheme] = _value(scheme, residual, runs)
             if values[scheme] > value:
                 best, value = scheme, values[scheme]
         present = values.get(self.scheme)
@@ -176,12 +176,12 @@ def _residual(
     return unanswered + unasked * (share - unanswered)
 
 
-def _value(scheme: Scheme, residual: float) -> float:
-    """Expected PESQ-WB, less the cost of waiting for the farthest copy."""
+def _value(scheme: Scheme, residual: float, runs: bool) -> float:
+    """Expected PESQ-WB, less the cost of waiting for the farthest copy. `runs`: losses come in runs."""
     rates, scores = zip(*QUALITY, strict=True)
     quality = float(np.interp(scheme.bitrate_bps, rates, scores))
     damage = LOSS_DEPTH * (1 - np.exp(-100 * residual / LOSS_SCALE_PERCENT))
     waiting = max(scheme.distances, default=0) / PACKETS_PER_S
-    far = max(0.0, waiting - FAR_DELAY)
+    far = max(0.0, waiting - FAR_DELAY) if runs else 0.0
     cost = DELAY_COST_PER_S * (waiting - far) + FAR_DELAY_COST_PER_S * far
     return quality - float(damage) - cost
