@@ -61,6 +61,13 @@ class RunningServer:
         await self.stop()
         await self.start()
 
+    async def crash(self) -> None:
+        """As kill -9: nobody is told, and what was in memory is gone; then it starts again."""
+        assert self.server is not None
+        for connection in list(self.server._connections):
+            connection.release()
+        await self.restart()
+
     def messages(self) -> list[dict[str, str]]:
         return [json.loads(line) for line in self._sms.read_text().splitlines()]
 
