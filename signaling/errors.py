@@ -13,6 +13,8 @@ SignalingError
 |- RegistrationError        the server's problem+json answer; .code, .title, .retry_after_s, .tries_left
 |- ProfileError             the profile cannot be read, written or locked
 |- ServerUnreachable        no answer from the server
+|- ServerStartError         the server cannot start
+|- BackupError              a backup cannot be written or restored
 |- InvalidNumber            not a phone number (also a ValueError)
 `- RemoteProtocolError      the remote sent what the protocol does not allow; .condition
    |- XmlError              a frame that is not acceptable XML
@@ -22,6 +24,7 @@ SignalingError
 """
 
 __all__ = [
+    "BackupError",
     "CallBusy",
     "CallError",
     "CallFailed",
@@ -150,6 +153,10 @@ class ServerUnreachable(SignalingError):
 
 class ServerStartError(SignalingError):
     """The server cannot start: an option that is not allowed, a port that is taken, a folder in use."""
+
+
+class BackupError(SignalingError):
+    """A backup cannot be written or restored; what was there before still is."""
 
 
 class InvalidNumber(SignalingError, ValueError):

@@ -1,0 +1,66 @@
+"""`python -m signaling limits | backup | restore`."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the operator's commands; the `run` of each takes the parsed arguments and returns the exit code."""
+    what = "show what attacks cost under the server's limits"
+    command = subparsers.add_parser("limits", help=what, description=what)
+    command.add_argument("--json", action="store_true", help="as JSON")
+    command.set_defaults(run=limits)
+
+    what = "write database and keys of a server, running or not, into one file"
+    command = subparsers.add_parser("backup", help=what, description=what)
+    command.add_argument("file", type=Path, metavar="FILE.tar.gz")
+    command.add_argument(
+        "--data", type=Path, default=Path("data"), help="the server's folder (default ./data)"
+    )
+    command.set_defaults(run=backup)
+
+    what = "put a backup into the data folder of a server that does not run"
+    command = subparsers.add_parser("restore", help=what, description=what)
+    command.add_argument("file", type=Path, metavar="FILE.tar.gz")
+    command.add_argument(
+        "--data", type=Path, default=Path("data"), help="the server's folder (default ./data)"
+    )
+    command.add_argument("--force", action="store_true", help="replace the data that is there")
+    command.set_defaults(run=restore)
+
+
+def limits(arguments: argparse.Namespace) -> int:
+    # Imported here, and below: the other commands start without it.
+    from signaling.policy.cost import costs
+    from signaling.server_limits import Limits
+
+    table = costs(Limits())
+    if arguments.json:
+        sys.stdout.write(json.dumps([asdict(cost) for cost in table], indent=1) + "\n")
+    else:
+        for cost in table:
+            sys.stdout.write(f"{cost.attack:<86} {cost!s:>34}\n")
+    return 0
+
+
+def backup(arguments: argparse.Namespace) -> int:
+    """Raises BackupError."""
+    from signaling.admin import backup as archive
+
+    names = archive.backup(arguments.data, arguments.file)
+    sys.stdout.write(f"{arguments.file}: {', '.join(names)}\n")
+    if archive.DATABASE not in names:
+        sys.stdout.write("There is no SQLite database: back up PostgreSQL by its own means.\n")
+    return 0
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    """Raises BackupError."""
+    from signaling.admin import backup as archive
+
+    names = archive.restore(arguments.file, arguments.data, force=arguments.force)
+    sys.stdout.write(f"{arguments.data}: {', '.join(names)}\n")
+    return 0
