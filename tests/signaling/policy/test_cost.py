@@ -1,0 +1,29 @@
+"""What attacks cost, from the running limits; and that the page that says so says the same."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from signaling.policy.cost import costs, numbers_a_day, pumped, sms_to_one, strangers_a_day
+from signaling.policy.sms import SmsLimits
+from signaling.rate_limit import Quota, Rate
+from signaling.server_limits import Limits
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "security.md"
+WIDE = Rate(1e9, 1e-6)
+
+
+def test_the_page_says_what_the_limits_say():
+    text = PAGE.read_text()
+    for cost in costs(Limits()):
+        assert f"| {cost.attack} | {cost} |" in text
+
+
+def test_the_cost_follows_the_limits():
+    limits = Limits()
+    assert numbers_a_day(limits, days=1) == 5499 and strangers_a_day(limits, age=0.0) == 30
+    assert sms_to_one(limits, 1000, days=1) == 9 and pumped(limits, 1) < 20 * 24
+    open_contacts = replace(limits.contacts, numbers=Rate(50_000, 172.8), young_strangers=Quota(77, 86400))
+    assert numbers_a_day(replace(limits, contacts=open_contacts), days=1) == 50_499
+    assert strangers_a_day(replace(limits, contacts=open_contacts), age=0.0) == 77
+    loose = replace(limits, sms=SmsLimits(number=WIDE, number_of_network=WIDE))
+    assert sms_to_one(loose, 1000, days=1) > 100
