@@ -34,7 +34,7 @@ bench-voice: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_voice.py $(BENCH_ARGS)
 
 voice-docs: $(VENV)/.ready-quality
-	$(BIN)/python tests/bench/voice_docs.py --measurements build/voice.json $(BENCH_ARGS)
+	$(BIN)/python tests/bench/voice_docs.py --measurements build/voice.jsonl $(BENCH_ARGS)
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff check --fix -q . || true

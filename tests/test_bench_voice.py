@@ -3,6 +3,7 @@
 import importlib
 import math
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +37,7 @@ def bench() -> Iterator[SimpleNamespace]:
             "voice_parts",
             "voice_statistics",
             "voice_svg",
+            "voice_tables",
             "voice_trial",
         )
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
@@ -121,10 +123,20 @@ def test_constants_come_with_their_comments(bench: SimpleNamespace, tmp_path: Pa
 
 def test_pages_have_a_place_for_each_table(bench: SimpleNamespace) -> None:
     pages = {path.stem: path.read_text() for path in (ROOT / "docs" / "voice").glob("*.md")}
-    for comparison in bench.voice_docs.COMPARISONS:
+    for comparison in bench.voice_tables.COMPARISONS:
         changed = bench.voice_docs.replaced(pages[comparison.page], comparison.name, "| new |")
         assert f"<!-- table: {comparison.name} -->\n| new |\n<!-- end of table -->" in changed
     for text in pages.values():
         bench.voice_docs.with_constants(text)  # raises for a constant that the source has no more
     with pytest.raises(ValueError, match="no place"):
         bench.voice_docs.replaced("", "red", "")
+
+
+def test_measurements_survive_being_cut_off(bench: SimpleNamespace, tmp_path: Path) -> None:
+    (first, second) = bench.voice_trial.trials(["clean"], [101, 102], seconds=9.0, without=("red", "fec"))
+    names = (field.name for field in fields(bench.voice_trial.Outcome))
+    outcome = bench.voice_trial.Outcome(**dict.fromkeys(names, 1.0) | {"without": ("red", "fec")})
+    path = tmp_path / "measurements.jsonl"
+    path.write_text(bench.voice_docs._line(first, [outcome]) + bench.voice_docs._line(second, [outcome])[:-9])
+    assert bench.voice_docs.load(path) == {first: [outcome]}
+    assert bench.voice_docs.load(tmp_path / "none") == {}

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -107,20 +107,18 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def measure(wanted: list[Trial], jobs: int) -> list[Outcome]:
+def measure(wanted: list[Trial], jobs: int) -> Iterator[tuple[Trial, list[Outcome]]]:
     """All calls, in order. Tells on stderr how far it is: each call on a terminal, each hundredth in a log."""
-    outcomes: list[Outcome] = []
     terminal = sys.stderr.isatty()
     with ProcessPoolExecutor(max_workers=jobs) as pool:
-        for index, result in enumerate(pool.map(run, wanted), 1):
-            outcomes += result
-            text = f"{index} of {len(wanted)} calls ({wanted[index - 1].profile})"
+        for index, (trial, outcomes) in enumerate(zip(wanted, pool.map(run, wanted), strict=True), 1):
+            text = f"{index} of {len(wanted)} calls ({trial.profile})"
             if terminal:
                 last = index == len(wanted)
                 print(f"\r{text:50}", end="\n" if last else "", file=sys.stderr, flush=True)
             elif index % 100 == 0:
                 print(text, file=sys.stderr, flush=True)
-    return outcomes
+            yield trial, outcomes
 
 
 def numbers_of(text: str) -> list[int]:
@@ -213,7 +211,7 @@ def main() -> int:
     if not (MEDIA / SPEAKERS[0]).exists():
         console.print("The speech is generated: no test media are beside the checkout.")
     wanted, begun = wanted_trials(options), time.monotonic()
-    outcomes = measure(wanted, options.jobs)
+    outcomes = [o for _, measured in measure(wanted, options.jobs) for o in measured]
     if options.curve:
         console.print(curve_table(outcomes, options.profiles))
     else:
