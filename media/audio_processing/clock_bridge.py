@@ -15,8 +15,9 @@ _MAX_CORRECTION = 0.001
 _MAX_ERROR_SAMPLES = 0.060 * SAMPLE_RATE
 # A device that is off by more than this is not followed any further (the null device of miniaudio: 1.5 %).
 _MAX_DRIFT = 0.02
-# Frames end this much before what was handed over last: the resampler's kernel, and room for the clock to be wrong.
-_OVERHANG = 0.002
+# The first frame begins so much before the first piece, so that it is complete with a piece and not just after it: 2 ms
+# for the resampler's kernel and a clock that is not known exactly.
+_OVERHANG_SAMPLES = 96
 
 
 class Follower:
@@ -65,13 +66,13 @@ class ClockBridge:
         self._buffer.write(samples)
         if self._due is None or self._breaks != self._clock.breaks:
             self._breaks = self._clock.breaks
-            self._follower = Follower(self._buffer.end - len(samples))
+            self._follower = Follower(self._buffer.end - len(samples) - _OVERHANG_SAMPLES)
             self._due = self._when()
         elif not self._clock.settled:
             self._due = self._when()  # as our clock is told better; it moves by milliseconds, once
         count = self._frame_samples
         while True:
-            wanted = self._clock.position_at(self._due - _OVERHANG)
+            wanted = self._clock.position_at(self._due)
             start, step = self._follower.follow(wanted, self._clock.rate / SAMPLE_RATE)
             if start + step * count > self._buffer.last_readable():
                 return
@@ -83,4 +84,4 @@ class ClockBridge:
     def _when(self) -> float:
         """Our time of what is read next."""
         assert self._follower.position is not None
-        return self._clock.time_at(self._follower.position) + _OVERHANG
+        return self._clock.time_at(self._follower.position)
