@@ -37,27 +37,29 @@ from voice_trial import PROFILES, Outcome, Trial, trials
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "voice"
 END = "<!-- end of table -->"
-DELAYS_MS = (20, 60, 100, 140, 180, 240)
+DELAYS_MS = (20, 60, 100, 150, 220)
 T = TypeVar("T")
 
 
 def wanted_trials(seeds: Sequence[int], seconds: float) -> list[Trial]:
-    """Every call that the pages need, once."""
+    """Every call that the pages need, once: the engine as it is, then seed by seed without its parts, then the curves."""
     out: dict[Trial, None] = {}
 
-    def add(profiles: Sequence[str], without: Without, **forced: float) -> None:
-        chosen = seeds[:1] if forced else seeds
-        for trial in trials(profiles, chosen, seconds=seconds, without=without, **forced):
-            out[trial] = None
+    def add(profiles: Sequence[str], seed: int, without: Without, delay_ms: int | None = None) -> None:
+        delay = None if delay_ms is None else delay_ms / 1000
+        found = trials(profiles, [seed], seconds=seconds, without=without, playout_delay=delay)
+        out.update(dict.fromkeys(found))
 
-    add(PROFILES, ())
-    for comparison in COMPARISONS:
-        for without in (comparison.base, comparison.without):
-            add(comparison.profiles, without)
-            for delay in DELAYS_MS:
-                add(comparison.curves, without, playout_delay=delay / 1000)
+    for seed in seeds:
+        add(PROFILES, seed, ())
+        for comparison in COMPARISONS:
+            add(comparison.profiles, seed, comparison.base)
+            add(comparison.profiles, seed, comparison.without)
     for delay in DELAYS_MS:
-        add(PROFILES, (), playout_delay=delay / 1000)
+        add(PROFILES, seeds[0], (), delay)
+        for comparison in COMPARISONS:
+            add(comparison.curves, seeds[0], comparison.base, delay)
+            add(comparison.curves, seeds[0], comparison.without, delay)
     return list(out)
 
 
