@@ -1,5 +1,6 @@
 """Ringline's calling engine: WebRTC on the wire, so that a browser, aiortc or libwebrtc is a possible peer."""
 
+from media.audio_processing.settings import AudioProcessingSettings
 from media.errors import (
     CodecError,
     ConnectionClosed,
@@ -10,6 +11,7 @@ from media.errors import (
     SourceError,
 )
 from media.io.data_channel import DataChannel
+from media.io.devices import Microphone, Speaker, list_devices
 from media.io.files import AudioFile, AudioRecorder, load_speech
 from media.io.ice_syntax import IceServer
 from media.io.peer_connection import PeerConnection
@@ -19,6 +21,7 @@ from media.simulation.profiles import get_profile
 
 __all__ = [
     "AudioFile",
+    "AudioProcessingSettings",
     "AudioRecorder",
     "AudioSink",
     "AudioSource",
@@ -29,6 +32,7 @@ __all__ = [
     "GeneratedVoice",
     "IceServer",
     "MediaError",
+    "Microphone",
     "NegotiationError",
     "PacketError",
     "PeerConnection",
@@ -37,7 +41,9 @@ __all__ = [
     "SdpError",
     "Silence",
     "SourceError",
+    "Speaker",
     "Tone",
     "get_profile",
+    "list_devices",
     "load_speech",
 ]

@@ -6,9 +6,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Iterator
 
-from media import MediaError, PeerConnection
-from media.audio_processing.settings import AudioProcessingSettings
-from media.io.devices import Microphone, Speaker
+from media import AudioProcessingSettings, MediaError, Microphone, PeerConnection, Speaker
 from media.io.loopback import LoopbackSystem
 from media.io.sound_system import MiniaudioSystem, SoundSystem
 

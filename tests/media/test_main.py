@@ -24,6 +24,15 @@ def test_simulate_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("miniaudio")
+    assert main(["devices", "--backend", "null"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["microphone", "speaker"]
+    assert main(["devices", "--backend", "fax"]) == 1
+    assert "no sound backend 'fax'" in capsys.readouterr().err
+
+
 def test_simulate_as_json_twice_the_same(
     capsys: pytest.CaptureFixture[str], write_wav: Callable[..., Path], tmp_path: Path
 ) -> None:
