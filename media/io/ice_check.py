@@ -10,12 +10,32 @@ from typing import Any, Protocol
 
 from aioice import stun
 
-# Seconds after the first request. Two thirds of all checks succeed where 20 % of the packets are lost: seven within
-# half a second all fail once in 1300. Fourteen packets of 100 bytes are all that an address gets that never answers.
-RESENDS = (0.03, 0.07, 0.12, 0.2, 0.3, 0.45, 0.7, 1.2, 2.0, 4.0, 8.0, 16.0, 32.0)
+# Seconds after the first request. Where 20 % of the packets are lost two thirds of all checks succeed: of the six in
+# the first 200 ms all fail once in 460. Twenty packets of 100 bytes are all that a silent address gets.
+RESENDS = (
+    0.03,
+    0.06,
+    0.1,
+    0.15,
+    0.2,
+    0.26,
+    0.33,
+    0.42,
+    0.55,
+    0.75,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    4.0,
+    6.0,
+    10.0,
+    18.0,
+    32.0,
+)
 GIVE_UP_AFTER = 48.0
-# A check of the peer's is answered with one of ours: its path works, so ours may have been lost before.
-MIN_INTERVAL = 0.01
+# A check or data of the peer's is answered with a check of ours: the path works, so ours may have been lost before.
+MIN_INTERVAL = 0.015
 MAX_COPIES = 32
 
 Answer = tuple[stun.Message, tuple[str, int]]
@@ -30,13 +50,16 @@ class Sender(Protocol):
 
 
 class Check:
-    """A request and its copies, until one is answered."""
+    """A request and its copies, until one is answered. `pace` stretches the intervals: where there are many checks."""
 
-    def __init__(self, sender: Sender, request: stun.Message, addr: tuple[str, int], key: bytes) -> None:
+    def __init__(
+        self, sender: Sender, request: stun.Message, addr: tuple[str, int], key: bytes, *, pace: float = 1.0
+    ) -> None:
         self._sender = sender
         self._request = request
         self._addr = addr
         self._key = key
+        self._pace = pace
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Answer] = self._loop.create_future()
         self._started = self._last_sent = 0.0
@@ -76,9 +99,9 @@ class Check:
         self._send()
         due = next(self._resends, None)
         if due is None:
-            self._timer = self._loop.call_at(self._started + GIVE_UP_AFTER, self._give_up)
+            self._timer = self._loop.call_at(self._started + GIVE_UP_AFTER * self._pace, self._give_up)
         else:
-            self._timer = self._loop.call_at(self._started + due, self._step)
+            self._timer = self._loop.call_at(self._started + due * self._pace, self._step)
 
     def _send(self) -> None:
         if self._answer.done() or len(self._sent) >= MAX_COPIES:

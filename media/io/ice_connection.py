@@ -59,7 +59,7 @@ class IceSocket(StunProtocol):
 
     def __init__(self, receiver: "IceConnection") -> None:
         super().__init__(receiver)
-        self.checks: dict[Address, Check] = {}
+        self._checks: dict[Address, Check] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         link = self.receiver.owner.network
@@ -68,8 +68,8 @@ class IceSocket(StunProtocol):
         super().connection_made(transport)
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        connection = self.receiver
-        proven = connection.heard((addr[0], addr[1]))
+        connection, addr = self.receiver, (addr[0], addr[1])  # of IPv6 there are four
+        proven = connection.heard(addr)
         kind = classify(cast(bytes, data))
         if kind is Kind.STUN:
             try:
@@ -77,8 +77,9 @@ class IceSocket(StunProtocol):
             except Exception as error:
                 # STUN of any bytes; aioice reads attributes that an authenticated peer need not have sent.
                 logger.debug("datagram from %s dropped: %r", addr, error)
-        elif kind is not Kind.DTLS or proven or connection.expects((addr[0], addr[1])):
+        elif kind is not Kind.DTLS or proven or connection.expects(addr):
             # A handshake is not authentic before it ends: nobody else may disturb it.
+            self.hasten(addr)
             connection.owner.on_datagram(cast(bytes, data))
 
     async def request(
@@ -90,14 +91,20 @@ class IceSocket(StunProtocol):
     ) -> tuple[stun.Message, Address]:
         if integrity_key is None or retransmissions is not None:  # to a server, or for consent
             return await super().request(request, addr, integrity_key, retransmissions)
-        check = self.checks[addr] = Check(self, request, addr, integrity_key)
+        pace = self.receiver.pace()
+        check = self._checks[addr] = Check(self, request, addr, integrity_key, pace=pace)
         try:
             return await check.run()
         finally:
-            if self.checks.get(addr) is check:
-                del self.checks[addr]
+            if self._checks.get(addr) is check:
+                del self._checks[addr]
             if check.round_trip_time is not None:
                 self.receiver.owner.measured(check.round_trip_time)
+
+    def hasten(self, addr: Address) -> None:
+        """The peer was heard at `addr`: a check of ours that is not answered yet may have been lost."""
+        if (check := self._checks.get(addr)) is not None:
+            check.hasten()
 
 
 class IceConnection(Connection):
@@ -163,6 +170,10 @@ class IceConnection(Connection):
             self._begun = True
             self.owner.checks_begun()
 
+    def pace(self) -> float:
+        """By what the resends of a check are slowed down: all together send no more than a few pairs do."""
+        return max(1.0, len(self._check_list) / CHECKS_AT_ONCE)
+
     def _check_periodic(self) -> bool:
         self._allowance = CHECKS_AT_ONCE
         self.begin_checks()
@@ -190,8 +201,7 @@ class IceConnection(Connection):
             self._proven.add(addr)  # the request was authentic
         super().check_incoming(message, addr, protocol)  # which begins one of ours
         self._have_begun()
-        if (check := cast(IceSocket, protocol).checks.get(addr)) is not None:
-            check.hasten()
+        cast(IceSocket, protocol).hasten(addr)
 
     async def query_consent(self) -> None:
         """aioice would begin with this when it notices the nominated pair, be the connection closed by then or not."""

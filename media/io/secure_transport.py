@@ -26,6 +26,7 @@ from media.transport.dtls import (
     DtlsKeys,
     DtlsTransport,
     fingerprint,
+    make_context,
 )
 from media.transport.srtp import SrtpKeys
 from media.webrtc_stats import Stats
@@ -50,8 +51,9 @@ class SecureTransport:
         addresses: Sequence[str] | None = None,
         network: Link | None = None,
     ) -> None:
-        self._certificate = RTCCertificate.generateCertificate()
-        self.fingerprint = fingerprint(self._certificate)
+        certificate = RTCCertificate.generateCertificate()
+        self.fingerprint = fingerprint(certificate)
+        self._context = make_context(certificate)
         self._on_packet = on_packet
         self._on_data = on_data
         self._on_keys = on_keys
@@ -166,9 +168,7 @@ class SecureTransport:
     def start(self, remote: TransportParameters) -> None:
         """The peer's first description was applied: begin the checks, then the handshake."""
         self._remote = remote
-        self._dtls = DtlsTransport(
-            self._certificate, client=remote.dtls_client, fingerprints=remote.fingerprints
-        )
+        self._dtls = DtlsTransport(self._context, client=remote.dtls_client, fingerprints=remote.fingerprints)
         self._on_state("connecting", "")
         self.ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)
 

@@ -1,9 +1,9 @@
 """DTLS (RFC 6347) with SRTP keys (RFC 5764) on a memory BIO. Sans-IO, with a retransmission of its own.
 
 OpenSSL resends a lost flight after 1 s, then 2 s, and offers no way to set that. So the last flight is kept here, too:
-it is sent twice, 10 ms apart, and again after twice the round-trip time until the peer's next one comes. Records that
-arrive twice are dropped by DTLS itself. OpenSSL's own timer stays on: it makes new record numbers, which a peer that
-waits for a retransmission in OpenSSL's sense needs.
+it is sent twice, 10 ms apart, and so again after twice the round-trip time until the peer's next one comes. Records
+that arrive twice are dropped by DTLS itself. OpenSSL's own timer stays on: it makes new record numbers, which a peer
+that waits for a retransmission in OpenSSL's sense needs.
 
 The client has the SRTP keys when it has sent its Finished, a round trip before it is connected: it has verified the
 server by then, and only who holds the certificate's key can have the same keys (as in TLS False Start, RFC 7918).
@@ -73,35 +73,42 @@ def fingerprint(certificate: RTCCertificate) -> str:
     return next(f.value for f in certificate.getFingerprints() if f.algorithm == "sha-256").upper()
 
 
+def make_context(certificate: RTCCertificate) -> SSL.Context:
+    """What associations under this certificate share; the first one of a process takes OpenSSL 10 ms: make it early."""
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_options(SSL.OP_NO_TICKET)
+    # Who a certificate belongs to is told by its fingerprint alone. A wrong one ends the handshake with an alert
+    # (RFC 8122 section 6.2), so that the peer does not believe itself connected.
+    context.set_verify(
+        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+        lambda ssl, found, _error, depth, _ok: (
+            depth > 0 or _matches(found.to_cryptography(), ssl.get_app_data())
+        ),
+    )
+    context.use_certificate(certificate._cert)
+    context.use_privatekey(certificate._key)
+    context.set_cipher_list(
+        b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA"
+    )
+    context.set_tlsext_use_srtp(b":".join(p.openssl_name for p in PROFILES))
+    return context
+
+
 class DtlsTransport:
-    """One association. `fingerprints`: those of the peer's description, (algorithm, value)."""
+    """One association in a make_context(). `fingerprints`: those of the peer's description, (algorithm, value)."""
 
     def __init__(
-        self, certificate: RTCCertificate, *, client: bool, fingerprints: Collection[tuple[str, str]]
+        self, context: SSL.Context, *, client: bool, fingerprints: Collection[tuple[str, str]]
     ) -> None:
-        context = SSL.Context(SSL.DTLS_METHOD)
-        context.set_options(SSL.OP_NO_TICKET)
-        # Who a certificate belongs to is told by its fingerprint alone. A wrong one ends the handshake with an alert
-        # (RFC 8122 section 6.2), so that the peer does not believe itself connected.
-        claimed = frozenset((a.lower(), v.upper()) for a, v in fingerprints)
-        context.set_verify(
-            SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
-            lambda _ssl, found, _error, depth, _ok: depth > 0 or _matches(found.to_cryptography(), claimed),
-        )
-        context.use_certificate(certificate._cert)
-        context.use_privatekey(certificate._key)
-        context.set_cipher_list(
-            b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA"
-        )
-        context.set_tlsext_use_srtp(b":".join(p.openssl_name for p in PROFILES))
+        self._fingerprints = frozenset((a.lower(), v.upper()) for a, v in fingerprints)
         self._ssl = SSL.Connection(context, None)
+        self._ssl.set_app_data(self._fingerprints)
         self._ssl.set_ciphertext_mtu(MTU)
         self._client = client
         if client:
             self._ssl.set_connect_state()
         else:
             self._ssl.set_accept_state()
-        self._fingerprints = claimed
         self._outgoing: deque[bytes] = deque()
         self._events: deque[DtlsEvent] = deque()
         self._flight: list[bytes] = []
@@ -128,7 +135,7 @@ class DtlsTransport:
         if not self.connected:
             self._resend_after = min(MAX_RESEND, max(MIN_RESEND, 2 * seconds))
             if self._resend_at is not None:
-                self._resend_at = min(self._resend_at, self._sent_at + self._resend_after)
+                self._resend_at = self._sent_at + self._resend_after
 
     def resend(self) -> None:
         """Send the last flight again now: it could not be sent when it was made."""
@@ -176,9 +183,8 @@ class DtlsTransport:
         except SSL.Error:  # OpenSSL gives up after 12 timeouts of its own
             self._fail("DTLS handshake failed: the peer does not answer")
             return
-        self._repeat_at = None
         self._outgoing.extend(self._flight)
-        self._sent_at = now
+        self._sent_at, self._repeat_at = now, now + REPEAT_AFTER
         self._resend_after = min(MAX_RESEND, self._resend_after * RESEND_BACKOFF)
         self._resend_at = now + self._resend_after
 

@@ -102,7 +102,7 @@ class Endpoint:
             await self._connection.set_answer(message["sdp"])
 
     async def stats(self) -> dict:
-        return self._connection.get_stats()
+        return self._connection.get_stats() | {"setup": self._connection.setup_times()}
 
     async def close(self) -> None:
         await self._connection.close()
