@@ -30,11 +30,12 @@ COPIES_MEMORY = 10.0
 COPIES_NEEDED = 2  # one loss is no reason yet
 COPIES_QUANTILE = 0.9  # of the jitter that the packet with the copy has
 SETTLING_PACKETS = 25  # the target does not fall before it has seen this many
-RELEASE_MS_PER_S = 30.0  # the target falls no faster
+RELEASE_MS_PER_S = 30.0  # the target falls no faster, once it had to be raised
 MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
 REACH_STEPS = 100  # how far up is looked
 BASE_SLOT_S = 0.5
 BASE_SLOTS = 20  # the fastest packet of the last 10 s is the reference; this also follows clock drift
+SLOWER = 0.010  # seconds: a base that rises by more is a step, not drift or the luck of the last packets
 
 _DELAYS = np.arange(BINS, dtype=np.float64) * BIN_MS
 _DELAY_COST = _DELAYS * DELAY_COST_PER_MS
@@ -53,6 +54,7 @@ class DelayManager:
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
         self._fall_at = 0.0  # when the target may fall again
+        self._raised = False  # what the start's guess was too low for
         self._cost: NDArray[np.float64] | None = None  # R, of each delay; None: to be counted again
         self._copies = 0.0  # how much later than a frame its farthest copy is sent, seconds
         self._copies_wait = 0.0
@@ -113,7 +115,9 @@ class DelayManager:
         stay = int(np.argmin(np.abs(delays - present)))
         if costs[stay] - costs[best] < CHANGE_GAIN:
             best = stay  # every change of delay is a join that can be heard
-        if best < stay:
+        if best > stay:
+            self._raised = True
+        elif best < stay and self._raised:
             best = stay - 1
             self._fall_at = now + step * 1000 / RELEASE_MS_PER_S
         self._target = float(delays[best])
@@ -124,13 +128,20 @@ class DelayManager:
         self._slots.clear()
 
     def _observe_base(self, offset: float, now: float) -> None:
+        known = bool(self._slots)
         if not self._slots or now - self._slots[-1][0] >= BASE_SLOT_S:
             self._slots.append((now, offset))
         elif offset < self._slots[-1][1]:
             self._slots[-1] = (self._slots[-1][0], offset)
         while now - self._slots[0][0] > BASE_SLOTS * BASE_SLOT_S and len(self._slots) > 1:
             self._slots.popleft()
-        self._base = min(least for _, least in self._slots)
+        before, self._base = self._base, min(least for _, least in self._slots)
+        if known and self._base > before + SLOWER:
+            # What was counted since the path became slower, or the sender paused, is not as late as was said.
+            bins = _bin(self._base - before)
+            for histogram in (self._fast, self._slow, self._recovered):
+                _shift_earlier(histogram, bins)
+            self._cost = None
 
     def _add(self, relative: float) -> None:
         index = _bin(relative)
@@ -159,6 +170,14 @@ class DelayManager:
 def _above(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sum of each bin and all later ones."""
     return np.cumsum(histogram[::-1])[::-1]
+
+
+def _shift_earlier(histogram: NDArray[np.float64], bins: int) -> None:
+    """By `bins`, 1 or more, in place; what would go over the end stays in the first."""
+    gone = histogram[:bins].sum()
+    histogram[:-bins] = histogram[bins:].copy()
+    histogram[-bins:] = 0
+    histogram[0] += gone
 
 
 def _bin(delay: float) -> int:

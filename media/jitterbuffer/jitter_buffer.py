@@ -16,6 +16,9 @@ SAMPLE_RATE = 48000
 TICK = 480  # samples a pull
 STEP = 120  # libopus conceals in multiples of 2.5 ms
 JUMP = 2 * SAMPLE_RATE  # a gap longer than this, beyond what was concealed, is a new time line
+EARLY = 0.5  # seconds before the fastest of the last packets: that is no network any more
+SUCCESSION = 5  # frames: what follows a strange packet within these makes it credible
+COPIES_AHEAD = 0.3  # seconds: copies of what is newer are of nothing that was asked for
 MAX_LOST = 200
 BACKGROUND_RISE = 1.01  # a frame; 20 dB in 5 s
 MAX_QUIET_RMS = 600.0  # -35 dBFS: louder is never background
@@ -64,6 +67,9 @@ class JitterBuffer:
         self._frame = 960  # length of the last frame, samples
         self._copies: set[int] = set()  # media times whose payload is a copy
         self._lost: set[int] = set()  # media times of frames that were concealed lately
+        self._suspect: tuple[int, bytes, float] | None = (
+            None  # (timestamp, payload, arrival) out of all order
+        )
         self._new_source = False  # the next packet begins a time line of its own
         self._in_silence = False  # the sender said that nothing comes until there is sound again (DTX)
         self._held = 0  # samples of concealment played while the media time stood still
@@ -87,16 +93,46 @@ class JitterBuffer:
         if not samples:
             self.counters.broken_packets += 1
             return
-        time = self._unwrapper.unwrap(timestamp) * self._scale
+        time = self._unwrapper.near(timestamp) * self._scale
+        strange = self._is_strange(time, now)
+        if strange and not self._is_credible(time, samples):
+            self._suspect = timestamp, payload, now
+            return
+        self._unwrapper.unwrap(timestamp)
+        suspect, self._suspect = self._suspect if strange else None, None
+        if self._new_source or self._is_elsewhere(time):
+            self._restart(time if suspect is None else self._unwrapper.near(suspect[0]) * self._scale)
+        if suspect is not None:
+            self._insert(self._unwrapper.near(suspect[0]) * self._scale, suspect[1], suspect[2])
+        self._insert(time, payload, now)
+
+    def _is_elsewhere(self, time: int) -> bool:
         expected = self._packets.last if self._packets.last is not None else self._next
-        if self._new_source or (expected is not None and abs(time - expected) > JUMP + self._held):
-            self._restart(time)
+        return expected is not None and abs(time - expected) > JUMP + self._held
+
+    def _is_strange(self, time: int, now: float) -> bool:
+        """On another time line than the packets before it, or from the future."""
+        if self._new_source or self._started_waiting is None:
+            return False
+        early = time / SAMPLE_RATE - (now - self.delay_manager.base)
+        return self._is_elsewhere(time) or early > EARLY
+
+    def _is_credible(self, time: int, samples: int) -> bool:
+        """Whether it follows the strange one before it: the sender has another time line, and no packet went astray."""
+        if self._suspect is None:
+            return False
+        return 0 < time - self._unwrapper.near(self._suspect[0]) * self._scale <= SUCCESSION * samples
+
+    def _insert(self, time: int, payload: bytes, now: float) -> None:
+        samples = self._decoder.duration(payload)
         if self._next is not None and time < self._next:
             self.counters.late_packets += 1
             self.delay_manager.receive(time / SAMPLE_RATE, now)
             return
         if not self._packets.insert(time, payload):
             self.counters.duplicate_packets += 1
+            if time in self._copies:
+                self._packets.replace(time, payload)  # it is the same, unless the copy was false
             return
         self._arrivals[time] = now
         if len(self._arrivals) > 4 * len(self._packets) + 64:
@@ -121,7 +157,7 @@ class JitterBuffer:
         time = self._unwrapper.near(timestamp) * self._scale
         if self._next is None or time >= self._next:
             last = self._packets.last if self._packets.last is not None else self._next
-            if last is not None and abs(time - last) > JUMP + self._held:
+            if last is not None and time - last > COPIES_AHEAD * SAMPLE_RATE:
                 return
             if self._packets.insert(time, payload):
                 self._copies.add(time)
@@ -137,7 +173,9 @@ class JitterBuffer:
         if self._next is None:
             if self._started_waiting is None or now - self._started_waiting < self._start_delay:
                 return np.zeros(TICK, np.int16)
-            self._next = self._packets.first
+            if (first := self._packets.first) is None:
+                return np.zeros(TICK, np.int16)
+            self._next = first
         while len(self._fifo) < TICK:
             self._produce(now)
         assert self._next is not None

@@ -32,6 +32,11 @@ class PacketBuffer:
             del self._payloads[self._times.pop(0)]
         return True
 
+    def replace(self, time: int, payload: bytes) -> None:
+        """Another payload for a packet that is here."""
+        assert time in self._payloads
+        self._payloads[time] = payload
+
     @property
     def first(self) -> int | None:
         """Time of the oldest packet."""

@@ -69,8 +69,6 @@ class AudioReceiver:
                 self.packets_discarded += 1
                 return
             self._change_source(packet.ssrc, now)
-        if codec and codec != self.codec:
-            self._change_codec(codec)
         assert self.statistics is not None
         self.ended = False
         self.last_packet_received = now
@@ -83,6 +81,7 @@ class AudioReceiver:
         if is_red:
             self._receive_red(packet, now)
         elif size:
+            self._use_codec(codec)
             self._repair.frame = self._decoder.duration(packet.payload) / SAMPLE_RATE or FRAME
             self.jitter_buffer.delay_manager.expect_copies(0.0)
             self.jitter_buffer.insert(packet.timestamp, packet.payload, now)
@@ -96,7 +95,9 @@ class AudioReceiver:
         self._repair = AudioRepair()
         self._begun, self._lost_seen = now, 0
 
-    def _change_codec(self, codec: str) -> None:
+    def _use_codec(self, codec: str) -> None:
+        if not codec or codec == self.codec:
+            return
         assert self.statistics is not None
         self._decoder.close()
         self._decoder, self.codec = create_decoder(codec), codec
@@ -109,6 +110,7 @@ class AudioReceiver:
         except PacketError:
             self.packets_discarded += 1
             return
+        self._use_codec(self._codecs.get(blocks[-1][0], ""))
         farthest = max(offset for _, offset, _ in blocks)
         self.jitter_buffer.delay_manager.expect_copies(farthest / self._parameters.clock_rate)
         for payload_type, offset, payload in blocks:
