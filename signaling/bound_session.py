@@ -87,6 +87,12 @@ class BoundSession:
         self.available = self.available and stays
         return stays
 
+    def broken(self, id: str, generation: int) -> StreamManagement | None:
+        """What goes on when the session is resumed under this id; None: it cannot be."""
+        management = self.management
+        fits = not self.is_over and self.generation == generation
+        return management if fits and management is not None and management.is_named(id) else None
+
     def in_flight(self) -> set[int]:
         """The kept messages that are on their way to this device."""
         return set() if self.management is None else self.management.tags()

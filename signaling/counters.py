@@ -7,6 +7,7 @@ COUNTERS = {
     "sms_codes": ("Codes handed to the SMS gateway, by result: sent, failed, entered, wrong.", "result"),
     "sms_refused": ("Codes that were asked for and not sent, by the limit that said no.", "limit"),
     "registrations": ("Devices registered by SMS code.", ""),
+    "links": ("Devices linked by another device.", ""),
     "tokens": ("Access tokens made.", ""),
     "lookups": ("Numbers asked for, by result: found, absent, refused.", "result"),
     "stanzas": ("Stanzas from clients, by kind.", "kind"),

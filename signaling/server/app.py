@@ -26,6 +26,7 @@ from signaling.rate_limit import KeyedBuckets
 from signaling.routing import Sessions
 from signaling.server.contacts import ContactService
 from signaling.server.context import Context
+from signaling.server.devices import DeviceService
 from signaling.server.metrics import metrics_app
 from signaling.server.problem import Handler, problem_middleware
 from signaling.server.reach import Reach
@@ -35,6 +36,7 @@ from signaling.server.tokens import TokenService
 from signaling.server.websocket import Connection
 from signaling.server_config import ServerConfig
 from signaling.server_limits import Limits
+from signaling.storage.accounts import AccountStore
 from signaling.storage.data_folder import lock_data, open_store
 from signaling.storage.keys import load_keys
 from signaling.storage.store import Store
@@ -89,8 +91,9 @@ class Server:
         self._tokens = TokenService(context)
         reach = Reach(context)
         self._router = StoringRouter(context, reach)
-        registration = RegistrationService(context, reach.changed)
-        contacts = ContactService(context, self._tokens, reach)
+        accounts = AccountStore(store, context.keys.pepper)
+        registration = RegistrationService(context, accounts, reach.changed)
+        contacts = ContactService(context, self._tokens, accounts, reach)
         app = web.Application(
             middlewares=[problem_middleware(clock, context.counters), self._drain_middleware],
             client_max_size=limits.body_bytes,
@@ -98,6 +101,7 @@ class Server:
         app.add_routes(registration.routes())
         app.add_routes(self._tokens.routes())
         app.add_routes(contacts.routes())
+        app.add_routes(DeviceService(context, self._tokens, accounts).routes())
         app.add_routes([web.get("/v1/server", self._describe), web.get("/xmpp", self._xmpp)])
         for path in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
             app.router.add_get(path, self._health)

@@ -14,13 +14,15 @@ from signaling.server.context import Context
 from signaling.server.problem import read_body
 from signaling.server.reach import Reach
 from signaling.server.tokens import TokenService
+from signaling.storage.accounts import AccountStore
 from signaling.storage.store import listings
 
 
 class ContactService:
-    def __init__(self, context: Context, tokens: TokenService, reach: Reach) -> None:
+    def __init__(self, context: Context, tokens: TokenService, accounts: AccountStore, reach: Reach) -> None:
         self._context = context
         self._tokens = tokens
+        self._accounts = accounts
         self._reach = reach
 
     def routes(self) -> list[web.RouteDef]:
@@ -48,6 +50,7 @@ class ContactService:
             if number == own.number or standings[number].admits(context.budget.knows(number, own.number))
         }
         found = await context.store.devices_of(visible)
+        lists = await self._accounts.lists(visible)
         context.counters.count("lookups", "found", len(found))
         context.counters.count("lookups", "absent", len(numbers) - len(found))
         registered = [
@@ -56,7 +59,7 @@ class ContactService:
                 "number": number,
                 "jid": str(Jid(number, context.domain)),
                 "devices": [{"device": d.device, "key": d.key} for d in found[number]],
-                "list": None,
+                "list": lists.get(number),
             }
             for text, number in asked.items()
             if number in found
@@ -94,12 +97,18 @@ class ContactService:
     async def change_account(self, request: web.Request) -> web.Response:
         own = await self._tokens.bearer(request)
         body = await read_body(request)
+        if "pin" in body:
+            await self._accounts.set_pin(own.number, body["pin"])
+        if "findable" in body or "pin" not in body:
+            await self._set_findable(own.number, body)
+        return web.json_response(await self._accounts.view(own))
+
+    async def _set_findable(self, number: str, body: dict[str, Any]) -> None:
         try:
             findable = Findable(text_field(body, "findable", 16))
         except ValueError:
             raise Problem("bad_request", "findable must be everybody, mutual or nobody") from None
-        await self._context.store.set_findable(own.number, findable)
+        await self._context.store.set_findable(number, findable)
         # Who wrote to this account before it hid does not stay admitted; whom it calls from now on does.
-        self._context.budget.forget(own.number)
+        self._context.budget.forget(number)
         self._reach.changed()
-        return await self._tokens.account(request)

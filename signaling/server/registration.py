@@ -20,6 +20,7 @@ from signaling.policy.sms import Caller, Refusal
 from signaling.problem import Problem, region_field, text_field
 from signaling.server.context import Context
 from signaling.server.problem import read_body
+from signaling.storage.accounts import AccountStore
 from signaling.tokens import b64url, decode_public_key, verify_proof
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,9 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 class RegistrationService:
-    def __init__(self, context: Context, on_registered: Callable[[], None]) -> None:
+    def __init__(self, context: Context, accounts: AccountStore, on_registered: Callable[[], None]) -> None:
         self._context = context
+        self._accounts = accounts
         self._rules = context.limits.codes
         self._policy = context.sms_policy
         self._on_registered = on_registered
@@ -100,6 +102,7 @@ class RegistrationService:
                 wait = left.next_try - now if left.tries_left else 0.0
                 self._note("wrong", number, tries_left=left.tries_left)
                 raise Problem("wrong_code", retry_after_s=wait or None, tries_left=left.tries_left)
+            await self._accounts.check_pin(number, body.get("pin"), now)
             device = f"d{context.rng.getrandbits(64):016x}"
             token = b64url(context.rng.randbytes(32))
             token_hash = hashlib.sha256(token.encode()).hexdigest()

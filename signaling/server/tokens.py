@@ -1,7 +1,6 @@
-"""Access tokens: made for a signed assertion, checked for the stream and for /v1; devices listed and removed."""
+"""Access tokens: made for a signed assertion, checked for the stream and for /v1."""
 
 import hashlib
-from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -33,8 +32,6 @@ class TokenService:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/v1/tokens", self.create),
-            web.get("/v1/account", self.account, allow_head=False),
-            web.delete("/v1/devices/{device}", self.delete_device),
             web.get("/v1/keys.json", self.keys, allow_head=False),
         ]
 
@@ -102,36 +99,6 @@ class TokenService:
         if scheme.lower() != "bearer":
             raise Problem("bad_token")
         return await self.check(token.strip())
-
-    async def account(self, request: web.Request) -> web.Response:
-        own = await self.bearer(request)
-        found = (await self._context.store.devices_of([own.number])).get(own.number, [])
-        listed = [
-            {
-                "device": device.device,
-                "name": device.name,
-                "key": device.key,
-                "added": datetime.fromtimestamp(device.added, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "current": device.device == own.device,
-            }
-            for device in found
-        ]
-        return web.json_response(
-            {
-                "number": own.number,
-                "generation": own.generation,
-                "devices": listed,
-                "findable": await self._context.store.findable(own.number),
-            }
-        )
-
-    async def delete_device(self, request: web.Request) -> web.Response:
-        own = await self.bearer(request)
-        device = request.match_info["device"]
-        if len(device) != 17 or not await self._context.store.delete_device(own.number, device):
-            raise Problem("not_found")
-        self._context.sessions.revoke(own.number, device)
-        return web.Response(status=204)
 
     async def keys(self, request: web.Request) -> web.Response:
         return web.json_response(self._context.keys.jwk_set())

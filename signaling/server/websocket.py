@@ -220,14 +220,9 @@ class Connection:
         assert self._device is not None
         if resource != self._device.device:
             return self.end("not-authorized", "the resource must be the token's device")
-        limits = self._limits
-        self._session = session = BoundSession(
-            Jid(self._device.number, self._domain, resource),
-            self._device.generation,
-            self,
-            limits.queue_stanzas,
-            limits.queue_bytes,
-        )
+        jid, most = Jid(self._device.number, self._domain, resource), self._limits
+        session = BoundSession(jid, self._device.generation, self, most.queue_stanzas, most.queue_bytes)
+        self._session = session
         # First listed, then looked up again: a device that is revoked in between is caught by one of the two.
         old = self._sessions.get(session.jid.local, resource)
         self._sessions.add(session)
@@ -243,13 +238,7 @@ class Connection:
         """A session goes on with the same device, or not at all (XEP-0198 section 5)."""
         assert self._device is not None
         session = self._sessions.get(self._device.number, self._device.device)
-        broken = None if session is None or session.is_over else session.management
-        if (
-            session is None
-            or broken is None
-            or not broken.is_named(asked.id)
-            or session.generation != self._device.generation
-        ):
+        if session is None or not (broken := session.broken(asked.id, self._device.generation)):
             return self._stream.refuse_resumption()
         if session.link is not None:
             session.link.release()

@@ -50,6 +50,14 @@ devices = _table(
     _column("added", Double),
     _column("used", Double),
 )
+# `text` is empty while the list of before names a device that is no more.
+device_lists = _table(
+    "device_lists",
+    _column("number", NUMBER, primary_key=True),
+    _column("version", sa.BigInteger),
+    _column("text", sa.Text),
+)
+pins = _table("pins", _column("number", NUMBER, primary_key=True), _column("hash", String(64)))
 registrations = _table(
     "registrations",
     _column("id", String(22), primary_key=True),
@@ -131,6 +139,11 @@ class Store:
             raise
         return store
 
+    @property
+    def engine(self) -> AsyncEngine:
+        """For what keeps its tables here, too (accounts.py)."""
+        return self._engine
+
     async def close(self) -> None:
         await self._engine.dispose()
 
@@ -165,6 +178,7 @@ class Store:
             await db.execute(delete(devices).where(devices.c.number == number))
             await db.execute(delete(messages).where(messages.c.number == number))
             await db.execute(delete(listings).where(listings.c.owner == number))
+            await db.execute(update(device_lists).where(device_lists.c.number == number).values(text=""))
             old = await db.scalar(select(accounts.c.generation).where(accounts.c.number == number))
             generation = (old or 0) + 1
             if old is None:
@@ -201,8 +215,12 @@ class Store:
     async def delete_device(self, number: str, device: str) -> bool:
         """False if the number has no such device."""
         query = delete(devices).where(devices.c.number == number, devices.c.device == device)
+        stale = update(device_lists).where(device_lists.c.number == number).values(text="")
         async with self._engine.begin() as db:
-            return (await db.execute(query)).rowcount > 0
+            found = (await db.execute(query)).rowcount > 0
+            if found:
+                await db.execute(stale)
+        return found
 
     async def findable(self, number: str) -> Findable:
         async with self._engine.connect() as db:

@@ -349,7 +349,14 @@ async def test_account_lists_and_device_is_deleted(server, post, register):
     headers = await alice.bearer()
     status, body, _ = await post("/account", method="GET", headers=headers)
     (device,) = body.pop("devices")
-    assert status == 200 and body == {"number": ALICE, "generation": 1, "findable": "everybody"}
+    assert status == 200 and body == {
+        "number": ALICE,
+        "generation": 1,
+        "findable": "everybody",
+        "list": None,
+        "list_version": 0,
+        "pin": False,
+    }
     assert device.pop("added").endswith("Z")
     assert device == {
         "device": alice.device,

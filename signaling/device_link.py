@@ -1,0 +1,123 @@
+"""Linking a device to an account: it shows a code, a device that is registered reads it and vouches for it. Sans-IO.
+
+The code holds the link's id, which is a secret, and a digest of the new device's key: so whoever reads it knows which
+key he signs for, whatever the server says. Links live in memory, for ten minutes.
+"""
+
+import hashlib
+import random
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from signaling.device_list import DeviceList, verify_device_list
+from signaling.errors import TokenError
+from signaling.problem import Problem
+from signaling.rate_limit import KeyedBuckets, Rate
+from signaling.tokens import b64url, decode_public_key, encode_public_key, unb64url
+
+LIFE = 600.0
+MAX_OPEN = 1000
+# New links of one address.
+LINK_RATE = Rate(10, 60)
+_CODE = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{22})")
+
+
+def _proof_bytes(domain: str, device_key: str) -> bytes:
+    return "\n".join(("ringline-link-1", domain, device_key)).encode()
+
+
+def make_link_proof(key: Ed25519PrivateKey, domain: str) -> str:
+    return b64url(key.sign(_proof_bytes(domain, encode_public_key(key.public_key()))))
+
+
+def _digest(device_key: str) -> str:
+    return b64url(hashlib.sha256(device_key.encode()).digest()[:16])
+
+
+def link_code(link: str, device_key: str) -> str:
+    """What the new device shows."""
+    return f"{link}.{_digest(device_key)}"
+
+
+def read_link_code(text: str) -> tuple[str, str]:
+    """The link's id and the digest of the key. Raises TokenError."""
+    match = _CODE.fullmatch(text.strip())
+    if match is None:
+        raise TokenError("this is not a link code", "malformed")
+    return match[1], match[2]
+
+
+def is_key_of_code(device_key: str, digest: str) -> bool:
+    return _digest(device_key) == digest
+
+
+@dataclass(slots=True)
+class Link:
+    """`made` is the answer for the new device, once somebody has approved it."""
+
+    id: str = field(repr=False)
+    device: str
+    key: str
+    name: str
+    expires: float
+    made: dict[str, Any] | None = field(default=None, repr=False)
+
+
+class Links:
+    """The open links. Everything raises Problem."""
+
+    def __init__(self, domain: str, rng: random.Random) -> None:
+        self._domain = domain
+        self._rng = rng
+        self._open: OrderedDict[str, Link] = OrderedDict()
+        self._rates = KeyedBuckets(LINK_RATE)
+
+    def begin(self, key: str, name: str, proof: str, address: str, now: float) -> Link:
+        try:
+            public = decode_public_key(key)
+        except TokenError:
+            raise Problem("bad_key") from None
+        try:
+            public.verify(unb64url(proof, 64), _proof_bytes(self._domain, key))
+        except (TokenError, InvalidSignature):
+            raise Problem("bad_proof", "the proof does not fit the device key") from None
+        self._sweep(now)
+        wait = self._rates.take(address, now)
+        if wait or len(self._open) >= MAX_OPEN:
+            raise Problem("too_many", retry_after_s=wait or LIFE)
+        id_ = b64url(self._rng.randbytes(16))
+        link = Link(id_, f"d{self._rng.getrandbits(64):016x}", key, name, now + LIFE)
+        self._open[id_] = link
+        return link
+
+    def find(self, id_: str, now: float) -> Link:
+        self._sweep(now)
+        link = self._open.get(id_)
+        if link is None:
+            raise Problem("link_over")
+        return link
+
+    def _sweep(self, now: float) -> None:
+        while self._open and next(iter(self._open.values())).expires <= now:
+            self._open.popitem(last=False)
+
+
+def check_list(
+    token: str, number: str, domain: str, signer: tuple[str, str], devices: dict[str, str], version: int
+) -> DeviceList:
+    """A list that the device `signer` (device, key) hands in: it must name exactly these devices and be newer than
+    `version`. Raises Problem."""
+    try:
+        listed = verify_device_list(token, number, domain, {signer[0]: signer[1]})
+    except TokenError as error:
+        raise Problem("bad_list", str(error)) from None
+    if listed.devices != devices:
+        raise Problem("bad_list", "the list does not name exactly the account's devices")
+    if listed.version <= version:
+        raise Problem("bad_list", "the list is not newer than the one before")
+    return listed
