@@ -14,7 +14,7 @@ SignalingError
 |- ProfileError             the profile cannot be read, written or locked
 |- ServerUnreachable        no answer from the server
 |- ServerStartError         the server cannot start
-|- BackupError              a backup cannot be written or restored
+|- DataError              a server's data cannot be read, backed up or restored
 |- InvalidNumber            not a phone number (also a ValueError)
 `- RemoteProtocolError      the remote sent what the protocol does not allow; .condition
    |- XmlError              a frame that is not acceptable XML
@@ -24,7 +24,7 @@ SignalingError
 """
 
 __all__ = [
-    "BackupError",
+    "DataError",
     "CallBusy",
     "CallError",
     "CallFailed",
@@ -155,8 +155,8 @@ class ServerStartError(SignalingError):
     """The server cannot start: an option that is not allowed, a port that is taken, a folder in use."""
 
 
-class BackupError(SignalingError):
-    """A backup cannot be written or restored; what was there before still is."""
+class DataError(SignalingError):
+    """A server's data cannot be read, written or restored; what was there before still is."""
 
 
 class InvalidNumber(SignalingError, ValueError):

@@ -9,7 +9,7 @@ import zlib
 from contextlib import closing
 from pathlib import Path
 
-from signaling.errors import BackupError
+from signaling.errors import DataError
 from signaling.storage.data_folder import lock_data
 
 DATABASE = "ringline.db"
@@ -18,16 +18,16 @@ MAX_KEY_BYTES = 64 * 1024
 
 
 def backup(data: Path, target: Path) -> list[str]:
-    """Writes `target` (0600), whole or not at all; returns the names in it. Raises BackupError.
+    """Writes `target` (0600), whole or not at all; returns the names in it. Raises DataError.
 
     The database is copied by SQLite itself: consistent, whatever the server is writing meanwhile. Without a database
     in the folder (PostgreSQL) only the keys are in it.
     """
     if target.exists():
-        raise BackupError(f"{target} exists already")
+        raise DataError(f"{target} exists already")
     keys = sorted((data / "keys").glob("*"))
     if not keys:
-        raise BackupError(f"{data} is not the data folder of a server: there are no keys in it")
+        raise DataError(f"{data} is not the data folder of a server: there are no keys in it")
     try:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as folder:  # 0700
             members = [(path, f"keys/{path.name}") for path in keys if path.is_file()]
@@ -49,7 +49,7 @@ def backup(data: Path, target: Path) -> list[str]:
                     archive.add(path, name, recursive=False)
             unfinished.replace(target)
     except (OSError, sqlite3.Error) as error:
-        raise BackupError(f"the backup failed: {error}") from None
+        raise DataError(f"the backup failed: {error}") from None
     return [name for _, name in members]
 
 
@@ -57,13 +57,13 @@ def restore(source: Path, data: Path, *, force: bool) -> list[str]:
     """Puts what backup() wrote into the data folder, which no server may be using; returns the names.
 
     Data that is there already is replaced only with `force`. Everything is read and checked before anything is
-    replaced. Raises BackupError, ServerStartError.
+    replaced. Raises DataError, ServerStartError.
     """
     if not source.is_file():
-        raise BackupError(f"there is no {source}")
+        raise DataError(f"there is no {source}")
     with lock_data(data):
         if not force and ((data / DATABASE).exists() or any((data / "keys").glob("*"))):
-            raise BackupError(f"{data} holds the data of a server; --force replaces it")
+            raise DataError(f"{data} holds the data of a server; --force replaces it")
         try:
             with tempfile.TemporaryDirectory(prefix=".restore-", dir=data) as folder:
                 names = _unpack(source, Path(folder))
@@ -75,7 +75,7 @@ def restore(source: Path, data: Path, *, force: bool) -> list[str]:
                 for name in names:
                     (Path(folder) / name).replace(data / name)
         except (OSError, EOFError, zlib.error, tarfile.TarError, sqlite3.Error) as error:
-            raise BackupError(f"{source} cannot be restored: {error}") from None
+            raise DataError(f"{source} cannot be restored: {error}") from None
     return names
 
 
@@ -87,9 +87,9 @@ def _unpack(source: Path, folder: Path) -> list[str]:
             is_key = _KEY.fullmatch(member.name) is not None
             content = archive.extractfile(member) if member.isreg() else None
             if content is None or not (is_key or member.name == DATABASE):
-                raise BackupError(f"{source} is no backup: there is {member.name!r} in it")
+                raise DataError(f"{source} is no backup: there is {member.name!r} in it")
             if is_key and member.size > MAX_KEY_BYTES:
-                raise BackupError(f"{source} is no backup: a key of {member.size} bytes")
+                raise DataError(f"{source} is no backup: a key of {member.size} bytes")
             with os.fdopen(os.open(folder / member.name, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
                 while block := content.read(1 << 20):
                     file.write(block)
@@ -97,7 +97,7 @@ def _unpack(source: Path, folder: Path) -> list[str]:
                 os.fsync(file.fileno())
             names.append(member.name)
     if "keys/signing.pem" not in names:
-        raise BackupError(f"{source} is no backup: there are no keys in it")
+        raise DataError(f"{source} is no backup: there are no keys in it")
     if DATABASE in names:
         _check_database(folder / DATABASE)
     return names
@@ -106,4 +106,4 @@ def _unpack(source: Path, folder: Path) -> list[str]:
 def _check_database(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-            raise BackupError(f"{path.name} is damaged")
+            raise DataError(f"{path.name} is damaged")

@@ -1,4 +1,4 @@
-"""`python -m signaling limits | backup | restore`."""
+"""`python -m signaling limits | backup | restore | pseudonym`."""
 
 import argparse
 import json
@@ -31,6 +31,14 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     command.add_argument("--force", action="store_true", help="replace the data that is there")
     command.set_defaults(run=restore)
 
+    what = "the name that a number has in the server's log"
+    command = subparsers.add_parser("pseudonym", help=what, description=what)
+    command.add_argument("number", help="with country code, e.g. +12025550100")
+    command.add_argument(
+        "--data", type=Path, default=Path("data"), help="the server's folder (default ./data)"
+    )
+    command.set_defaults(run=pseudonym)
+
 
 def limits(arguments: argparse.Namespace) -> int:
     # Imported here, and below: the other commands start without it.
@@ -47,7 +55,7 @@ def limits(arguments: argparse.Namespace) -> int:
 
 
 def backup(arguments: argparse.Namespace) -> int:
-    """Raises BackupError."""
+    """Raises DataError."""
     from signaling.admin import backup as archive
 
     names = archive.backup(arguments.data, arguments.file)
@@ -58,9 +66,23 @@ def backup(arguments: argparse.Namespace) -> int:
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    """Raises BackupError."""
+    """Raises DataError."""
     from signaling.admin import backup as archive
 
     names = archive.restore(arguments.file, arguments.data, force=arguments.force)
     sys.stdout.write(f"{arguments.data}: {', '.join(names)}\n")
+    return 0
+
+
+def pseudonym(arguments: argparse.Namespace) -> int:
+    """Raises DataError, InvalidNumber."""
+    from signaling import logs
+    from signaling.errors import DataError
+    from signaling.phone_number import parse_number
+
+    try:
+        secret = (arguments.data / "keys" / "sms-pepper").read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the server's secret: {error.strerror}") from None
+    sys.stdout.write(logs.pseudonym(parse_number(arguments.number), secret) + "\n")
     return 0
