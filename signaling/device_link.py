@@ -24,7 +24,7 @@ LIFE = 600.0
 MAX_OPEN = 1000
 # New links of one address.
 LINK_RATE = Rate(10, 60)
-_CODE = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{22})")
+_CODE = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{22})")
 
 
 def _proof_bytes(domain: str, device_key: str) -> bytes:
@@ -90,7 +90,7 @@ class Links:
         wait = self._rates.take(address, now)
         if wait or len(self._open) >= MAX_OPEN:
             raise Problem("too_many", retry_after_s=wait or LIFE)
-        id_ = b64url(self._rng.randbytes(16))
+        id_ = f"{self._rng.getrandbits(128):032x}"
         link = Link(id_, f"d{self._rng.getrandbits(64):016x}", key, name, now + LIFE)
         self._open[id_] = link
         return link

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -32,6 +32,7 @@ class Trust(StrEnum):
 
     VERIFIED = "verified"  # the pinned key
     NOT_VERIFIED = "not verified"  # first contact: pinned now
+    NEW_DEVICE = "new device"  # a pinned key vouches for it: pinned now
     UNSIGNED = "unsigned"  # a foreign client, admitted by allow_unsigned
 
 
@@ -204,7 +205,13 @@ class Verdict:
 
 
 def judge(
-    pinned: dict[str, str], device: str, key: str | None, *, registered: str | None, allow_unsigned: bool
+    pinned: dict[str, str],
+    device: str,
+    key: str | None,
+    *,
+    registered: str | None,
+    allow_unsigned: bool,
+    listed: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The table of docs/protocol.md section 5: what is known about a number and what came.
 
@@ -215,6 +222,7 @@ def judge(
         registered: the key that the server's directory names for the device, when it was asked. It is
             no authority, but a contradiction shows that somebody lies.
         allow_unsigned: admit a number that never had a key.
+        listed: device -> key of the newest list that a pinned key has signed (device_list.py), if there is one.
 
     Raises:
         IdentityError: the call is refused.
@@ -227,7 +235,11 @@ def judge(
         return Verdict(Trust.UNSIGNED)
     known = pinned.get(device)
     if known == key:
+        if listed is not None and listed.get(device) != key:
+            raise IdentityError("this device was removed from its number")
         return Verdict(Trust.VERIFIED)
+    if listed is not None and listed.get(device) == key:
+        return Verdict(Trust.NEW_DEVICE, pin=key)
     if known is not None:
         raise IdentityError("the key of this number has changed", key)
     if pinned:

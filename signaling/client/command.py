@@ -6,11 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 
 from signaling.client.api import ServerApi
+from signaling.client.device_command import add_device_commands
 from signaling.client.profile import Profile, ProfileData
 from signaling.client.registration import Progress, Registration, check_owner
 from signaling.errors import ProfileError, RegistrationError
@@ -29,6 +31,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     command.add_argument("--name", default="ringline", help="what this device is called")
     command.add_argument("--region", help="country of a number without +NN, e.g. US")
     source = command.add_mutually_exclusive_group()
+    command.add_argument("--pin", help="the registration PIN, if the number has one")
     source.add_argument("--code", help="the code, instead of asking for it")
     source.add_argument(
         "--sms-file", type=Path, metavar="PATH", help="read it from the server's --sms file:PATH"
@@ -41,6 +44,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     command.add_argument("number")
 
     _command(subparsers, "whoami", whoami, "show a profile")
+    add_device_commands(partial(_command, subparsers), DEFAULT_SERVER)
 
 
 def _command(
@@ -73,12 +77,12 @@ def register(arguments: argparse.Namespace) -> int:
             progress = runner.run(attempt.start(arguments.number, arguments.region))
             check_owner(path, progress.number)
             if arguments.code is not None:
-                data = runner.run(attempt.verify(arguments.code, arguments.name))
+                data = runner.run(attempt.verify(arguments.code, arguments.name, arguments.pin))
             elif arguments.sms_file is not None:
                 code = _code_from_file(arguments.sms_file, sms_offset, progress.number)
-                data = runner.run(attempt.verify(code, arguments.name))
+                data = runner.run(attempt.verify(code, arguments.name, arguments.pin))
             else:
-                data = _ask_terminal(runner, attempt, progress, arguments.name)
+                data = _ask_terminal(runner, attempt, progress, arguments.name, arguments.pin)
         finally:
             runner.run(attempt.close())
     with Profile.create(path, data) as profile:
@@ -107,15 +111,17 @@ class _Attempt:
     async def resend(self) -> Progress:
         return await self.registration.resend()
 
-    async def verify(self, code: str, name: str) -> ProfileData:
-        return await self.registration.verify(code.strip(), name)
+    async def verify(self, code: str, name: str, pin: str | None) -> ProfileData:
+        return await self.registration.verify(code.strip(), name, pin)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
 
-def _ask_terminal(runner: asyncio.Runner, attempt: _Attempt, progress: Progress, name: str) -> ProfileData:
+def _ask_terminal(
+    runner: asyncio.Runner, attempt: _Attempt, progress: Progress, name: str, pin: str | None
+) -> ProfileData:
     say(f"A code was sent to {progress.number} by SMS.")
     while True:
         try:
@@ -127,7 +133,7 @@ def _ask_terminal(runner: asyncio.Runner, attempt: _Attempt, progress: Progress,
                 runner.run(attempt.resend())
                 say("Another code is on its way.")
             elif code:
-                return runner.run(attempt.verify(code, name))
+                return runner.run(attempt.verify(code, name, pin))
         except RegistrationError as error:
             again = (error.code == "wrong_code" and error.tries_left) or error.code == "too_many"
             if not again:

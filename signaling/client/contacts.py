@@ -17,11 +17,13 @@ MAX_NUMBERS = 1000  # in one request
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A registered number. `devices` are device -> key (base64url) as the server names them."""
+    """A registered number. `devices` are device -> key (base64url) as the server names them, `device_list` is the
+    list that one of them has signed, not verified."""
 
     number: str
     jid: Jid
     devices: dict[str, str] = field(default_factory=dict)
+    device_list: str | None = None
 
 
 class Contacts:
@@ -96,4 +98,5 @@ class Contacts:
         for device in member(entry, "devices", list):
             if isinstance(device, dict):
                 devices[member(device, "device", str)] = member(device, "key", str)
-        return Contact(number, jid, devices)
+        listed = entry.get("list")
+        return Contact(number, jid, devices, listed if isinstance(listed, str) else None)

@@ -5,10 +5,13 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from signaling.client.call import Call, one_line
+from signaling.client.contacts import Contact
 from signaling.client.line import Ending, JingleReceived
 from signaling.client.media import Media
 from signaling.client.trickle import send_candidates
 from signaling.client.websocket import StanzaError
+from signaling.device_list import newer_list
+from signaling.errors import RegistrationError, ServerUnreachable
 from signaling.identity import Binding, IdentityError, Party, judge, sign_passport, verify_passport
 from signaling.jingle.content import Action, Content, Group, Jingle, Role, SessionDescription
 from signaling.jingle.sdp import parse_sdp, render_sdp
@@ -25,6 +28,7 @@ T = TypeVar("T")
 
 # How long a stream that is being made again is waited for in the middle of a negotiation.
 STREAM_TIMEOUT = 5.0
+DIRECTORY_TIMEOUT = 4.0
 
 
 def _media(call: Call) -> Media:
@@ -52,10 +56,15 @@ async def _verify(call: Call, jingle: Jingle, offer: str | None) -> None:
     Raises:
         Ending: untrusted.
     """
-    line = call.line
-    pinned = line.profile.pins(call.number)
-    contact = line.contacts.cached(call.number)
-    device = call.peer.resource
+    line, number, device = call.line, call.number, call.peer.resource
+    pinned = line.profile.pins(number)
+    contact = line.contacts.cached(number)
+    if pinned and device not in pinned:
+        contact = await _directory(call)  # perhaps one of the known keys vouches for it
+    signers = pinned or ({} if contact is None else contact.devices)
+    version = line.profile.list_version(number)
+    token = None if contact is None else contact.device_list
+    listed = newer_list(token, number, line.own.domain, signers, version)
     key = None
     try:
         if jingle.passport is not None:
@@ -69,16 +78,29 @@ async def _verify(call: Call, jingle: Jingle, offer: str | None) -> None:
             key,
             registered=None if contact is None else contact.devices.get(device),
             allow_unsigned=line.allow_unsigned,
+            listed=listed.devices if listed is not None and pinned else None,
         )
     except IdentityError as error:
         if error.key is not None:
-            line.profile.refuse(call.number, device, error.key)
+            line.profile.refuse(number, device, error.key)
         raise Ending(EndReason.UNTRUSTED, str(error)) from None
     if offer is None:
         line.used_sids.add(call.sid)
-    if verdict.pin is not None:
-        line.profile.pin(call.number, device, verdict.pin)
+    if listed is not None and key is not None and listed.devices.get(device) == key:
+        line.profile.believe(listed)
+    elif verdict.pin is not None:
+        line.profile.pin(number, device, verdict.pin)
     call.trust = verdict.trust
+
+
+async def _directory(call: Call) -> Contact | None:
+    """What the server says about the number at this moment; None when it does not answer."""
+    call.line.contacts.forget(call.number)
+    try:
+        async with asyncio.timeout(DIRECTORY_TIMEOUT):
+            return await call.line.contacts.find(call.number)
+    except (TimeoutError, RegistrationError, ServerUnreachable):
+        return None
 
 
 async def create_offer(call: Call) -> str:

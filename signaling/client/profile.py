@@ -15,6 +15,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from signaling.device_list import DeviceList
 from signaling.errors import InvalidJid, ProfileError, TokenError
 from signaling.jid import Jid
 from signaling.phone_number import is_e164
@@ -39,6 +40,8 @@ class ProfileData:
     refused: dict[str, dict[str, str]] = field(default_factory=dict)
     contacts: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
+    # The version of the newest device list that was believed, by number.
+    lists: dict[str, int] = field(default_factory=dict)
     version: int = VERSION
 
 
@@ -81,6 +84,9 @@ class Profile:
                     raise ProfileError(f"{path} belongs to {old.number}")
                 data.pins, data.refused = old.pins, old.refused
                 data.contacts, data.called = old.contacts, old.called
+                data.lists = old.lists
+                for known in (data.pins, data.lists):  # the own devices of before are void
+                    known.pop(data.number, None)
             profile = cls(path, lock, data)
             profile.save()
         except BaseException:
@@ -149,6 +155,18 @@ class Profile:
         self.data.refused.pop(number, None)
         self.save()
 
+    def list_version(self, number: str) -> int:
+        return self.data.lists.get(number, 0)
+
+    def believe(self, listed: DeviceList) -> None:
+        """The devices of a list that a pinned key has signed, or the first one: they are the number's pins now."""
+        version = self.data.lists.get(listed.number)
+        if (self.data.pins.get(listed.number), version) != (listed.devices, listed.version):
+            self.data.pins[listed.number] = dict(listed.devices)
+            self.data.lists[listed.number] = listed.version
+            self.data.refused.pop(listed.number, None)
+            self.save()
+
     def refuse(self, number: str, device: str, key: str) -> None:
         """A call was refused because of this key: keep it for `trust`."""
         if self.data.refused.get(number) != {device: key}:
@@ -162,6 +180,7 @@ class Profile:
         if not refused:
             return None
         self.data.pins[number] = refused
+        self.data.lists.pop(number, None)
         self.save()
         return next(iter(refused.values()))
 
@@ -200,6 +219,7 @@ def _load(path: Path) -> ProfileData:
         raise ProfileError(f"{path} is not a profile: it is not JSON") from None
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise ProfileError(f"{path} is not a profile of version {VERSION}")
+    content.setdefault("lists", {})  # came later
     for item in fields(ProfileData):
         if item.name != "version" and not _valid(item.name, content.get(item.name)):
             raise ProfileError(f"{path} is not a profile: {item.name} is missing or not valid")
@@ -213,6 +233,10 @@ def _valid(name: str, value: Any) -> bool:
             and isinstance(devices, dict)
             and all(isinstance(key, str) for key in devices.values())
             for number, devices in value.items()
+        )
+    if name == "lists":
+        return isinstance(value, dict) and all(
+            is_e164(number) and type(version) is int for number, version in value.items()
         )
     if name in ("contacts", "called"):
         return isinstance(value, list) and all(isinstance(n, str) and is_e164(n) for n in value)

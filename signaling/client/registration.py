@@ -45,8 +45,9 @@ class Registration:
         """Ask for another SMS; the server says `too_many` before its time."""
         return self._update(await self._api.request("POST", f"/registrations/{self._started()}/resend", {}))
 
-    async def verify(self, code: str, device_name: str) -> ProfileData:
-        """Give the code. On `wrong_code` the error says how many tries are left."""
+    async def verify(self, code: str, device_name: str, pin: str | None = None) -> ProfileData:
+        """Give the code, and the PIN where the number has one (else `pin_needed`). On `wrong_code` the error says how
+        many tries are left."""
         registration = self._started()
         assert self.progress is not None
         number = self.progress.number
@@ -58,7 +59,8 @@ class Registration:
                 "device_key": encode_public_key(self._key.public_key()),
                 "device_name": device_name,
                 "proof": make_proof(self._key, self._domain, registration, number),
-            },
+            }
+            | ({} if pin is None else {"pin": pin}),
         )
         if member(answer, "number", str) != number:
             raise ServerUnreachable("the server registered another number than the one that was asked for")

@@ -56,7 +56,7 @@ async def link(call, phone, key):
 async def test_a_device_is_linked_by_one_that_is_registered(server, call, register, connect):
     alice, bob, key = await register(ALICE), await register(BOB), Ed25519PrivateKey.generate()
     status, opened = await call("POST", "/links", begun(server.domain, key))
-    assert status == 201 and len(opened["link"]) == 22 and opened["expires_in_s"] == 600
+    assert status == 201 and len(opened["link"]) == 32 and opened["expires_in_s"] == 600
     path = f"/links/{opened['link']}"
     assert await call("GET", path) == (202, {})
     status, asked = await call("GET", path, phone=alice)
