@@ -20,9 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
         # The server starts without the client's part.
         if arguments[:1] != ["serve"]:
             from signaling.admin.command import add_commands as add_operators_commands
+            from signaling.client.account_command import add_account_commands
             from signaling.client.command import add_commands
 
             add_commands(subparsers)
+            add_account_commands(subparsers)
             add_operators_commands(subparsers)
         parsed = parser.parse_args(arguments)
         code: int = parsed.run(parsed)

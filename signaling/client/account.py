@@ -1,13 +1,12 @@
 """The own account at the server: the address book, who may find it, and whom it blocks."""
 
 from collections.abc import Iterable
-from itertools import batched
 from typing import Any
 
 from signaling.blocking import BLOCKING, build_blocking
 from signaling.client.api import AccessTokens, ServerApi, member
 from signaling.client.contacts import MAX_NUMBERS
-from signaling.client.websocket import Connection, StanzaError
+from signaling.client.websocket import Connection
 from signaling.errors import InvalidJid, RegistrationError, ServerUnreachable
 from signaling.jid import Jid
 from signaling.phone_number import is_e164
@@ -26,11 +25,10 @@ class Account:
         """Which of these E.164 numbers are registered and may be found. They are in the address book, `removed` are
         not any more: a server keeps that only while the account is findable by its address book."""
         found: set[str] = set()
-        gone = list(removed)
-        parts = list(_parts(numbers)) or [()]
-        for part in parts:
-            body = {"numbers": list(part), "book": True, "removed": gone[:MAX_NUMBERS]}
-            gone = gone[MAX_NUMBERS:]
+        there, gone = list(dict.fromkeys(numbers)), list(dict.fromkeys(removed))
+        for start in range(0, max(len(there), len(gone)), MAX_NUMBERS):
+            part = there[start : start + MAX_NUMBERS]
+            body = {"numbers": part, "book": True, "removed": gone[start : start + MAX_NUMBERS]}
             answer = await self._request("POST", "/contacts/lookup", body)
             for entry in member(answer, "registered", list):
                 number = entry.get("number") if isinstance(entry, dict) else None
@@ -60,10 +58,6 @@ def _findable(answer: dict[str, Any]) -> Findable:
         return Findable(member(answer, "findable", str))
     except ValueError:
         raise ServerUnreachable("the server's answer is not understood") from None
-
-
-def _parts(numbers: Iterable[str]) -> Iterable[tuple[str, ...]]:
-    return batched(dict.fromkeys(numbers), MAX_NUMBERS)
 
 
 class BlockList:
@@ -100,6 +94,3 @@ class BlockList:
         if not numbers:
             raise ValueError("whom?")
         await self._connection.ask("set", build_blocking(name, numbers, self._domain), None)
-
-
-__all__ = ["Account", "BlockList", "StanzaError"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from signaling.client.account import Account, BlockList
 from signaling.client.address_watch import AddressWatch
 from signaling.client.api import AccessTokens, ServerApi, is_loopback
 from signaling.client.call import Call
@@ -68,6 +69,8 @@ class Client:
             on_failed=self._stop_waiting,
         )
         self.contacts = Contacts(api, tokens, profile.jid.domain, loop.time)
+        self.account = Account(api, tokens)
+        self.blocks = BlockList(self._connection, profile.jid.domain)
         line = Line(
             profile=profile,
             connection=self._connection,
