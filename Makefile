@@ -2,6 +2,7 @@
 # make test    the tests (no outside program, at most 90 s)
 # make check   format, lint, types, architecture
 # make bench-voice  voice over many emulated networks, scored
+# make bench-receiver  what a receiver costs the processor
 # make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
 # make interop installs and starts foreign parts (libwebrtc) and calls them
 PYTHON ?= python3
@@ -13,7 +14,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test check interop format clean bench-voice voice-docs
+.PHONY: demo test check interop format clean bench-voice bench-receiver voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -32,6 +33,9 @@ interop: $(VENV)/.ready-interop
 
 bench-voice: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_voice.py $(BENCH_ARGS)
+
+bench-receiver: $(VENV)/.ready-test
+	$(BIN)/python tests/bench/bench_receiver.py $(BENCH_ARGS)
 
 voice-docs: $(VENV)/.ready-quality
 	$(BIN)/python tests/bench/voice_docs.py --measurements build/voice.jsonl $(BENCH_ARGS)

@@ -50,6 +50,7 @@ class DelayManager:
         self._fast = np.zeros(BINS)
         self._slow = np.zeros(BINS)
         self._recovered = np.zeros(BINS)
+        self._recovery_weight = 0.0
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
@@ -87,7 +88,7 @@ class DelayManager:
 
         Loss is steadier than jitter, so these are remembered slowly: one lucky repair does not move the target.
         """
-        self._recovered[_bin(now - media_time - self._base)] += 1 - RECOVERED_FORGET
+        self._recovered[_bin(now - media_time - self._base)] += self._recovery_weight
         self._recoveries.append(now)
         self._cost = None
 
@@ -103,10 +104,13 @@ class DelayManager:
         if self._cost is None:
             self._cost = self._costs()
             self._copies_wait = self._wait_for_copies(now)
-        falls = self._count >= SETTLING_PACKETS and now >= self._fall_at
-        fewest = -int(present / step) if falls else 0
+        fewest = -int(present / step) if self._count >= SETTLING_PACKETS else 0
         delays = present + step * np.arange(fewest, REACH_STEPS)
         delays = delays[delays >= self._least]
+        if self._raised:
+            # From the last target, not from `present`: that may be late by a backlog, which is to go at once.
+            lowest = self._target - step * (now >= self._fall_at)
+            delays = delays[delays > min(present, lowest) - step / 2]
         if not len(delays):
             return self._target
         bins = ((delays * 1000 - MARGIN_MS) / BIN_MS).astype(int)
@@ -117,10 +121,9 @@ class DelayManager:
             best = stay  # every change of delay is a join that can be heard
         if best > stay:
             self._raised = True
-        elif best < stay and self._raised:
-            best = stay - 1
-            self._fall_at = now + step * 1000 / RELEASE_MS_PER_S
-        self._target = float(delays[best])
+        before, self._target = self._target, float(delays[best])
+        if self._target < before:
+            self._fall_at = now + (before - self._target) * 1000 / RELEASE_MS_PER_S
         return self._target
 
     def reset(self) -> None:
@@ -151,7 +154,9 @@ class DelayManager:
             keep = min(forget, warm_up)
             histogram *= keep
             histogram[index] += 1 - keep
-        self._recovered *= RECOVERED_FORGET
+        keep = min(RECOVERED_FORGET, warm_up)
+        self._recovered *= keep
+        self._recovery_weight = 1 - keep
         self._cost = None
 
     def _costs(self) -> NDArray[np.float64]:

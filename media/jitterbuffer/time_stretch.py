@@ -15,14 +15,19 @@ MIN_LAG = 120  # samples at 48 kHz: 2.5 ms, 400 Hz
 MAX_LAG = 768  # 16 ms, 62 Hz
 OVERLAP = 240  # 5 ms
 MIN_CORRELATION = 0.8
+HURRY = 2880  # samples to be taken out, 60 ms: from here on several periods go at once
+NEARLY = 0.1
 QUIET_RMS = 80.0  # about -52 dBFS: joins in this are not heard, whatever the background
 
 _FADE_IN = (0.5 - 0.5 * np.cos(np.pi * (np.arange(OVERLAP) + 0.5) / OVERLAP)).astype(np.float32)
 _FADE_OUT = 1 - _FADE_IN
 
 
-def _find_lag(x: NDArray[np.float32], max_lag: int) -> tuple[int, float]:
-    """The lag at which x[lag:] is most like x over the overlap -> (samples, normalised correlation)."""
+def _find_lag(x: NDArray[np.float32], max_lag: int, *, several: bool) -> tuple[int, float]:
+    """The lag at which x[lag:] is most like x over the overlap -> (samples, normalised correlation).
+
+    `several`: the longest of those that are nearly as good, which is of several periods where there are.
+    """
     low = x[: (OVERLAP + max_lag) // DECIMATION * DECIMATION].reshape(-1, DECIMATION).mean(axis=1)
     width = OVERLAP // DECIMATION
     windows = np.lib.stride_tricks.sliding_window_view(low, width)[MIN_LAG // DECIMATION :]
@@ -30,7 +35,12 @@ def _find_lag(x: NDArray[np.float32], max_lag: int) -> tuple[int, float]:
         return 0, 0.0
     template = low[:width]
     energy = np.sqrt(np.einsum("ij,ij->i", windows, windows) * float(template @ template)) + 1e-6
-    coarse = (int(np.argmax(windows @ template / energy)) + MIN_LAG // DECIMATION) * DECIMATION
+    alike = windows @ template / energy
+    found = int(np.argmax(alike))
+    if several:
+        peaks = np.flatnonzero((alike[1:-1] >= alike[:-2]) & (alike[1:-1] >= alike[2:])) + 1
+        found = max([found, *peaks[alike[peaks] > alike[found] - NEARLY].tolist()])
+    coarse = (found + MIN_LAG // DECIMATION) * DECIMATION
     first = max(MIN_LAG, coarse - DECIMATION)
     last = min(max_lag, coarse + DECIMATION)
     fine = np.lib.stride_tricks.sliding_window_view(x[first : last + OVERLAP], OVERLAP)
@@ -52,7 +62,7 @@ def _lag(
         return min(wanted, longest), x
     if min(limit, longest) < MIN_LAG or min_correlation > 1:
         return 0, x
-    lag, correlation = _find_lag(x, min(limit, longest))
+    lag, correlation = _find_lag(x, min(limit, longest), several=limit >= HURRY)
     return (lag, x) if correlation >= min_correlation else (0, x)
 
 
