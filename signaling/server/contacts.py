@@ -1,12 +1,14 @@
 """Which of these numbers are registered, and may be found? Misses are neither stored nor logged."""
 
 import asyncio
+import logging
 from typing import Any
 
 from aiohttp import web
 
 from signaling.errors import InvalidNumber
 from signaling.jid import Jid
+from signaling.logs import event, pseudonym
 from signaling.phone_number import parse_number
 from signaling.problem import Problem, region_field, text_field
 from signaling.reachability import Findable
@@ -16,6 +18,8 @@ from signaling.server.reach import Reach
 from signaling.server.tokens import TokenService
 from signaling.storage.accounts import AccountStore
 from signaling.storage.store import listings
+
+logger = logging.getLogger(__name__)
 
 
 class ContactService:
@@ -39,10 +43,13 @@ class ContactService:
         wait = context.budget.ask(own.number, numbers, context.clock())
         if wait:
             context.counters.count("lookups", "refused", len(numbers))
+            who = pseudonym(own.number, context.keys.pepper)
+            event(logger, logging.WARNING, "lookup refused", number=who, numbers=len(numbers))
             burst = round(context.limits.contacts.numbers.burst)
             raise Problem("too_many", f"too many new numbers; at most {burst} at once", wait)
         standings = await context.store.standings(own.number, numbers | {own.number})
-        if body.get("book") is True and standings[own.number].findable is Findable.MUTUAL:
+        me = standings.get(own.number)
+        if body.get("book") is True and me is not None and me.findable is Findable.MUTUAL:
             await self._list(own.number, numbers & standings.keys(), set(removed.values()))
         visible = {
             number

@@ -266,6 +266,48 @@ async def test_a_number_is_not_flooded_with_messages(server, post):
     assert (await post("/registrations", {"number": ALICE}))[0] == 201
 
 
+async def test_an_attacker_cannot_lock_the_owner_out(make_server, http):
+    """Over HTTP, from outside: the whole table at once."""
+    server = make_server(behind_proxy=True)
+    await server.start()
+
+    async def call(address, path, body):
+        headers = {"X-Forwarded-For": address}
+        async with http.post(f"{server.url}/v1{path}", json=body, headers=headers) as answer:
+            made = await answer.json(content_type=None)
+            return answer.status, made
+
+    async def ask(address):
+        return await call(address, "/registrations", {"number": ALICE})
+
+    async def register(address):
+        status, made = await ask(address)
+        assert status == 201, made
+        key = Ed25519PrivateKey.generate()
+        proof = make_proof(key, server.domain, made["registration"], ALICE)
+        body = {"code": server.code_for(ALICE), "device_key": encode_public_key(key.public_key())}
+        body |= {"device_name": "x", "proof": proof}
+        assert (await call(address, f"/registrations/{made['registration']}/verify", body))[0] == 201
+
+    await register("203.0.113.5")
+    server.advance(86400)
+    # Somebody asks for codes all the time, from many networks.
+    answers = []
+    for n in range(30):
+        answers.append((await ask(f"198.51.{n}.1"))[0])
+        server.advance(61)
+    assert answers.count(201) == 5 and answers.count(429) == 25
+    # He gets the answer that everybody gets, and the owner his code, where he was before.
+    status, body = await ask("192.0.2.1")
+    assert (status, body["code"], body["title"]) == (429, "too_many", "too many requests; try again later")
+    await register("203.0.113.99")
+    server.advance(3600)
+    # One address gets six requests at once, whatever they are.
+    statuses = [(await call("192.0.2.9", "/registrations", {"number": "x"}))[0] for _ in range(8)]
+    assert statuses == [400] * 6 + [429] * 2
+    await server.stop()
+
+
 async def test_a_failing_gateway_is_told(make_server, http):
     server = make_server(sms="webhook:http://127.0.0.1:1/sms")
     await server.start()
