@@ -242,6 +242,8 @@ class ManInTheMiddle:
         self._upstream = upstream
         self.tamper: Callable[[Element, bool], Element | None] = lambda stanza, to_client: stanza
         self.url = ""
+        self.lit = asyncio.Event()  # cleared: nothing gets through, in either direction
+        self.lit.set()
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -263,6 +265,7 @@ class ManInTheMiddle:
     async def _http(self, request: web.Request) -> web.Response:
         headers = {k: v for k, v in request.headers.items() if k in ("Authorization", "Content-Type")}
         url = self._upstream + request.path_qs
+        await self.lit.wait()
         async with self._session.request(
             request.method, url, data=await request.read(), headers=headers
         ) as answer:
@@ -288,5 +291,6 @@ class ManInTheMiddle:
         async for message in source:
             stanza = parse(message.data)
             changed = self.tamper(stanza, to_client) if is_stanza(stanza) else stanza
+            await self.lit.wait()
             if changed is not None:
                 await target.send_str(serialise(changed))
