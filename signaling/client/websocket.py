@@ -15,6 +15,7 @@ import aiohttp
 
 from signaling import stanza as st
 from signaling import xml
+from signaling.backoff import reconnect_delay
 from signaling.client.api import AccessTokens, ServerApi
 from signaling.client.profile import Profile
 from signaling.client_stream import ClientStream
@@ -27,8 +28,6 @@ from signaling.xml import CLIENT, MAX_FRAME_BYTES, Element, is_named
 
 log = logging.getLogger(__name__)
 
-BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds, each with full jitter
-URGENT_BACKOFF = (0.0, 0.25, 0.5, 1.0, 2.0)  # while a call runs
 MAX_UNACKNOWLEDGED = 512
 CLOSE_TIMEOUT = 3.0
 PROBE_TIMEOUT = 2.0
@@ -229,8 +228,7 @@ class Connection:
             await self._pause(failures)
 
     async def _pause(self, failures: int) -> None:
-        steps = URGENT_BACKOFF if self._is_urgent() else BACKOFF
-        delay = self._rng.uniform(0.0, steps[min(failures, len(steps) - 1)])
+        delay = reconnect_delay(failures, self._is_urgent(), self._rng)
         try:
             async with asyncio.timeout(delay):
                 await self._closing.wait()

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from signaling import stanza as st
+from signaling.backoff import STEPS
 from signaling.client import Client
-from signaling.client.websocket import BACKOFF, StanzaError
+from signaling.client.websocket import StanzaError
 from signaling.errors import RegistrationError, ServerUnreachable
 from signaling.jid import Jid
 from signaling.stream import Ended, StanzaReceived
@@ -84,7 +85,7 @@ async def test_waits_grow_and_a_running_call_makes_them_short(
     await server.stop()
     async with asyncio.timeout(10):
         await eager.enough.wait()
-    assert eager.bounds[:8] == [*BACKOFF, BACKOFF[-1], BACKOFF[-1]]
+    assert eager.bounds[:8] == [*STEPS, STEPS[-1], STEPS[-1]]
     await server.start()
     await alice.wait_online(10)
     await bob.wait_online(10)
