@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import re
 import ssl
 import time
 from collections.abc import Callable
@@ -17,8 +16,9 @@ from signaling.contact_budget import ContactBudget
 from signaling.counters import Counters
 from signaling.errors import ServerStartError
 from signaling.gateways.sms import SmsGateway, open_gateway
+from signaling.http_edge import client_address, is_local_caller, websocket_url
 from signaling.logs import event
-from signaling.network_address import address_key, is_loopback
+from signaling.network_address import address_key
 from signaling.phone_number import region_of
 from signaling.policy.sms import Caller, SmsPolicy
 from signaling.problem import Problem
@@ -46,9 +46,6 @@ logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL = 3600.0
 PROTOCOL = 1
-# Who sends these is no local program, but a proxy that nobody told us of.
-PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
-HOST_HEADER = re.compile(r"[A-Za-z0-9._\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
 class Server:
@@ -211,33 +208,20 @@ class Server:
         return await handler(request)
 
     def _address_of(self, request: web.Request) -> str | None:
-        if self.config.behind_proxy:
-            # The last entry is the one that our own proxy wrote.
-            forwarded = request.headers.getall("X-Forwarded-For", [""])[-1]
-            return forwarded.rpartition(",")[2].strip() or request.remote
-        return request.remote
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        return client_address(request.remote, forwarded, self.config.behind_proxy)
 
     def _caller_of(self, request: web.Request) -> Caller:
-        """A caller on this very machine could as well read the codes where they are written."""
-        local = (
-            not self.sms.leaves_host and not self.config.behind_proxy and is_loopback(request.remote or "")
-        )
-        return Caller(
-            self._address_of(request), local and not any(h in request.headers for h in PROXY_HEADERS)
-        )
+        # A program of this host could as well read the codes where they are written.
+        local = is_local_caller(request.remote, request.headers, self.config.behind_proxy)
+        return Caller(self._address_of(request), local and not self.sms.leaves_host)
 
     async def _describe(self, request: web.Request) -> web.Response:
-        host = request.headers.get("Host", "")
-        secure = self.config.tls_cert is not None
-        if self.config.behind_proxy:
-            secure = request.headers.get("X-Forwarded-Proto", "https") == "https"
-        if not HOST_HEADER.fullmatch(host):
-            host = self.url.partition("://")[2]
         return web.json_response(
             {
                 "protocol": PROTOCOL,
                 "domain": self.config.domain,
-                "websocket": f"{'wss' if secure else 'ws'}://{host}/xmpp",
+                "websocket": websocket_url(self.url, request.headers, self.config.behind_proxy),
                 "region": self.config.region,
                 "token_life_s": ACCESS_TOKEN_LIFE,
             }

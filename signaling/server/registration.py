@@ -21,7 +21,8 @@ from signaling.problem import Problem, region_field, text_field
 from signaling.server.context import Context
 from signaling.server.problem import read_body
 from signaling.storage.accounts import AccountStore
-from signaling.tokens import b64url, decode_public_key, verify_proof
+from signaling.tokens import b64url, verify_proof
+from signaling.verification import Verification
 
 logger = logging.getLogger(__name__)
 
@@ -75,16 +76,7 @@ class RegistrationService:
     async def verify(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         body = await read_body(request)
-        code = text_field(body, "code", 16).replace(" ", "").replace("-", "")
-        if len(code) != 6 or not (code.isascii() and code.isdigit()):
-            raise Problem("bad_request", "code must be six digits")
-        key = text_field(body, "device_key", 64)
-        name = text_field(body, "device_name", 64)
-        proof = text_field(body, "proof", 128)
-        try:
-            decode_public_key(key)
-        except TokenError:
-            raise Problem("bad_key") from None
+        given = Verification.parse(body)
         context = self._context
         with self._taken_in_hand(request):
             registration = await self._find(request)
@@ -93,10 +85,10 @@ class RegistrationService:
             if now < registration.next_try:
                 raise Problem("too_many", "wait before the next try", registration.next_try - now)
             try:
-                verify_proof(proof, context.domain, registration.id, number, key)
+                verify_proof(given.proof, context.domain, registration.id, number, given.key)
             except TokenError:
                 raise Problem("bad_proof") from None
-            if not registration.matches(code, context.keys.pepper):
+            if not registration.matches(given.code, context.keys.pepper):
                 left = registration.after_wrong_code(self._rules, now)
                 await context.store.save_registration(left)
                 wait = left.next_try - now if left.tries_left else 0.0
@@ -107,7 +99,7 @@ class RegistrationService:
             token = b64url(context.rng.randbytes(32))
             token_hash = hashlib.sha256(token.encode()).hexdigest()
             generation = await context.store.register_device(
-                registration.id, number, device, key, name, token_hash, now
+                registration.id, number, device, given.key, given.name, token_hash, now
             )
         context.sessions.revoke(number)
         self._on_registered()

@@ -1,0 +1,39 @@
+import pytest
+from multidict import CIMultiDict
+
+from signaling.http_edge import PROXY_HEADERS, client_address, is_local_caller, websocket_url
+
+
+def test_only_the_proxys_own_entry_counts():
+    assert client_address("10.0.0.1", ["192.0.2.1"], behind_proxy=False) == "10.0.0.1"
+    assert client_address("10.0.0.1", ["198.51.100.1, 192.0.2.1"], behind_proxy=True) == "192.0.2.1"
+    assert client_address("10.0.0.1", ["192.0.2.1", "192.0.2.2"], behind_proxy=True) == "192.0.2.2"
+    for nothing in ([], [""], [" , "]):
+        assert client_address("10.0.0.1", nothing, behind_proxy=True) == "10.0.0.1"
+    assert client_address(None, [], behind_proxy=True) is None
+
+
+@pytest.mark.parametrize("name", PROXY_HEADERS)
+def test_what_came_through_a_proxy_is_not_local(name):
+    for remote in ("127.0.0.1", "::1"):
+        assert is_local_caller(remote, CIMultiDict(), behind_proxy=False)
+        assert not is_local_caller(remote, CIMultiDict(), behind_proxy=True)
+        assert not is_local_caller(remote, CIMultiDict({name.lower(): "x"}), behind_proxy=False)
+    assert not is_local_caller("192.0.2.1", CIMultiDict(), behind_proxy=False)
+    assert not is_local_caller(None, CIMultiDict(), behind_proxy=False)
+
+
+def test_the_websocket_is_where_the_caller_found_us():
+    own = "http://127.0.0.1:8480"
+    assert websocket_url(own, {}, False) == "ws://127.0.0.1:8480/xmpp"
+    assert websocket_url(own, {"Host": "localhost:8480"}, False) == "ws://localhost:8480/xmpp"
+    assert websocket_url(own, {"Host": "[::1]:8480"}, False) == "ws://[::1]:8480/xmpp"
+    for evil in ("evil.example/x", "a b", "<script>", "x:123456", "", "a\r\nb"):
+        assert websocket_url(own, {"Host": evil}, False) == "ws://127.0.0.1:8480/xmpp"
+    assert (
+        websocket_url("https://0.0.0.0:443", {"Host": "calls.example"}, False) == "wss://calls.example/xmpp"
+    )
+    assert websocket_url(own, {"Host": "calls.example"}, True) == "wss://calls.example/xmpp"
+    told = {"Host": "calls.example", "X-Forwarded-Proto": "http"}
+    assert websocket_url(own, told, True) == "ws://calls.example/xmpp"
+    assert websocket_url(own, told | {"X-Forwarded-Proto": "https"}, False) == "ws://calls.example/xmpp"
