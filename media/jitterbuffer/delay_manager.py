@@ -35,6 +35,8 @@ MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
 REACH_STEPS = 100  # how far up is looked
 BASE_SLOT_S = 0.5
 BASE_SLOTS = 20  # the fastest packet of the last 10 s is the reference; this also follows clock drift
+CHANGED, RECENT_SLOTS = 0.100, 3  # seconds, slots of which one has just begun: later by this for a second
+BEYOND_PACKETS = 5
 SLOWER = 0.010  # seconds: a base that rises by more is a step, not drift or the luck of the last packets
 
 _DELAYS = np.arange(BINS, dtype=np.float64) * BIN_MS
@@ -54,6 +56,7 @@ class DelayManager:
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
+        self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
         self._raised = False  # what the start's guess was too low for
         self._cost: NDArray[np.float64] | None = None  # R, of each delay; None: to be counted again
@@ -138,6 +141,7 @@ class DelayManager:
             self._slots[-1] = (self._slots[-1][0], offset)
         while now - self._slots[0][0] > BASE_SLOTS * BASE_SLOT_S and len(self._slots) > 1:
             self._slots.popleft()
+        self._forget_what_is_over(offset)
         before, self._base = self._base, min(least for _, least in self._slots)
         if known and self._base > before + SLOWER:
             # What was counted since the path became slower, or the sender paused, is not as late as was said.
@@ -145,6 +149,16 @@ class DelayManager:
             for histogram in (self._fast, self._slow, self._recovered):
                 _shift_earlier(histogram, bins)
             self._cost = None
+
+    def _forget_what_is_over(self, offset: float) -> None:
+        """All packets of a second are far later than before: the path or the sender's time line has changed."""
+        self._beyond = self._beyond + 1 if offset - self._base > BINS * BIN_MS / 1000 else 0
+        recent = 1 if self._beyond > BEYOND_PACKETS else RECENT_SLOTS
+        newest = list(self._slots)[-recent:]
+        if recent == 1:
+            newest = [(newest[0][0], offset)]
+        if len(self._slots) > recent and min(least for _, least in newest) > self._base + CHANGED:
+            self._slots = deque(newest, maxlen=BASE_SLOTS)
 
     def _add(self, relative: float) -> None:
         index = _bin(relative)

@@ -114,7 +114,9 @@ def test_after_an_attack_speech_is_heard_within_a_second(
 
     line.run(tone(400, 0, RATE, 0.3))
     line.run(tone(400, 0, 2 * RATE, 0.3), network)
-    line.run(tone(400, 0, RATE, 0.3))
+    # What came up to 2 s early or late on the same time line is jitter, as far as anybody can tell: one second to be
+    # heard again, another one until the delay is as usual.
+    line.run(tone(400, 0, (2 if attack is near_time_stamps else 1) * RATE, 0.3))
     counters = line.counters
     waited, count = counters.jitter_buffer_delay, counters.jitter_buffer_emitted_count
     heard = line.run(tone(400, 0, RATE, 0.3)).astype(float)
@@ -122,9 +124,7 @@ def test_after_an_attack_speech_is_heard_within_a_second(
     pitch = np.argmax(np.abs(np.fft.rfft(pieces, axis=1)), axis=1) * RATE / 4800
     assert np.abs(pitch - 400).max() <= 10
     assert heard.reshape(-1, 480).std(axis=1).min() > 3000, "no hole"
-    # What came up to 2 s late on the same time line is jitter, as far as anybody can tell.
-    usual = 0.150 if attack is near_time_stamps else 0.080
-    assert (counters.jitter_buffer_delay - waited) / (counters.jitter_buffer_emitted_count - count) < usual
+    assert (counters.jitter_buffer_delay - waited) / (counters.jitter_buffer_emitted_count - count) < 0.080
     assert line.receiver.statistics.packets_lost < 1 << 23
 
 

@@ -181,7 +181,7 @@ def test_everything_comes_three_times(make_line: MakeLine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pause", "time_goes_on", "seconds"), [(0.3, True, 2), (5.0, True, 2), (0.3, False, 12), (2.5, False, 2)]
+    ("pause", "time_goes_on", "seconds"), [(0.3, True, 2), (5.0, True, 2), (0.3, False, 3), (2.5, False, 2)]
 )
 def test_a_sender_that_stops_and_goes_on(
     make_line: MakeLine, pause: float, time_goes_on: bool, seconds: int
@@ -198,8 +198,7 @@ def test_a_sender_that_stops_and_goes_on(
     heard = line.run(tone(400, 0, seconds * RATE, 0.3))
     assert np.abs(pitch(heard[4800:]) - 400).max() <= 10, "heard after 100 ms"
     assert line.receiver.statistics is not None and line.receiver.statistics.packets_lost == 0
-    if time_goes_on or seconds > 10:  # by then the base is that of the packets after the pause
-        assert line.delays[-1] < 0.045
+    assert line.delays[-1] < 0.045, "the base is that of the packets after the pause"
     assert line.counters.jitter_buffer_delay / line.counters.jitter_buffer_emitted_count < 0.045
     assert line.counters.late_packets == 0
 
