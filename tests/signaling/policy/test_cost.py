@@ -1,5 +1,6 @@
 """What attacks cost, from the running limits; and that the page that says so says the same."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from signaling.policy.sms import SmsLimits
 from signaling.rate_limit import Quota, Rate
 from signaling.server_limits import Limits
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "security.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "security.md"
 WIDE = Rate(1e9, 1e-6)
 
 
@@ -27,3 +29,10 @@ def test_the_cost_follows_the_limits():
     assert strangers_a_day(replace(limits, contacts=open_contacts), age=0.0) == 77
     loose = replace(limits, sms=SmsLimits(number=WIDE, number_of_network=WIDE))
     assert sms_to_one(loose, 1000, days=1) > 100
+
+
+def test_every_limit_on_the_page_has_its_test():
+    named = set(re.findall(r"\btest_\w+", PAGE.read_text()))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests" / "signaling").rglob("test_*.py"))
+    assert len(named) > 30
+    assert named - set(re.findall(r"def (test_\w+)", sources)) == set()
