@@ -122,10 +122,10 @@ class DelayManager:
         stay = int(np.argmin(np.abs(delays - present)))
         if costs[stay] - costs[best] < CHANGE_GAIN:
             best = stay  # every change of delay is a join that can be heard
-        if best > stay:
-            self._raised = True
         before, self._target = self._target, float(delays[best])
-        if self._target < before:
+        if self._target > before + step / 2:
+            self._raised = True
+        elif self._target < before:
             self._fall_at = now + (before - self._target) * 1000 / RELEASE_MS_PER_S
         return self._target
 

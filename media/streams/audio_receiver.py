@@ -15,8 +15,8 @@ from media.streams.audio_repair import FRAME, AudioRepair
 
 SAMPLE_RATE = 48000
 ENERGY_FULL_SCALE = 32768.0
-# Arrivals are told so often while packets are lost, and so often while none are: at most 5 % of the rate.
-ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN = 0.2, 0.4
+# Arrivals are told so often while packets are lost, and so often while none are, but soon after the first that is.
+ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN, ARRIVALS_PROMPT = 0.2, 1.0, 0.1
 ARRIVALS_INTERVAL_START, START = 0.1, 2.0  # and so often in the first seconds, when nothing is known
 CLEAN_AFTER = 5.0  # seconds without a loss
 OVERLAP = 5  # packets that a report repeats, since reports are lost, too
@@ -75,6 +75,8 @@ class AudioReceiver:
         size = len(packet.payload)
         self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, now)
         self._arrivals.receive(packet.sequence_number, now)
+        if self.statistics.packets_lost > self._lost_seen and now - self._last_loss > CLEAN_AFTER:
+            self._next_arrivals = min(self._next_arrivals, now + ARRIVALS_PROMPT)
         silent = self._decoder.is_silence(packet.payload) and not is_red
         self._repair.receive(packet.sequence_number, now, silent=silent)
         self._repair.redundant = is_red

@@ -21,7 +21,7 @@ MID_PACKETS = (
     100  # the MID travels in the first 2 s; by then RTCP has told that the SSRC is known (RFC 8843, 9.2)
 )
 LOSS_ATTACK = 0.6  # weight of a report that says more loss than believed
-LOSS_RELEASE = 0.05  # and of one that says less: with two reports a second the memory is 10 s
+LOSS_RELEASE = 0.1  # and of one that says less: with a report a second the memory is 10 s
 FEC_ON_LOSS = 0.005
 FEC_OFF_LOSS = 0.002
 MAX_EXPECTED_LOSS_PERCENT = 25  # beyond, libopus lowers the primary's quality without a better copy
