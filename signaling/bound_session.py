@@ -63,7 +63,7 @@ class BoundSession:
         elif self.management is not None:
             self.management.hold(stanza, at, tag)
         if self.overflows:
-            self.end("policy-violation", "too much is not acknowledged")
+            self.end("resource-constraint", "too much is not acknowledged")
 
     @property
     def overflows(self) -> bool:

@@ -282,6 +282,9 @@ class Stream:
         """Ends the stream from this side: with a stream error, or in order if `condition` is None."""
         if self.is_ending:
             return
+        if self.management is not None:
+            # So the peer knows which of its stanzas it was, if it was one.
+            self._send(element(SM, "a", {"h": str(self.management.handled)}))
         if condition is not None:
             texts = (element(STREAM_ERRORS, "text", text=text),) if text else ()
             reason = element(STREAM_ERRORS, condition)

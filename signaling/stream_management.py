@@ -76,6 +76,13 @@ class StreamManagement:
         self._acknowledged = int(h)
         return [entry.tag for entry in done if entry.tag > 0]
 
+    def give_up_first(self) -> None:
+        """The oldest unacknowledged stanza is why the peer ended the stream: it must not be sent again."""
+        if self.unacknowledged:
+            entry = self.unacknowledged.popleft()
+            self.size -= len(entry.frame)
+            self._messages -= entry.is_message
+
     def tags(self) -> set[int]:
         return {entry.tag for entry in self.unacknowledged if entry.tag > 0}
 

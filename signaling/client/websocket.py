@@ -31,6 +31,17 @@ log = logging.getLogger(__name__)
 MAX_UNACKNOWLEDGED = 512
 CLOSE_TIMEOUT = 3.0
 PROBE_TIMEOUT = 2.0
+# Stream errors (RFC 6120 4.9.3) that say: it was what you sent. Sent again, it would end the next stream, too.
+BLAMES_STANZA = frozenset(
+    (
+        "bad-format",
+        "invalid-from",
+        "invalid-namespace",
+        "not-well-formed",
+        "policy-violation",
+        "restricted-xml",
+    )
+)
 # Refusals that no later attempt can change.
 FINAL = frozenset(("device_revoked",))
 
@@ -309,6 +320,9 @@ class Connection:
                 self.online.clear()
                 # Somebody else has this profile: two that throw each other out must not do it at full speed.
                 self._conflicts = self._conflicts + 1 if condition == "conflict" else 0
+                if condition in BLAMES_STANZA and self._management is not None:
+                    log.warning("the server refused a stanza of ours: %s", condition)
+                    self._management.give_up_first()
                 if condition is not None:
                     self.last_error = ServerUnreachable(
                         f"the server ended the connection: {text or condition}"

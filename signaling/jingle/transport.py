@@ -101,6 +101,7 @@ class CandidatePolicy:
 
     allow_loopback: bool = False
     budget: int = field(default=MAX_CANDIDATES)
+    refused: int = 0  # so many candidates pointed where nobody may send us
 
     def accepts(self, candidate: Candidate) -> bool:
         address = _address(candidate.ip)
@@ -119,7 +120,9 @@ class CandidatePolicy:
         Raises:
             JingleError: the session has used up its candidates.
         """
-        taken = tuple(c for c in candidates if self.accepts(c))
+        offered = tuple(candidates)
+        taken = tuple(c for c in offered if self.accepts(c))
+        self.refused += len(offered) - len(taken)
         if len(taken) > self.budget:
             raise JingleError(f"more than {MAX_CANDIDATES} candidates")
         self.budget -= len(taken)
