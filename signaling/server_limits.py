@@ -23,7 +23,11 @@ class Limits:
     stanzas: Rate = field(default=Rate(256, 1 / 64))
     contacts: ContactLimits = field(default=ContactLimits())
     login_failures: Rate = field(default=Rate(3, 20))
+    # Of one address (loopback is exempt): HTTP, and WebSockets before their login.
+    requests: Rate = field(default=Rate(200, 1 / 20))
     lookup_numbers: int = 1000
+    # Numbers that one account has read, known or not: to read a thousand takes a tenth of a second.
+    numbers_read: Rate = field(default=Rate(10_000, 1 / 20))
     listed_numbers: int = 10_000
     blocked_numbers: int = 1000
     codes: CodeRules = field(default=CodeRules())

@@ -68,6 +68,7 @@ class Server:
         self._draining = False
         self._connections: set[Connection] = set()
         self._login_failures = KeyedBuckets(limits.login_failures)
+        self._requests = KeyedBuckets(limits.requests)
         self._context = context = Context(
             domain=config.domain,
             region=config.region,
@@ -92,7 +93,7 @@ class Server:
         registration = RegistrationService(context, accounts, reach.changed)
         contacts = ContactService(context, self._tokens, accounts, reach)
         app = web.Application(
-            middlewares=[problem_middleware(clock, context.counters), self._drain_middleware],
+            middlewares=[problem_middleware(clock, context.counters), self._gate],
             client_max_size=limits.body_bytes,
         )
         app.add_routes(registration.routes())
@@ -202,9 +203,13 @@ class Server:
         self._lock.close()
 
     @web.middleware
-    async def _drain_middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._draining and not request.path.endswith("/healthz"):
             raise Problem("unavailable", "the server is going down")
+        if not is_local_caller(request.remote, request.headers, self.config.behind_proxy):
+            wait = self._requests.take(address_key(self._address_of(request)), self._context.clock())
+            if wait:
+                raise Problem("too_many", retry_after_s=wait)
         return await handler(request)
 
     def _address_of(self, request: web.Request) -> str | None:

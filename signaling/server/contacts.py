@@ -11,6 +11,7 @@ from signaling.jid import Jid
 from signaling.logs import event, pseudonym
 from signaling.phone_number import parse_number
 from signaling.problem import Problem, region_field, text_field
+from signaling.rate_limit import KeyedBuckets
 from signaling.reachability import Findable
 from signaling.server.context import Context
 from signaling.server.problem import read_body
@@ -28,6 +29,7 @@ class ContactService:
         self._tokens = tokens
         self._accounts = accounts
         self._reach = reach
+        self._read = KeyedBuckets(context.limits.numbers_read)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/v1/contacts/lookup", self.lookup), web.patch("/v1/account", self.change_account)]
@@ -37,8 +39,12 @@ class ContactService:
         context = self._context
         body = await read_body(request)
         region = region_field(body, context.region)
-        asked, unreadable = await self._numbers(body, "numbers", region)
-        removed, _ = await self._numbers(body, "removed", region)
+        texts = self._texts(body, "numbers"), self._texts(body, "removed")
+        wait = self._read.take(own.number, context.clock(), len(texts[0]) + len(texts[1]))
+        if wait:
+            raise Problem("too_many", "too many lookups", wait)
+        asked, unreadable = await self._numbers(texts[0], region)
+        removed, _ = await self._numbers(texts[1], region)
         numbers = set(asked.values())
         wait = context.budget.ask(own.number, numbers, context.clock())
         if wait:
@@ -81,14 +87,15 @@ class ContactService:
         await self._context.store.change_pairs(listings, owner, numbers - listed, removed - numbers)
         self._reach.changed()
 
-    async def _numbers(
-        self, body: dict[str, Any], name: str, region: str
-    ) -> tuple[dict[str, str], list[str]]:
-        """Text -> number of a list in the body, and what cannot be read as a number."""
+    def _texts(self, body: dict[str, Any], name: str) -> list[str]:
         texts = body.get(name, [] if name == "removed" else None)
         most = self._context.limits.lookup_numbers
         if not isinstance(texts, list) or len(texts) > most or not all(isinstance(n, str) for n in texts):
             raise Problem("bad_request", f"{name} must be a list of at most {most} texts")
+        return texts
+
+    async def _numbers(self, texts: list[str], region: str) -> tuple[dict[str, str], list[str]]:
+        """Text -> number, and what cannot be read as a number."""
         read: dict[str, str] = {}
         unreadable: list[str] = []
         for count, text in enumerate(dict.fromkeys(texts)):

@@ -207,3 +207,32 @@ async def test_many_registrations_and_a_hundred_calls_of_this_host_meet_no_limit
     for n in range(100):
         await wires[0].send(st.message(wires[1].bare, id=f"m{n}"))
         assert (await wires[1].receive()).get("id") == f"m{n}"
+
+
+async def test_an_address_that_asks_all_the_time_waits(make_server, http):
+    server = make_server(Limits(requests=Rate(5, 0.5)), behind_proxy=True)
+    await server.start()
+
+    async def ask(address, path="/v1/server"):
+        async with http.get(server.url + path, headers={"X-Forwarded-For": address}) as answer:
+            return answer.status, int(answer.headers.get("Retry-After", 0))
+
+    assert [(await ask("192.0.2.1"))[0] for _ in range(5)] == [200] * 5
+    assert await ask("192.0.2.1") == await ask("192.0.2.1", "/xmpp") == (429, 1)
+    assert (await ask("192.0.2.2"))[0] == 200
+    server.advance(0.5)
+    assert (await ask("192.0.2.1"))[0] == 200
+    await server.stop()
+
+
+async def test_reading_numbers_is_limited_known_or_not(server, http, register):
+    phone = await register(ALICE)
+    book = [f"+1202{n:07d}" for n in range(2000000, 2001000)]
+    headers = await phone.bearer()
+    statuses = []
+    for _ in range(11):
+        async with http.post(
+            f"{server.url}/v1/contacts/lookup", json={"numbers": book}, headers=headers
+        ) as answer:
+            statuses.append(answer.status)
+    assert statuses == [200] * 10 + [429]
