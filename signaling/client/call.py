@@ -332,10 +332,10 @@ class Call:
             for media in self._engines():
                 await media.close()
             if tell and before is not State.NEW:
-                # The stream may just be coming back; the media are closed already.
+                # The stream may just be coming back; the media are closed already. Later it says it by itself.
                 with contextlib.suppress(SignalingError):
                     await self.line.connection.wait_online(GOODBYE_TIMEOUT)
-                    self._tell_peer(ending, before)
+                self._tell_peer(ending, before)
         finally:
             self.line.gone(self)
             self.step(Step.END, "ended")

@@ -12,7 +12,7 @@ from signaling.jid import Jid
 from signaling.jingle.content import ANSWERS, CHANGES, NS_JINGLE, Action, Jingle, Role, parse_jingle
 from signaling.jingle.description import RtpDescription
 from signaling.jingle.info import UnsupportedInfo
-from signaling.jingle.initiation import Initiation, Kind, is_delayed, parse_initiation
+from signaling.jingle.initiation import Initiation, Kind, is_delayed, parse_initiation, stored_at
 from signaling.jingle.session import EndReason, State, Step
 from signaling.jingle.syntax import NS_JINGLE_ERRORS, JingleError
 from signaling.jingle.transport import CandidatePolicy
@@ -92,8 +92,8 @@ class Dispatch:
         if not_taken and call.end_reason in (EndReason.CANCELLED, EndReason.TIMEOUT):
             self._miss(call.number, call.media, "not answered")
 
-    def _miss(self, number: str, media: tuple[str, ...], why: str) -> None:
-        self._on_missed(MissedCall(number, media, self._line.wall_clock(), why))
+    def _miss(self, number: str, media: tuple[str, ...], why: str, at: float | None = None) -> None:
+        self._on_missed(MissedCall(number, media, self._line.wall_clock() if at is None else at, why))
 
     # Messages (XEP-0353).
 
@@ -109,7 +109,8 @@ class Dispatch:
         call = self.calls.get(initiation.sid)
         if initiation.kind is Kind.PROPOSE:
             if sender.bare != self._line.own.bare:
-                self._propose(initiation, sender, is_delayed(message))
+                at = stored_at(message, self._line.own.domain)
+                self._propose(initiation, sender, is_delayed(message), at)
         elif call is None or not self._may_say(call, initiation.kind, sender):
             self.ignored += 1
         elif initiation.kind is Kind.PROCEED and call.state not in _BEFORE_SESSION:
@@ -139,7 +140,7 @@ class Dispatch:
             if sender in (call.peer.bare, domain, self._line.own.bare) and call.state in _BEFORE_SESSION:
                 call.post(MessageBounced(error))
 
-    def _propose(self, proposal: Initiation, sender: Jid, delayed: bool) -> None:
+    def _propose(self, proposal: Initiation, sender: Jid, delayed: bool, at: float | None) -> None:
         number, line = sender.number, self._line
         if number is None or sender.domain != line.own.domain or not sender.is_full:
             self.ignored += 1
@@ -149,7 +150,7 @@ class Dispatch:
             return
         self._proposed.add(proposal.sid)
         if delayed:
-            return self._miss(number, proposal.media, "offline")
+            return self._miss(number, proposal.media, "offline", at)
         known = line.profile.knows(number)
         live = [call for call in self.calls.values() if not call.is_over]
         same = [call for call in live if call.number == number]

@@ -58,8 +58,10 @@ async def _ring(call: Call, timeout: float) -> "asyncio.Task[str] | None":
                     raise Ending(EndReason.TIMEOUT if rings else EndReason.UNREACHABLE)
                 case MessageBounced(error):
                     if error.condition == "resource-constraint":
+                        # Too many strangers, or a store that fails: the server says which.
+                        said = error.text if error.text.isprintable() else ""
                         raise Ending(
-                            EndReason.FAILED, "too many numbers were called, wait a while", by_peer=True
+                            EndReason.FAILED, said or "the server has no room just now", by_peer=True
                         )
                     raise Ending(EndReason.UNREACHABLE, by_peer=True)
                 case InitiationReceived(Initiation(kind=Kind.RINGING)):

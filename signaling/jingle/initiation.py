@@ -12,6 +12,7 @@ Every message asks the server to store it (XEP-0334), so that a missed call is s
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from lxml import etree
@@ -85,6 +86,18 @@ def parse_initiation(message: Element) -> Initiation | None:
 def is_delayed(message: Element) -> bool:
     """Whether the message lay in a store (XEP-0203): such a one never rings."""
     return child(message, DELAY, "delay") is not None
+
+
+def stored_at(message: Element, domain: str) -> float | None:
+    """When the server of this domain took the message into its store (Unix time); nobody else is believed."""
+    for delay in message.iterchildren(q(DELAY, "delay")):
+        if delay.get("from") == domain:
+            try:
+                stamp = datetime.fromisoformat(delay.get("stamp") or "")
+                return stamp.timestamp() if stamp.tzinfo else None
+            except (ValueError, OverflowError):
+                return None
+    return None
 
 
 def build_initiation(initiation: Initiation, to: Jid, id: str) -> Element:

@@ -12,6 +12,7 @@ from signaling.jingle.initiation import (
     build_initiation,
     is_delayed,
     parse_initiation,
+    stored_at,
 )
 from signaling.jingle.syntax import JingleError
 from signaling.xml import DELAY, HINTS, child, element, parse, serialise
@@ -74,3 +75,20 @@ def test_any_sid(kind: str, sid: str) -> None:
     except JingleError:
         return
     assert found is not None and found.sid == sid and sid.isascii() and " " not in sid
+
+
+@pytest.mark.parametrize(
+    ("sender", "stamp", "at"),
+    [
+        ("calls.example", "1970-01-01T00:01:40.500000Z", 100.5),
+        ("calls.example", "1970-01-01T00:01:40", None),
+        ("calls.example", "yesterday", None),
+        ("evil.example", "1970-01-01T00:01:40Z", None),
+    ],
+)
+def test_the_age_of_a_message_is_the_servers_to_say(sender: str, stamp: str, at: float | None) -> None:
+    message = build_initiation(
+        Initiation(Kind.PROPOSE, "sid", media=("audio",)), Jid("", "calls.example"), "m"
+    )
+    message.append(element("urn:xmpp:delay", "delay", {"from": sender, "stamp": stamp}))
+    assert stored_at(message, "calls.example") == at

@@ -1,0 +1,102 @@
+"""Device lists: what holds, what does not, and that no text does harm."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signaling.device_link import is_key_of_code, link_code, read_link_code
+from signaling.device_list import MAX_DEVICES, DeviceList, newer_list, sign_device_list, verify_device_list
+from signaling.errors import TokenError
+from signaling.identity import IdentityError, Trust, judge
+from signaling.tokens import encode_public_key, sign_jws
+
+ALICE, DOMAIN = "+12025550100", "calls.example"
+FIRST, SECOND = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
+KEYS = {"d1": encode_public_key(FIRST.public_key()), "d2": encode_public_key(SECOND.public_key())}
+LIST = DeviceList(ALICE, DOMAIN, 5, KEYS, "d1")
+PINS = {"d1": KEYS["d1"]}
+
+
+def test_a_list_holds_by_a_key_that_is_known() -> None:
+    text = sign_device_list(FIRST, LIST)
+    assert verify_device_list(text, ALICE, DOMAIN, PINS) == LIST
+    assert newer_list(text, ALICE, DOMAIN, PINS, 5) == LIST
+    assert newer_list(text, ALICE, DOMAIN, PINS, 6) is None, "replayed: there was a newer one"
+    assert newer_list(None, ALICE, DOMAIN, PINS, 0) is None
+
+
+FORGERIES = [
+    pytest.param(SECOND, LIST, id="another key under a known name"),
+    pytest.param(SECOND, replace(LIST, signer="d2"), id="a device that is not known"),
+    pytest.param(FIRST, replace(LIST, number="+12025550101"), id="another number's"),
+    pytest.param(FIRST, replace(LIST, domain="evil.example"), id="another domain's"),
+    pytest.param(FIRST, replace(LIST, devices={"d2": KEYS["d2"]}), id="without its signer"),
+    pytest.param(FIRST, replace(LIST, devices=KEYS | {"d1": KEYS["d2"]}), id="another key for its signer"),
+    pytest.param(FIRST, replace(LIST, version=0), id="no version"),
+    pytest.param(FIRST, replace(LIST, devices=PINS | {"d3": "x"}), id="no key"),
+    pytest.param(
+        FIRST,
+        replace(LIST, devices=PINS | {f"x{n}": KEYS["d2"] for n in range(MAX_DEVICES)}),
+        id="too many",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "listed"), FORGERIES)
+def test_forged_lists(key: Ed25519PrivateKey, listed: DeviceList) -> None:
+    with pytest.raises(TokenError):
+        verify_device_list(sign_device_list(key, listed), ALICE, DOMAIN, PINS)
+
+
+def test_a_device_twice_on_a_list() -> None:
+    entries = [{"device": "d1", "key": KEYS["d1"]}] * 2
+    claims = {"sub": ALICE, "aud": DOMAIN, "ver": 1, "devices": entries}
+    with pytest.raises(TokenError):
+        verify_device_list(
+            sign_jws(FIRST, claims, {"typ": "ringline-devices", "kid": "d1"}), ALICE, DOMAIN, PINS
+        )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(["sub", "aud", "ver", "devices"]), JSON, st.text(max_size=40))
+def test_any_claim_and_any_text(name: str, value: Any, text: str) -> None:
+    claims = {"sub": ALICE, "aud": DOMAIN, "ver": 1, "devices": [{"device": "d1", "key": KEYS["d1"]}]}
+    token = sign_jws(FIRST, claims | {name: value}, {"typ": "ringline-devices", "kid": "d1"})
+    for candidate in (token, text, f"{token}{text}"):
+        listed = newer_list(candidate, ALICE, DOMAIN, PINS, 0)
+        assert listed is None or listed.devices == PINS
+    try:
+        read_link_code(text)
+    except TokenError:
+        pass
+
+
+def test_the_table_of_lists() -> None:
+    def outcome(device: str, key: str, listed: dict[str, str] | None, pinned: dict[str, str] = PINS) -> str:
+        try:
+            return str(judge(pinned, device, key, registered=None, allow_unsigned=False, listed=listed).trust)
+        except IdentityError as error:
+            return str(error)
+
+    assert outcome("d2", KEYS["d2"], KEYS) == Trust.NEW_DEVICE
+    assert outcome("d2", KEYS["d2"], None) == "this number has a new device with another key"
+    assert outcome("d2", KEYS["d1"], KEYS) == "this number has a new device with another key"
+    assert outcome("d1", KEYS["d1"], KEYS) == Trust.VERIFIED
+    assert outcome("d2", KEYS["d2"], PINS, KEYS) == "this device was removed from its number"
+    assert outcome("d1", KEYS["d2"], KEYS) == "the key of this number has changed"
+
+
+def test_the_code_names_the_key() -> None:
+    code = link_code("0" * 32, KEYS["d1"])
+    link, digest = read_link_code(f" {code}\n")
+    assert link == "0" * 32 and is_key_of_code(KEYS["d1"], digest) and not is_key_of_code(KEYS["d2"], digest)
