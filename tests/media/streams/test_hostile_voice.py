@@ -101,8 +101,11 @@ def everything(packet: RtpPacket, rng: Random) -> RtpPacket:
     return packet
 
 
-@pytest.mark.parametrize("attack", [*ATTACKS, everything])
-@pytest.mark.parametrize("beside_speech", [True, False])
+@pytest.mark.parametrize(
+    ("attack", "beside_speech"),
+    [(attack, True) for attack in (*ATTACKS, everything)]
+    + [(attack, False) for attack in (wild_time_stamps, near_time_stamps, everything)],
+)
 def test_after_an_attack_speech_is_heard_within_a_second(
     make_line: MakeLine, attack: Callable[[RtpPacket, Random], RtpPacket], beside_speech: bool
 ) -> None:
@@ -113,7 +116,7 @@ def test_after_an_attack_speech_is_heard_within_a_second(
         return hostile + [(at + 0.02, packet)] * beside_speech
 
     line.run(tone(400, 0, RATE, 0.3))
-    line.run(tone(400, 0, 2 * RATE, 0.3), network)
+    line.run(tone(400, 0, RATE * 3 // 2, 0.3), network)
     # What came up to 2 s early or late on the same time line is jitter, as far as anybody can tell: one second to be
     # heard again, another one until the delay is as usual.
     line.run(tone(400, 0, (2 if attack is near_time_stamps else 1) * RATE, 0.3))
@@ -157,7 +160,7 @@ packets = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(packets, st.floats(0, 0.05)), max_size=25))
 def test_any_packets_of_any_kind(make_line: MakeLine, sequence: list[tuple[RtpPacket, float]]) -> None:
     line = make_line(ALL)

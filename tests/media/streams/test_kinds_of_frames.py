@@ -65,8 +65,8 @@ def test_every_codec_and_packet_time(
     make_line: MakeLine, parameters: AudioParameters, packet_ms: int
 ) -> None:
     line = make_line(replace(parameters, packet_ms=packet_ms))
-    heard = line.run(tone(400, 0, 4 * RATE, 0.3))
-    assert line.sent == 4000 // packet_ms
+    heard = line.run(tone(400, 0, 3 * RATE, 0.3))
+    assert line.sent == 3000 // packet_ms
     assert np.abs(pitch(heard[RATE // 2 :]) - 400).max() <= 10
     assert levels(heard[RATE // 2 :]).min() > 5000, "no hole: the tone has 6950"
     assert line.counters.concealed_samples <= packet_ms * 48
@@ -82,7 +82,7 @@ def test_every_codec_and_packet_time(
 @pytest.mark.parametrize("parameters", [PCMU, PCMA, G722, replace(OPUS, packet_ms=60, nack=False)])
 def test_ten_percent_of_loss(make_line: MakeLine, parameters: AudioParameters) -> None:
     line, rng = make_line(parameters), Random(4)
-    heard = line.run(tone(200, 0, 6 * RATE, 0.3), lambda p, at: straight(p, at) if rng.random() > 0.1 else [])
+    heard = line.run(tone(200, 0, 5 * RATE, 0.3), lambda p, at: straight(p, at) if rng.random() > 0.1 else [])
     assert np.mean(np.abs(pitch(heard[RATE // 2 :]) - 200) <= 20) > 0.9
     assert np.mean(levels(heard[RATE // 2 :]) > 2000) > 0.9, "one loss is filled, a run of them may fade"
     statistics = line.receiver.statistics
@@ -209,7 +209,7 @@ def test_a_sender_that_stops_and_goes_on(
 def test_pauses_of_which_nothing_is_sent(make_line: MakeLine) -> None:
     rng = np.random.default_rng(2)
     voice = np.concatenate(
-        [np.concatenate((generate_voice(n, 2.0), np.zeros(3 * RATE, np.int16))) for n in (1, 2, 3)]
+        [np.concatenate((generate_voice(n, 1.5), np.zeros(2 * RATE, np.int16))) for n in (1, 2)]
     )
     sound = (voice + rng.normal(0, 30, len(voice))).astype(np.int16)
     plain, line = make_line(), make_line(replace(OPUS, use_dtx=True))
@@ -221,12 +221,11 @@ def test_pauses_of_which_nothing_is_sent(make_line: MakeLine) -> None:
     assert line.asked == 0, "nor asked for"
     statistics = line.receiver.statistics
     assert statistics is not None and statistics.packets_lost == 0
-    pauses = slice(3 * RATE, int(4.9 * RATE))
+    pauses = slice(int(2.2 * RATE), int(3.4 * RATE))
     assert 8 < levels(heard[pauses], 4800).min() <= levels(heard[pauses], 4800).max() < 60, "comfort noise"
     assert max(line.targets[100:]) <= max(plain.targets[100:]) + 0.005
     waits = [c.jitter_buffer_delay / c.jitter_buffer_emitted_count for c in (line.counters, plain.counters)]
     assert waits[0] < waits[1] + 0.010
-    for second in (5, 10):  # the next words begin where they were said
-        begin = slice(second * RATE, second * RATE + RATE // 2)
-        ours, theirs = levels(heard[begin], 960), levels(reference[begin], 960)
-        assert np.corrcoef(ours, theirs)[0, 1] > 0.9
+    begin = slice(7 * RATE // 2, 4 * RATE)  # the next words begin where they were said
+    ours, theirs = levels(heard[begin], 960), levels(reference[begin], 960)
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.9
