@@ -18,8 +18,11 @@ _SECRETS = (
     # 16 random bytes and more as base64url or hex: capitals, small letters and digits together.
     (re.compile(r"(?=[\w-]*[A-Z])(?=[\w-]*[a-z])(?=[\w-]*\d)[\w-]{20,}|\b[0-9a-f]{16,}\b"), "[secret]"),
     (re.compile(r"\+\d{7,15}|\b\d{10,15}\b"), "[number]"),
-    (re.compile(r"(?<![\d.:])\d{6}(?![\d.])"), "[code]"),
+    (re.compile(r"(?<![\w.:-])\d{6}(?![\w.-])"), "[code]"),
 )
+
+# Of a hexadecimal digest: what has no digits looks like no number and no code.
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def redact(text: str) -> str:
@@ -31,7 +34,8 @@ def redact(text: str) -> str:
 
 def pseudonym(number: str, secret: bytes) -> str:
     """A number's name in the log: the same each time, and meaningless without the server's secret."""
-    return "n-" + hmac.new(secret, b"log " + number.encode(), hashlib.sha256).hexdigest()[:10]
+    digest = hmac.new(secret, b"log " + number.encode(), hashlib.sha256).hexdigest()[:10]
+    return "n-" + digest.translate(_LETTERS)
 
 
 def event(logger: logging.Logger, level: int, what: str, **fields: object) -> None:

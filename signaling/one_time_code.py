@@ -62,6 +62,16 @@ class Registration:
             next_send=now + wait,
         )
 
+    def answer(self, now: float) -> dict[str, str | int]:
+        """What the caller is told when a code was sent (protocol.md section 1)."""
+        return {
+            "registration": self.id,
+            "number": self.number,
+            "expires_in_s": round(self.expires - now),
+            "resend_in_s": round(self.next_send - now),
+            "tries_left": self.tries_left,
+        }
+
     def after_wrong_code(self, rules: CodeRules, now: float) -> "Registration":
         """One try less, and the wait before the next one."""
         wrong = rules.tries - self.tries_left

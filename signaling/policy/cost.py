@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from signaling.contact_budget import ContactBudget
-from signaling.policy.sms import Caller, SmsPolicy
+from signaling.policy.sms import Caller, SentCode, SmsPolicy
 from signaling.server_limits import Limits
 
 DAY = 86400.0
@@ -89,8 +89,9 @@ def sms_to_one(limits: Limits, networks: int, days: int) -> int:
     policy, sent = _policy(limits), 0
     for step in range(int(days * DAY / STEP)):
         now = step * STEP
-        if policy.send(VICTIM, _network(step % networks), now, first=True) is None:
-            policy.sent(VICTIM, f"{step}", now)
+        code = policy.send(VICTIM, f"{step}", _network(step % networks), now, first=True)
+        if isinstance(code, SentCode):
+            policy.sent(code)
             sent += 1
     return sent
 
@@ -100,14 +101,17 @@ def pumped(limits: Limits, prefixes: int) -> int:
     policy, sent = _policy(limits), 0
     for step in range(int(DAY / STEP)):
         now, number = step * STEP, f"+1{step % prefixes:06d}{step // prefixes % 10_000:04d}"
-        if policy.send(number, _network(step), now, first=True) is None:
-            policy.sent(number, f"{step}", now)
+        code = policy.send(number, f"{step}", _network(step), now, first=True)
+        if isinstance(code, SentCode):
+            policy.sent(code)
             sent += 1
     return sent
 
 
 def _network_numbers(limits: Limits) -> int:
     policy = _policy(limits)
-    steps = range(int(DAY / STEP))
-    sent = (policy.send(f"+1{n:06d}0000", _network(1), n * STEP, first=True) is None for n in steps)
-    return sum(sent)
+    asked = (
+        policy.send(f"+1{n:06d}0000", f"{n}", _network(1), n * STEP, first=True)
+        for n in range(int(DAY / STEP))
+    )
+    return sum(isinstance(code, SentCode) for code in asked)

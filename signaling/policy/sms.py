@@ -6,7 +6,7 @@ number is registered: neither answers nor times can tell.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from signaling.network_address import address_key, network_key
@@ -60,8 +60,21 @@ class Refusal:
     wait: float
 
 
+@dataclass(frozen=True, slots=True)
+class SentCode:
+    """A code that may be sent, or was, and what it drew on: names of SmsLimits' fields and keys. `at` is when."""
+
+    registration: str
+    at: float
+    drawn: tuple[tuple[str, str], ...]
+    entered: bool = False
+
+
 class SmsPolicy:
-    """`secret` keys the hashes under which numbers and networks are kept in memory; `country_of` a number's."""
+    """`secret` keys the hashes under which numbers and networks are kept; `country_of` a number's.
+
+    Limits live in memory. With a log of SentCode of the last day, replay() brings them back after a restart.
+    """
 
     def __init__(self, limits: SmsLimits, secret: bytes, country_of: Callable[[str], str | None]) -> None:
         self._limits = limits
@@ -87,20 +100,37 @@ class SmsPolicy:
             return None
         return self._take([("address_calls", address_key(caller.address))], now)
 
-    def send(self, number: str, caller: Caller, now: float, *, first: bool) -> Refusal | None:
-        """One code to this number; `first` of its registration. None: it may be sent, and is counted."""
-        return self._take(self._limits_for(number, caller, now, first), now)
+    def send(
+        self, number: str, registration: str, caller: Caller, now: float, *, first: bool
+    ) -> SentCode | Refusal:
+        """One code to this number, `first` of its registration. A SentCode: it may be sent, and is counted."""
+        limits = self._limits_for(number, caller, now, first)
+        return self._take(limits, now) or SentCode(registration, now, tuple(limits))
 
-    def sent(self, number: str, registration: str, now: float) -> None:
+    def sent(self, code: SentCode) -> None:
         """The gateway took the code."""
-        for key in self._areas(number):
-            self._conversion.sent(key, registration, now)
+        for name, key in code.drawn:
+            if name in ("prefix", "country"):
+                self._conversion.sent(key, code.registration, code.at)
 
-    def failed(self, number: str, caller: Caller, now: float) -> None:
+    def failed(self, code: SentCode) -> None:
         """The gateway did not take it: an outage of ours is not the number's fault."""
-        for name, key in self._limits_for(number, caller, now, False):
+        for name, key in code.drawn:
             if name.startswith("number"):
                 self._buckets[name].give_back(key)
+
+    def replay(self, codes: Iterable[SentCode]) -> None:
+        """Codes that were sent before this process began, oldest first."""
+        for code in codes:
+            for name, key in code.drawn:
+                if (limit := self._quotas.get(name) or self._buckets.get(name)) is not None:
+                    limit.take(key, code.at)
+                if name in ("prefix", "country"):
+                    self._conversion.sent(key, code.registration, code.at)
+                    if code.entered:
+                        self._conversion.entered(key, code.registration)
+                if name == "number_gap" and code.entered:
+                    self._buckets[name].forget(key)
 
     def entered(self, number: str, registration: str, caller: Caller) -> None:
         """The right code came back."""
@@ -128,8 +158,8 @@ class SmsPolicy:
         who = self._hash(number)
         if caller.local:
             return [("number_local", who)]
-        network = network_key(caller.address)
-        if self._hash(network) in self._homes.get(who, ()):
+        network = self._hash(network_key(caller.address))
+        if network in self._homes.get(who, ()):
             of_number = [("number_at_home", who)]
         else:
             of_number = [("number", who), ("number_of_network", f"{who} {network}")]

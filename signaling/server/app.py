@@ -37,6 +37,7 @@ from signaling.server.websocket import Connection
 from signaling.server_config import ServerConfig
 from signaling.server_limits import Limits
 from signaling.storage.accounts import AccountStore
+from signaling.storage.codes import CodeLog
 from signaling.storage.data_folder import lock_data, open_store
 from signaling.storage.keys import load_keys
 from signaling.storage.store import Store
@@ -45,6 +46,8 @@ from signaling.tokens import ACCESS_TOKEN_LIFE
 logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL = 3600.0
+# As long as the slowest limit on codes remembers (policy/sms.py).
+CODES_KEPT = 86400.0
 PROTOCOL = 1
 
 
@@ -69,16 +72,17 @@ class Server:
         self._connections: set[Connection] = set()
         self._login_failures = KeyedBuckets(limits.login_failures)
         self._requests = KeyedBuckets(limits.requests)
+        keys = load_keys(config.data / "keys")
         self._context = context = Context(
             domain=config.domain,
             region=config.region,
             countries=config.served_countries,
             store=store,
             sms=sms,
-            keys=load_keys(config.data / "keys"),
+            keys=keys,
             sessions=Sessions(),
             budget=ContactBudget(limits.contacts, rng.randbytes(32)),
-            sms_policy=SmsPolicy(limits.sms, rng.randbytes(32), region_of),
+            sms_policy=SmsPolicy(limits.sms, keys.pepper, region_of),
             counters=Counters(),
             limits=limits,
             clock=clock,
@@ -149,6 +153,7 @@ class Server:
     async def _listen(self) -> None:
         config = self.config
         await self._sweep_once()
+        self._context.sms_policy.replay(await CodeLog(self._context.store).all())
         if config.tls_cert is not None:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             _load_tls(self._tls, config)
@@ -173,6 +178,7 @@ class Server:
     async def _sweep_once(self) -> None:
         now = self._context.clock()
         await self._context.store.sweep(now, now - self._context.limits.message_life)
+        await CodeLog(self._context.store).forget(now - CODES_KEPT)
 
     async def _sweep(self) -> None:
         while True:

@@ -21,6 +21,7 @@ from signaling.problem import Problem, region_field, text_field
 from signaling.server.context import Context
 from signaling.server.problem import read_body
 from signaling.storage.accounts import AccountStore
+from signaling.storage.codes import CodeLog
 from signaling.tokens import b64url, verify_proof
 from signaling.verification import Verification
 
@@ -36,6 +37,7 @@ class RegistrationService:
         self._accounts = accounts
         self._rules = context.limits.codes
         self._policy = context.sms_policy
+        self._codes = CodeLog(context.store)
         self._on_registered = on_registered
         self._in_hand: set[str] = set()
 
@@ -104,24 +106,25 @@ class RegistrationService:
         context.sessions.revoke(number)
         self._on_registered()
         self._policy.entered(number, registration.id, caller)
+        await self._codes.entered(registration.id)
         self._note("entered", number, generation=generation)
         context.counters.count("registrations")
-        made = {"number": number, "jid": str(Jid(number, context.domain)), "device": device}
-        made |= {"device_token": token}
-        return web.json_response({**made, "generation": generation}, status=201, headers=NO_STORE)
+        made = {"number": number, "jid": str(Jid(number, context.domain)), "generation": generation}
+        made |= {"device": device, "device_token": token}
+        return web.json_response(made, status=201, headers=NO_STORE)
 
     def _caller(self, request: web.Request) -> Caller:
         """Who asks; raises Problem(too_many) if he does so too often."""
         caller = self._context.caller_of(request)
-        self._allow(self._policy.call(caller, self._context.clock()))
+        if (refusal := self._policy.call(caller, self._context.clock())) is not None:
+            raise self._refused(refusal)
         return caller
 
-    def _allow(self, refusal: Refusal | None, number: str = "") -> None:
-        if refusal:
-            self._context.counters.count("sms_refused", refusal.limit)
-            who = pseudonym(number, self._context.keys.pepper) if number else None
-            event(logger, logging.WARNING, "no code sent", limit=refusal.limit, number=who)
-            raise Problem("too_many", retry_after_s=refusal.wait)
+    def _refused(self, refusal: Refusal, number: str = "") -> Problem:
+        self._context.counters.count("sms_refused", refusal.limit)
+        who = pseudonym(number, self._context.keys.pepper) if number else None
+        event(logger, logging.WARNING, "no code sent", limit=refusal.limit, number=who)
+        return Problem("too_many", retry_after_s=refusal.wait)
 
     def _note(self, result: str, number: str, **fields: object) -> None:
         self._context.counters.count("sms_codes", result)
@@ -131,26 +134,22 @@ class RegistrationService:
     async def _send_code(self, registration: Registration, caller: Caller, status: int) -> web.Response:
         code = f"{self._context.rng.randrange(1_000_000):06d}"
         number, now = registration.number, self._context.clock()
-        self._allow(self._policy.send(number, caller, now, first=status == 201), number)
+        sent = self._policy.send(number, registration.id, caller, now, first=status == 201)
+        if isinstance(sent, Refusal):
+            raise self._refused(sent, number)
         try:
             await self._context.sms.send(number, TEXT.format(code=code))
         except SmsFailed:
-            self._policy.failed(number, caller, now)
+            self._policy.failed(sent)
             self._note("failed", number)
             raise Problem("sms_failed") from None
         now = self._context.clock()
-        self._policy.sent(number, registration.id, now)
+        self._policy.sent(sent)
         self._note("sent", number, country=region_of(number))
+        await self._codes.note(sent)
         registration = registration.after_sending(code, self._context.keys.pepper, self._rules, now)
         await self._context.store.save_registration(registration)
-        body = {
-            "registration": registration.id,
-            "number": registration.number,
-            "expires_in_s": round(self._rules.life),
-            "resend_in_s": round(registration.next_send - now),
-            "tries_left": registration.tries_left,
-        }
-        return web.json_response(body, status=status, headers=NO_STORE)
+        return web.json_response(registration.answer(now), status=status, headers=NO_STORE)
 
     async def _find(self, request: web.Request) -> Registration:
         id_ = request.match_info["registration"]

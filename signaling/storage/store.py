@@ -69,6 +69,14 @@ registrations = _table(
     _column("tries_left", Integer),
     _column("next_try", Double),
 )
+codes = _table(
+    "codes",
+    _column("id", Integer, primary_key=True, autoincrement=True),
+    _column("registration", String(22), index=True),
+    _column("at", Double, index=True),
+    _column("drawn", sa.Text),
+    _column("entered", sa.Boolean),
+)
 assertions = _table(
     "assertions", _column("id", String(128), primary_key=True), _column("expires", Double, index=True)
 )

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from signaling.contact_budget import ContactLimits
-from signaling.policy.sms import SmsLimits
+from signaling.policy.sms import Caller, SmsLimits
 from signaling.rate_limit import Rate
 from signaling.server_limits import Limits
 from signaling.tokens import b64url, encode_public_key, make_proof, sign_jws
@@ -297,6 +297,10 @@ async def test_an_attacker_cannot_lock_the_owner_out(make_server, http):
         answers.append((await ask(f"198.51.{n}.1"))[0])
         server.advance(61)
     assert answers.count(201) == 5 and answers.count(429) == 25
+    # Nor does a restart renew anything; where the owner is at home is known again with the next token.
+    await server.restart()
+    assert (await ask("198.51.77.1"))[0] == 429
+    server.server._context.sms_policy.at_home(ALICE, Caller("203.0.113.5"))
     # He gets the answer that everybody gets, and the owner his code, where he was before.
     status, body = await ask("192.0.2.1")
     assert (status, body["code"], body["title"]) == (429, "too_many", "too many requests; try again later")
