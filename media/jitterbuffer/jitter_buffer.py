@@ -6,6 +6,7 @@ import numpy as np
 
 from media.codecs.base import AudioDecoder, Samples
 from media.errors import CodecError
+from media.jitterbuffer.bursts import BurstMeter
 from media.jitterbuffer.decision_logic import DecisionLogic, Operation
 from media.jitterbuffer.delay_manager import DelayManager
 from media.jitterbuffer.packet_buffer import PacketBuffer
@@ -42,6 +43,7 @@ class Counters:
     jitter_buffer_target_delay: float = 0.0
     jitter_buffer_emitted_count: int = 0
     late_packets: int = 0  # came after their turn
+    late_frames: int = 0  # of these, those that had been concealed
     duplicate_packets: int = 0
     recovered_frames: int = 0  # from the copy in the next packet
     broken_packets: int = 0  # not the codec's
@@ -62,6 +64,7 @@ class JitterBuffer:
         self.delay_manager = DelayManager(start_target=start_delay)
         self._decision = DecisionLogic()
         self.counters = Counters()
+        self.bursts = BurstMeter()
         self._fifo: Samples = np.zeros(0, np.int16)
         self._next: int | None = None  # media time of the next frame, samples
         self._frame = 960  # length of the last frame, samples
@@ -127,6 +130,8 @@ class JitterBuffer:
         samples = self._decoder.duration(payload)
         if self._next is not None and time < self._next:
             self.counters.late_packets += 1
+            if time in self._lost:
+                self.counters.late_frames += 1
             self.delay_manager.receive(time / SAMPLE_RATE, now)
             return
         if not self._packets.insert(time, payload):
@@ -239,6 +244,7 @@ class JitterBuffer:
         waited = now + len(self._fifo) / SAMPLE_RATE - arrival
         self._frame = len(samples)
         self._next += len(samples)
+        self.bursts.play(len(samples))
         self._held = self._concealing = 0
         if self.first_played is None:
             self.first_played = now
@@ -317,6 +323,7 @@ class JitterBuffer:
                 self._advance_concealed(missing, now)
                 return
             self.counters.recovered_frames += 1
+            self.bursts.play(missing)
             self._concealing = 0
             self._next += missing
             self._append(samples)
@@ -347,6 +354,7 @@ class JitterBuffer:
 
     def _remember_lost(self, time: int, samples: int) -> None:
         """A copy of this frame may still come, and tell what waiting would have been worth."""
+        self.bursts.miss(samples, max(STEP, self._frame))
         for start in range(time, time + samples, max(STEP, self._frame)):
             self._lost.add(start)
         if len(self._lost) > MAX_LOST:
