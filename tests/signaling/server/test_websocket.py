@@ -381,20 +381,6 @@ async def test_draining_says_system_shutdown_and_leaves_nothing(server, http, re
     assert len(others) <= 1
 
 
-@pytest.mark.parametrize("limits", [Limits(resumable=0.05)], indirect=True)
-async def test_what_was_sent_to_a_client_that_vanished_comes_back(server, register, connect):
-    """A message is reported when its session cannot be resumed any more; then the device is offline."""
-    alice, bob = await connect(await register(ALICE)), await connect(await register(BOB))
-    bob.socket._writer.transport.abort()
-    await alice.send(st.message(bob.bare, element(JMI, "propose", {"id": "x"}), id="lost"))
-    await alice.send(st.iq("get", element(PING, "ping"), id="asked", to=bob.jid))
-    errors = [await alice.receive(), await alice.receive()]
-    assert [e.get("id") for e in errors] == ["lost", "asked"]
-    assert {st.error_of(e).condition for e in errors} == {"recipient-unavailable"}
-    await alice.send(st.message(bob.bare, element(JMI, "propose", {"id": "x"})))
-    assert st.error_of(await alice.receive()).condition == "service-unavailable"
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frames=some.lists(
