@@ -1,6 +1,7 @@
 """The command line of `python -m signaling serve`."""
 
 import argparse
+import os
 from pathlib import Path
 
 DESCRIPTION = """\
@@ -17,14 +18,16 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, default=Path("data"), help="folder for database and keys (default ./data)")
     add("--domain", default="calls.localhost", help="domain of the accounts (default calls.localhost)")
     add("--region", default="US", type=str.upper, help="country of numbers without +NN (default US)")
-    add("--sms", default="console", metavar="GATEWAY", help="console (default), file:PATH or webhook:URL")
+    gateways = "console (default), file:PATH, webhook:URL, or env:NAME: one of these, from the environment"
+    add("--sms", default="console", type=_secret, metavar="GATEWAY", help=gateways)
     add("--tls-cert", type=Path, help="certificate chain, PEM; read again at SIGHUP")
     add("--tls-key", type=Path, help="its private key, PEM")
     add("--behind-proxy", action="store_true", help="a reverse proxy does TLS and sets X-Forwarded-*")
     add("--allow-console-sms", action="store_true", help="allow --sms console on an outside address")
     countries = "serve numbers of these countries (default: that of --region), or all"
     add("--countries", default=frozenset(), type=_countries, metavar="US,CA", help=countries)
-    add("--database", default="", metavar="URL", help="postgresql+asyncpg://... instead of SQLite in --data")
+    database = "postgresql+asyncpg://... instead of SQLite in --data; or env:NAME"
+    add("--database", default="", type=_secret, metavar="URL", help=database)
     add(
         "--metrics-port",
         type=int,
@@ -38,3 +41,13 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
 
 def _countries(text: str) -> frozenset[str]:
     return frozenset(country.strip().upper() for country in text.split(",") if country.strip())
+
+
+def _secret(text: str) -> str:
+    """Everybody on the host can read a command line, and these may hold passwords."""
+    if not text.startswith("env:"):
+        return text
+    value = os.environ.get(text.removeprefix("env:"))
+    if not value:
+        raise argparse.ArgumentTypeError(f"there is no {text.removeprefix('env:')} in the environment")
+    return value

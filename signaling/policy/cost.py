@@ -49,6 +49,11 @@ def costs(limits: Limits) -> list[Cost]:
         ("SMS to one number in a day, from one network", sms_to_one(limits, 1, days=1), "SMS"),
         ("SMS to one number in its first day, from 1,000 networks", bombed, "SMS"),
         ("... in every later day", bombed_twice - bombed, "SMS"),
+        (
+            "... in its first day, if one of the networks is its own",
+            sms_to_one(limits, 10, days=1, home=True),
+            "SMS",
+        ),
         ("chance to guess a code of one number in a day", bombed * limits.codes.tries / MILLION, "of 1"),
         ("SMS to one prefix (10,000 numbers) in a day, of which none is entered", pumped(limits, 1), "SMS"),
         ("SMS to one country in a day, of which none is entered", pumped(limits, 10_000), "SMS"),
@@ -84,9 +89,11 @@ def _network(n: int) -> Caller:
     return Caller(f"10.{n // 256 % 256}.{n % 256}.1")
 
 
-def sms_to_one(limits: Limits, networks: int, days: int) -> int:
-    """How many codes one number can be sent from so many networks that take turns."""
+def sms_to_one(limits: Limits, networks: int, days: int, *, home: bool = False) -> int:
+    """How many codes one number can be sent from so many networks that take turns; `home`: it uses one of them."""
     policy, sent = _policy(limits), 0
+    if home:
+        policy.at_home(VICTIM, _network(0))
     for step in range(int(days * DAY / STEP)):
         now = step * STEP
         code = policy.send(VICTIM, f"{step}", _network(step % networks), now, first=True)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as some
 
-from signaling.rate_limit import KeyedBuckets, Rate, TokenBucket
+from signaling.rate_limit import KeyedBuckets, KeyedQuotas, Quota, Rate, TokenBucket
 
 
 def test_burst_then_one_at_a_time():
@@ -47,3 +47,35 @@ def test_keys_are_apart_and_bounded():
     for key in "cdefg":
         buckets.take(key, 0.0)
     assert len(buckets) == 3
+
+
+def test_what_did_not_happen_is_given_back():
+    buckets = KeyedBuckets(Rate(2, 30))
+    assert buckets.take("a", 0.0) == 0 == buckets.take("a", 0.0) < buckets.wait("a", 0.0)
+    buckets.give_back("a")
+    assert buckets.take("a", 0.0) == 0 < buckets.take("a", 0.0)
+    buckets.forget("a")
+    for _ in range(5):  # never above its burst
+        buckets.give_back("a")
+        buckets.give_back("b")
+    assert buckets.take("a", 0.0, 2) == 0 < buckets.take("a", 0.0)
+
+
+@given(some.lists(some.floats(0, 50), max_size=60), some.integers(1, 5))
+def test_a_quota_holds_in_any_window(gaps, most):
+    quotas, now, taken = KeyedQuotas(Quota(most, 100)), 0.0, []
+    for gap in gaps:
+        now += gap
+        wait = quotas.take("a", now)
+        if not wait:
+            taken.append(now)
+        else:
+            assert quotas.wait("a", now + wait + 1e-6) == 0
+        assert sum(now - at < 100 for at in taken) <= most
+
+
+def test_quotas_are_bounded():
+    quotas = KeyedQuotas(Quota(1, 100), max_keys=3)
+    for n in range(10):
+        assert quotas.take(f"{n}", 0.0) == 0
+    assert quotas.wait("9", 0.0) > 0 == quotas.wait("0", 0.0) and len(quotas._taken) == 3

@@ -119,3 +119,13 @@ def test_ctrl_c_is_130_and_quiet(monkeypatch, capsys):
     monkeypatch.setattr("signaling.server.command.run", interrupted)
     assert main(["serve"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_secrets_come_from_the_environment(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("GATEWAY", "webhook:ftp://user:secret@x")
+    assert main(["serve", "--port", "0", "--data", str(tmp_path), "--sms", "env:GATEWAY"]) == 1
+    err = capsys.readouterr().err
+    assert "http or https" in err and "secret" not in err
+    with pytest.raises(SystemExit):
+        main(["serve", "--sms", "env:NOTHING_OF_THIS_NAME"])
+    assert "there is no NOTHING_OF_THIS_NAME" in capsys.readouterr().err
