@@ -11,7 +11,7 @@ GMIN = 16  # what RFC 3611 section 4.7.2 recommends
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """Since the beginning. Densities are shares of frames (0 to 1), durations means in seconds, 0 when there is none."""
+    """Since the beginning. Densities are shares of frames (0 to 1), durations means in seconds; 0: there is none."""
 
     burst_density: float = 0.0
     gap_density: float = 0.0

@@ -1,4 +1,4 @@
-"""RTCP packets (RFC 3550 section 6): SR, RR, SDES, BYE, and the frame of feedback packets (RFC 4585).
+"""RTCP packets (RFC 3550 section 6): SR, RR, SDES, BYE, the frames of feedback (RFC 4585) and of extended reports.
 
 Packet types that are not known here are kept as bytes (Unknown), so that a compound is never refused for what
 it has besides.
@@ -72,13 +72,21 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendedReport:
+    """XR (RFC 3611 section 2); its `blocks` are not looked into here: see extended_reports."""
+
+    ssrc: int
+    blocks: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     packet_type: int
     count: int
     body: bytes = field(repr=False)
 
 
-RtcpPacket = SenderReport | ReceiverReport | SourceDescription | Bye | Feedback | Unknown
+RtcpPacket = SenderReport | ReceiverReport | SourceDescription | Bye | Feedback | ExtendedReport | Unknown
 
 
 def parse_compound(data: bytes) -> list[RtcpPacket]:
@@ -132,6 +140,10 @@ def _parse_one(packet_type: int, count: int, body: bytes) -> RtcpPacket:
             raise PacketError("RTCP feedback is too short")
         sender, media = _WORD.unpack_from(body)[0], _WORD.unpack_from(body, 4)[0]
         return Feedback(packet_type, count, sender, media, body[8:])
+    if packet_type == XR:
+        if len(body) < 4:
+            raise PacketError("RTCP extended report is too short")
+        return ExtendedReport(_WORD.unpack_from(body)[0], body[4:])
     return Unknown(packet_type, count, body)
 
 
@@ -203,6 +215,8 @@ def _serialize(packet: RtcpPacket) -> bytes:
         case Feedback():
             body = _WORD.pack(packet.sender_ssrc) + _WORD.pack(packet.media_ssrc) + packet.fci
             return _frame(packet.packet_type, packet.format, body + bytes(-len(body) % 4))
+        case ExtendedReport():
+            return _frame(XR, 0, _WORD.pack(packet.ssrc) + packet.blocks)
         case Unknown():
             return _frame(packet.packet_type, packet.count, packet.body + bytes(-len(packet.body) % 4))
 

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from media.errors import PacketError
 from media.rtp.rtcp import (
+    APP,
     BYE,
     PSFB,
     RTPFB,
-    XR,
     Bye,
+    ExtendedReport,
     Feedback,
     ReceiverReport,
     ReportBlock,
@@ -33,7 +34,8 @@ packets = st.one_of(
     st.builds(SourceDescription, st.lists(st.tuples(u32, items), max_size=3).map(tuple)),
     st.builds(Bye, st.lists(u32, max_size=5).map(tuple), st.binary(max_size=30)),
     st.builds(Feedback, st.sampled_from((RTPFB, PSFB)), st.integers(0, 31), u32, u32, words),
-    st.builds(Unknown, st.just(XR), st.integers(0, 31), words),
+    st.builds(ExtendedReport, u32, words),
+    st.builds(Unknown, st.just(APP), st.integers(0, 31), words),
 )
 
 
