@@ -15,7 +15,7 @@ INK, GRID = "#333", "#ddd"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """`line`: points are joined; else they stand alone, as marks."""
+    """`line`: points are joined; else they stand alone, as marks. What is the same up to a comma has one colour."""
 
     label: str
     points: tuple[tuple[float, float], ...]
@@ -97,7 +97,8 @@ def _panel(panel: Panel, labels: list[str]) -> Iterator[str]:
 
 
 def _colour(labels: list[str], label: str) -> str:
-    return COLOURS[labels.index(label) % len(COLOURS)]
+    families = list(dict.fromkeys(each.partition(",")[0] for each in labels))
+    return COLOURS[families.index(label.partition(",")[0]) % len(COLOURS)]
 
 
 def _point(x: float, y: float, colour: str, line: bool) -> str:

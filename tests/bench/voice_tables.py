@@ -149,7 +149,10 @@ QUALITY_AXIS, CONCEALED_AXIS = ("pesq_wb", "PESQ-WB"), ("concealed_percent", "co
 
 
 def panel(profile: str, axis: tuple[str, str], lines: Sequence[Series]) -> Panel:
-    return Panel(profile, "mouth-to-ear, ms", axis[1], tuple(s for s in lines if s.points))
+    """Quality always on the whole scale, shares from 0 on: small differences are to look small."""
+    highest = max((y for line in lines for _, y in line.points), default=0.0)
+    y_range = (1.0, 4.5) if axis == QUALITY_AXIS else (0.0, max(1.0, highest))
+    return Panel(profile, "mouth-to-ear, ms", axis[1], tuple(s for s in lines if s.points), y_range)
 
 
 def comparison_figure(outcomes: Sequence[Outcome], comparison: Comparison) -> str:
