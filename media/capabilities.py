@@ -19,6 +19,8 @@ PACKETS_MS = {"opus": (10, 20, 40, 60)}
 PACKETS_MS_ELSEWHERE = (10, 20, 30, 40, 50, 60)
 # Arrivals packet by packet (RFC 8888) and repair; foreign peers leave out what they do not know.
 AUDIO_FEEDBACK = ["ack ccfb", "nack"]
+# How the voice was heard, and the round trip of an end that only listens (RFC 3611 section 5); both or nothing.
+AUDIO_EXTENDED_REPORTS = ["voip-metrics", "rcvr-rtt=all"]
 VIDEO_PAYLOAD_TYPES = {"VP8": 96, "H264": 98}  # each followed by its RTX
 ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 EXTENSIONS = {"audio": {1: MID_URI}, "video": {1: MID_URI, 2: ABS_SEND_TIME_URI}}
@@ -104,6 +106,11 @@ def find_red(media: MediaDescription, opus_payload_type: int) -> int | None:
 
 def find_audio_rtx(media: MediaDescription, opus_payload_type: int) -> int | None:
     return _rtx(media, opus_payload_type)
+
+
+def takes_extended_reports(media: MediaDescription) -> bool:
+    """Whether those of ours are described: foreign peers that know one of them only are sent plain RTCP."""
+    return set(AUDIO_EXTENDED_REPORTS) <= set(media.rtcp_xr)
 
 
 def is_opus(codec: Codec) -> bool:

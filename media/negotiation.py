@@ -66,6 +66,7 @@ def create_offer(
         ours = _section(local, kind, mid, setup="actpass")
         if kind == "audio":
             ours.codecs = capabilities.offered_audio(local.audio_codecs)
+            ours.rtcp_xr = list(capabilities.AUDIO_EXTENDED_REPORTS)
         elif kind == "video" and local.video is not None:
             ours.codecs = capabilities.offered_video(local.video.codecs)
         ours.extensions = dict(EXTENSIONS.get(kind, {}))
@@ -176,6 +177,8 @@ def _answer_section(theirs: MediaDescription, local: LocalParameters) -> _Match 
             if name == "opus"
             else [replace(codec, name=name, parameters={}, feedback=[])]
         )
+        if capabilities.takes_extended_reports(theirs):
+            ours.rtcp_xr = list(capabilities.AUDIO_EXTENDED_REPORTS)
         return _Match(ours, theirs, codec)
     assert local.video is not None
     choice = capabilities.choose_video(theirs, local.video.codecs)
@@ -304,6 +307,7 @@ def _audio(match: _Match, codec: Codec) -> AudioParameters:
         rtx_payload_type=capabilities.find_audio_rtx(match.theirs, codec.payload_type),
         arrival_feedback="ack ccfb" in codec.feedback,
         nack="nack" in codec.feedback,
+        extended_reports=all(map(capabilities.takes_extended_reports, (match.ours, match.theirs))),
         codec=name,
         packet_ms=capabilities.packet_ms(match.theirs, name, codec),
         use_dtx=codec.parameters.get("usedtx") == "1",

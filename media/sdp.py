@@ -11,6 +11,7 @@ from media.errors import SdpError
 MAX_SIZE = 65536
 MAX_MEDIA = 8
 MAX_PAYLOAD_TYPES = 128
+MAX_XR_FORMATS = 16
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _TOKEN = re.compile(r"[!-~]{1,256}")
 
@@ -46,6 +47,7 @@ class MediaDescription:
     setup: str = ""
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
+    rtcp_xr: list[str] = field(default_factory=list)  # formats (RFC 3611 section 5.1)
     ssrcs: dict[int, str] = field(default_factory=dict)  # SSRC -> CNAME
     msid: str = ""
     ssrc_groups: list[tuple[str, tuple[int, ...]]] = field(
@@ -106,6 +108,7 @@ def parse(text: str) -> SessionDescription:
     for media in session.media:  # a section's own lines replace those of the session (RFC 8122 section 5)
         media.ice_options = media.ice_options or list(defaults.ice_options)
         media.fingerprints = media.fingerprints or list(defaults.fingerprints)
+        media.rtcp_xr = media.rtcp_xr or list(defaults.rtcp_xr)
     return session
 
 
@@ -174,6 +177,8 @@ def _parse_attribute(media: MediaDescription, name: str, value: str) -> None:
             media.rtcp_mux = True
         case "rtcp-rsize":
             media.rtcp_rsize = True
+        case "rtcp-xr":
+            media.rtcp_xr += value.split()[: MAX_XR_FORMATS - len(media.rtcp_xr)]
         case "msid":
             media.msid = value
         case "ptime":
@@ -277,6 +282,8 @@ def _serialize_media(media: MediaDescription) -> list[str]:
         attribute("a=rtcp-mux")
     if media.rtcp_rsize:
         attribute("a=rtcp-rsize")
+    if media.rtcp_xr:
+        attribute("a=rtcp-xr:" + " ".join(media.rtcp_xr))
     for codec in media.codecs:
         channels = f"/{codec.channels}" if codec.channels > 1 else ""
         attribute(f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}")

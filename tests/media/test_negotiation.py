@@ -104,9 +104,30 @@ def test_an_offer_says_what_webrtc_demands() -> None:
         "a=setup:actpass",
         "a=rtcp-mux",
         "a=rtcp-rsize",
+        "a=rtcp-xr:voip-metrics rcvr-rtt=all",
         "a=mid:voice",
     ):
         assert line in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("described", "agreed"),
+    [
+        (["voip-metrics", "rcvr-rtt=all"], True),
+        (["stat-summary=loss,dup", "rcvr-rtt=all", "voip-metrics"], True),
+        ([], False),
+        (["rcvr-rtt=all"], False),  # libwebrtc
+        (["voip-metrics"], False),
+    ],
+)
+def test_extended_reports_are_sent_where_both_sides_want_all_of_them(
+    described: list[str], agreed: bool
+) -> None:
+    answer, bob = create_answer(offer_with(setting(rtcp_xr=described)), BOB)
+    assert bob.audio.extended_reports is agreed
+    assert answer.media[0].rtcp_xr == (["voip-metrics", "rcvr-rtt=all"] if agreed else [])
+    alice = apply_answer(create_offer(ALICE), answer_with(setting(rtcp_xr=described)))
+    assert alice.audio.extended_reports is agreed
 
 
 @pytest.mark.parametrize(

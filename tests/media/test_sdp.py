@@ -99,6 +99,7 @@ sections = st.builds(
     setup=st.sampled_from(("", "active", "passive", "actpass")),
     rtcp_mux=st.booleans(),
     rtcp_rsize=st.booleans(),
+    rtcp_xr=st.lists(tokens, max_size=3),
     ssrcs=st.dictionaries(st.integers(0, 0xFFFFFFFF), tokens, max_size=3),
     msid=tokens | st.just(""),
     ptime_ms=st.none() | st.integers(1, 1000),
