@@ -15,7 +15,7 @@ ALL = "ALL"
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
     """The options of `python -m signaling serve`. `countries` empty: that of `region`; `ALL` in it: every one.
-    `database` empty: SQLite in `data`. `metrics_port` None: no metrics."""
+    `database` empty: SQLite in `data`. `metrics_port` None: no metrics. `limits`: a file (limits_file.py)."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -30,6 +30,7 @@ class ServerConfig:
     countries: frozenset[str] = frozenset()
     database: str = field(default="", repr=False)
     metrics_port: int | None = None
+    limits: Path | None = None
 
     @property
     def served_countries(self) -> frozenset[str]:

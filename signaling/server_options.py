@@ -34,6 +34,12 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="serve /metrics on this port of loopback (default: no)",
     )
+    add(
+        "--limits",
+        type=Path,
+        metavar="FILE.toml",
+        help="limits that are not the default: see docs/operations.md",
+    )
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="warning", help="what goes to stderr (default warning)")
     add("--log-format", choices=("text", "json"), default="text", help="a line an event (default text)")

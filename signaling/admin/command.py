@@ -12,6 +12,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     what = "show what attacks cost under the server's limits"
     command = subparsers.add_parser("limits", help=what, description=what)
     command.add_argument("--json", action="store_true", help="as JSON")
+    command.add_argument("--limits", type=Path, metavar="FILE.toml", help="the server's --limits")
     command.set_defaults(run=limits)
 
     what = "write database and keys of a server, running or not, into one file"
@@ -41,11 +42,12 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def limits(arguments: argparse.Namespace) -> int:
+    """Raises ServerStartError."""
     # Imported here, and below: the other commands start without it.
     from signaling.policy.cost import costs
-    from signaling.server_limits import Limits
+    from signaling.storage.data_folder import load_limits
 
-    table = costs(Limits())
+    table = costs(load_limits(arguments.limits))
     if arguments.json:
         sys.stdout.write(json.dumps([asdict(cost) for cost in table], indent=1) + "\n")
     else:

@@ -38,7 +38,7 @@ from signaling.server_config import ServerConfig
 from signaling.server_limits import Limits
 from signaling.storage.accounts import AccountStore
 from signaling.storage.codes import CodeLog
-from signaling.storage.data_folder import lock_data, open_store
+from signaling.storage.data_folder import load_limits, lock_data, open_store
 from signaling.storage.keys import load_keys
 from signaling.storage.store import Store
 from signaling.tokens import ACCESS_TOKEN_LIFE
@@ -138,7 +138,9 @@ class Server:
             gateway = sms or open_gateway(config.sms)
             store = await open_store(config)
             random_source = rng or random.SystemRandom()
-            server = cls(config, store, gateway, lock, limits or Limits(), clock, random_source)
+            server = cls(
+                config, store, gateway, lock, limits or load_limits(config.limits), clock, random_source
+            )
             await server._listen()
         except BaseException:
             if server is not None:

@@ -8,7 +8,9 @@ from typing import TextIO
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.errors import ServerStartError
+from signaling.limits_file import parse_limits
 from signaling.server_config import ServerConfig
+from signaling.server_limits import Limits
 from signaling.storage.store import Store
 
 
@@ -25,6 +27,16 @@ def lock_data(data: Path) -> TextIO:
         file.close()
         raise ServerStartError(f"another server uses the data folder {data}") from None
     return file
+
+
+def load_limits(path: Path | None) -> Limits:
+    """Those of the file; without one the default."""
+    if path is None:
+        return Limits()
+    try:
+        return parse_limits(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ServerStartError(f"cannot read the limits in {path}: {error}") from None
 
 
 async def open_store(config: ServerConfig) -> Store:

@@ -86,6 +86,8 @@ def test_serves_and_drains(serve, tmp_path, number):
         (("--countries", "US,XX"), ("XX",)),
         (("--metrics-port", "{port}"), ("cannot listen on 127.0.0.1", "{port}")),
         (("--metrics-port", "70000"), ("--metrics-port 70000",)),
+        (("--limits", "{tmp}/none"), ("cannot read the limits",)),
+        (("--limits", "{tmp}/file"), ("the limits are no TOML",)),
     ],
 )
 def test_errors_are_one_line(tmp_path, capsys, options, words):
