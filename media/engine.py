@@ -24,26 +24,25 @@ from media.codecs.audio import create_decoder, create_encoder
 from media.codecs.base import Samples
 from media.errors import PacketError
 from media.negotiation import AudioParameters, VideoParameters
+from media.rtcp_reports import RtcpReports
 from media.rtp import congestion_feedback, feedback
 from media.rtp.congestion_feedback import CCFB_FORMAT
 from media.rtp.packet import RtpPacket
 from media.rtp.rtcp import (
-    CNAME,
     PSFB,
     RTPFB,
     Bye,
+    ExtendedReport,
     Feedback,
     ReceiverReport,
-    ReportBlock,
     RtcpPacket,
     SenderReport,
-    SourceDescription,
     parse_compound,
     serialize_compound,
 )
 from media.streams.audio_receiver import AudioReceiver
 from media.streams.audio_sender import AudioSender
-from media.streams.synchronizer import ClockMap, Synchronizer
+from media.streams.synchronizer import Synchronizer
 from media.streams.video_receiver import DecodeRequest, VideoReceiver
 from media.streams.video_sender import EncodeRequest, VideoSender
 from media.transport.demux import Kind, classify
@@ -52,10 +51,6 @@ from media.video_frame import VideoFrame
 from media.webrtc_stats import Stats, collect
 
 TICK_SAMPLES = 480
-# Reports once a second cost a voice call 1.5 % of its rate, and arrivals as much again: below the 5 % of RFC 3550
-# section 6.2. With video, whose rate follows them, and in the first seconds they come twice a second.
-RTCP_INTERVAL, RTCP_INTERVAL_FAST, FAST_REPORTS = 1.0, 0.5, 6
-FIRST_RTCP = 0.2  # the first pair of reports gives an early round-trip time
 MAX_EVENTS = 64
 
 
@@ -108,8 +103,7 @@ class MediaEngine:
         self.transport = TransportCounters()
         self._outgoing: deque[bytes] = deque()
         self._events: deque[EngineEvent] = deque(maxlen=MAX_EVENTS)
-        self._next_rtcp: float | None = None
-        self._reports_sent = 0
+        self.reports = RtcpReports(self, rng=rng, unix_time_offset=unix_time_offset)
         self._heard = False
         self._closed = False
 
@@ -140,13 +134,22 @@ class MediaEngine:
             self.video_receiver = VideoReceiver(parameters, ssrc=self.video_ssrc)
 
     def set_path_round_trip_time(self, seconds: float) -> None:
-        """What ICE measured: for an end that sends nothing, and so gets no reports."""
+        """What ICE measured: until reports tell, and for an end that sends nothing."""
         self._path_rtt = seconds
 
     def set_keys(self, keys: SrtpKeys, now: float) -> None:
         """Media may flow from now on."""
         self._srtp = SrtpSession(keys)
-        self._next_rtcp = now + FIRST_RTCP
+        self.reports.start(now)
+
+    @property
+    def round_trip_time(self) -> float | None:
+        """Seconds, as it was measured last: by reports about what we send, by extended ones, by ICE."""
+        for sender in (self.video_sender, self.sender):
+            if sender is not None and sender.rtp.round_trip_time is not None:
+                return sender.rtp.round_trip_time
+        measured = self.reports.round_trip_time
+        return self._path_rtt if measured is None else measured
 
     @property
     def srtp_profile(self) -> str | None:
@@ -182,28 +185,23 @@ class MediaEngine:
 
     def get_timer(self) -> float | None:
         """When handle_timer() wants to be called."""
-        if self._closed or self._next_rtcp is None:
+        if self._closed or (reports := self.reports.get_timer()) is None:
             return None
-        times = [self._next_rtcp]
+        times = [reports]
         for stream in (self.receiver, self.video_sender, self.video_receiver):
             if stream is not None and (due := stream.get_timer()) is not None:
                 times.append(due)
         return min(times)
 
     def handle_timer(self, now: float) -> None:
-        if self._next_rtcp is None or self._closed:
+        if self._srtp is None or self._closed:
             return
         if self.video_receiver is not None:
             self.video_receiver.handle_timer(now)
             if self.receiver is not None:
                 self.synchronizer.update(self.receiver.jitter_buffer, self.video_receiver.display, now)
-        if now < self._next_rtcp:
-            return
-        self._reports_sent += 1
-        fast = self.video_parameters is not None or self._reports_sent < FAST_REPORTS
-        interval = RTCP_INTERVAL_FAST if fast else RTCP_INTERVAL
-        self._next_rtcp = now + interval * self._rng.uniform(0.5, 1.5)  # not in step (RFC 3550 section 6.3.1)
-        self._send_reports(now)
+        if reports := self.reports.reports_to_send(now):
+            self._send_rtcp(reports)
 
     def next_event(self) -> EngineEvent | None:
         return self._events.popleft() if self._events else None
@@ -256,9 +254,7 @@ class MediaEngine:
         if self._closed:
             return
         if self._srtp is not None:
-            reports = self._report_blocks(now)
-            bye = (ReceiverReport(self.ssrc, reports), self._description(), Bye((self.ssrc,)))
-            self._send_rtcp(bye)
+            self._send_rtcp(self.reports.goodbye(now))
         self._closed = True
         for stream in (self.sender, self.receiver):
             if stream is not None:
@@ -297,7 +293,7 @@ class MediaEngine:
         messages = []
         for receiver in (self.receiver, self.video_receiver):
             if receiver is not None:
-                if (rtt := self._round_trip_time()) is not None:
+                if (rtt := self.round_trip_time) is not None:
                     receiver.set_round_trip_time(rtt)
                 messages += receiver.feedback_to_send(now)
         if messages:
@@ -307,47 +303,10 @@ class MediaEngine:
             for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):
                 self._send_rtp(packet)
 
-    def _round_trip_time(self) -> float | None:
-        for sender in (self.video_sender, self.sender):
-            if sender is not None and sender.rtp.round_trip_time is not None:
-                return sender.rtp.round_trip_time
-        return self._path_rtt
-
-    def _report_blocks(self, now: float) -> tuple[ReportBlock, ...]:
-        blocks = [r.report(now) for r in (self.receiver, self.video_receiver) if r is not None]
-        return tuple(b for b in blocks if b is not None)
-
-    def _description(self) -> SourceDescription:
-        return SourceDescription(((self.ssrc, ((CNAME, self.cname.encode()),)),))
-
-    def _send_reports(self, now: float) -> None:
-        if self._srtp is None:
-            return
-        unix_time = now + self._unix_time_offset
-        blocks = self._report_blocks(now)
-        senders = [s.rtp for s in (self.sender, self.video_sender) if s is not None and s.rtp.packets_sent]
-        packets: list[RtcpPacket] = [
-            rtp.sender_report(blocks if index == 0 else (), now, unix_time)
-            for index, rtp in enumerate(senders)
-        ]
-        if not packets:
-            packets.append(ReceiverReport(self.ssrc, blocks))
-        packets.append(self._description())
-        if self.video_receiver is not None and (remb := self.video_receiver.remb(now)) is not None:
-            packets.append(remb)
-        self._send_rtcp(tuple(packets))
-
     def _receive_rtcp(self, packet: RtcpPacket, now: float) -> None:
         match packet:
-            case SenderReport() | ReceiverReport():
-                if isinstance(packet, SenderReport):
-                    self._receive_sender_report(packet, now)
-                unix_time = now + self._unix_time_offset
-                for block in packet.reports:
-                    if block.ssrc == self.ssrc and self.sender is not None:
-                        self.sender.receive_report(block, unix_time)
-                    elif block.ssrc == self.video_ssrc and self.video_sender is not None:
-                        self.video_sender.receive_report(block, now, unix_time)
+            case SenderReport() | ReceiverReport() | ExtendedReport():
+                self.reports.receive(packet, now)
             case Bye():
                 heard = self.receiver.statistics if self.receiver is not None else None
                 if heard is None or heard.ssrc in packet.sources:  # else a source that the peer had before
@@ -358,17 +317,6 @@ class MediaEngine:
                 self._receive_feedback(packet, now)
             case _:
                 pass
-
-    def _receive_sender_report(self, report: SenderReport, now: float) -> None:
-        """Ties the stream's RTP time to the sender's clock."""
-        ntp = report.ntp_time / (1 << 32)
-        audio, video = self.receiver, self.video_receiver
-        if audio is not None and audio.statistics is not None and audio.statistics.ssrc == report.ssrc:
-            audio.receive_sender_report(report.ssrc, report.ntp_time, now)
-            self.synchronizer.audio_map = ClockMap(audio.jitter_buffer.media_time(report.rtp_time), ntp)
-        elif video is not None and video.statistics is not None and video.statistics.ssrc == report.ssrc:
-            video.statistics.receive_sender_report(report.ntp_time, now)
-            self.synchronizer.video_map = ClockMap(video.media_time(report.rtp_time), ntp)
 
     def _receive_feedback(self, packet: Feedback, now: float) -> None:
         if packet.packet_type == RTPFB and packet.format == CCFB_FORMAT:

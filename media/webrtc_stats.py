@@ -33,7 +33,7 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
     if engine.sender is not None:
         stats |= _outbound(engine.sender, engine.ssrc)
     if engine.receiver is not None:
-        stats["inbound-rtp-audio"] = _inbound(engine.receiver)
+        stats["inbound-rtp-audio"] = inbound(engine.receiver)
     if engine.video_parameters is not None:
         codec = engine.video_parameters.codec
         if engine.video_sender is not None and engine.video_sender.frames_captured:
@@ -80,7 +80,8 @@ def _outbound(sender: AudioSender, ssrc: int) -> Stats:
     return stats
 
 
-def _inbound(receiver: AudioReceiver) -> dict[str, Any]:
+def inbound(receiver: AudioReceiver) -> dict[str, Any]:
+    """The entry of a received voice stream."""
     counters = receiver.jitter_buffer.counters
     received = receiver.statistics
     return {

@@ -75,8 +75,18 @@ def mos(
     """
     if not (0 <= concealed_percent <= 100 and 0 <= one_way_ms < math.inf and 0 < burst_ratio < math.inf):
         raise ValueError(f"no MOS for {concealed_percent} % concealed, {one_way_ms} ms, burst {burst_ratio}")
+    return mos_from_r(rating(concealed_percent, one_way_ms, burst_ratio, values))
+
+
+def rating(
+    concealed_percent: float,
+    one_way_ms: float = 0.0,
+    burst_ratio: float = 1.0,
+    values: EquipmentValues = OPUS,
+) -> float:
+    """R on G.107's scale, at most 100; what mos() is made of, below 0 where nothing can be understood."""
     impairment = delay_impairment(one_way_ms) + equipment_impairment(concealed_percent, burst_ratio, values)
-    return mos_from_r((_R0 - impairment) / _SCALE)
+    return (_R0 - impairment) / _SCALE
 
 
 def burst_ratio(mean_run_packets: float, share: float) -> float:

@@ -13,6 +13,20 @@ def ntp_time(unix_time: float) -> int:
     return int((unix_time + NTP_EPOCH_OFFSET) * (1 << 32)) & 0xFFFFFFFFFFFFFFFF
 
 
+def round_trip(unix_time: float, told: int, delay: int) -> float | None:
+    """Seconds, from an answer that came at `unix_time` (RFC 3550 section 6.4.1, RFC 3611 section 4.5).
+
+    `told`: the middle 32 bits of the NTP time that it answers, 0 if none; `delay`: since then, in 1/65536 s. None when
+    it answers none, or what comes out is nonsense.
+    """
+    if not told:
+        return None
+    rtt = ((ntp_time(unix_time) >> 16) - told - delay) & 0xFFFFFFFF
+    if rtt >= 1 << 31:  # clock granularity on a very short path, or nonsense
+        rtt = 0
+    return None if rtt > 60 << 16 else rtt / 65536
+
+
 class RtpSender:
     """Numbers packets of one SSRC and keeps what its RTCP needs."""
 
@@ -103,14 +117,9 @@ class RtpSender:
     def receive_report(self, block: ReportBlock, unix_time: float) -> None:
         """A report block about this stream; gives the round-trip time (RFC 3550 section 6.4.1)."""
         self.remote = block
-        if not block.last_sr:
+        rtt = round_trip(unix_time, block.last_sr, block.delay_since_last_sr)
+        if rtt is None:
             return
-        arrived = ntp_time(unix_time) >> 16 & 0xFFFFFFFF
-        rtt = (arrived - block.last_sr - block.delay_since_last_sr) & 0xFFFFFFFF
-        if rtt >= 1 << 31:  # clock granularity on a very short path, or nonsense
-            rtt = 0
-        if rtt > 60 << 16:
-            return
-        self.round_trip_time = rtt / 65536
-        self.total_round_trip_time += self.round_trip_time
+        self.round_trip_time = rtt
+        self.total_round_trip_time += rtt
         self.round_trip_time_measurements += 1
