@@ -1,12 +1,14 @@
 """The engine's counters under the names of W3C webrtc-stats. Counters are cumulative, times in seconds.
 
-Three members are Ringline's own: `latePackets` (came after their turn), `recoveredFrames` (played from a copy) and
-`lossRuns` (packets missing in a row -> how often).
+Three members of received streams are Ringline's own: `latePackets` (came after their turn), `recoveredFrames`
+(played from a copy) and `lossRuns` (packets missing in a row -> how often). So are those of remote-inbound-rtp that the
+peer tells in extended reports, of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
 """
 
 from typing import TYPE_CHECKING, Any
 
 from media import video_stats
+from media.rtp.extended_reports import VoipMetrics
 from media.streams.audio_receiver import AudioReceiver
 from media.streams.audio_sender import AudioSender
 
@@ -31,9 +33,18 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
         }
     }
     if engine.sender is not None:
-        stats |= _outbound(engine.sender, engine.ssrc)
+        stats |= _outbound(engine.sender, engine.ssrc, engine.reports.remote_metrics)
     if engine.receiver is not None:
         stats["inbound-rtp-audio"] = inbound(engine.receiver)
+        if engine.reports.round_trip_time is not None and engine.receiver.statistics is not None:
+            stats["remote-outbound-rtp-audio"] = {
+                "type": "remote-outbound-rtp",
+                "kind": "audio",
+                "ssrc": engine.receiver.statistics.ssrc,
+                "roundTripTime": engine.reports.round_trip_time,
+                "totalRoundTripTime": engine.reports.total_round_trip_time,
+                "roundTripTimeMeasurements": engine.reports.round_trip_time_measurements,
+            }
     if engine.video_parameters is not None:
         codec = engine.video_parameters.codec
         if engine.video_sender is not None and engine.video_sender.frames_captured:
@@ -47,7 +58,7 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
     return stats
 
 
-def _outbound(sender: AudioSender, ssrc: int) -> Stats:
+def _outbound(sender: AudioSender, ssrc: int, heard: VoipMetrics | None) -> Stats:
     rtp = sender.rtp
     stats: Stats = {
         "outbound-rtp-audio": {
@@ -77,7 +88,27 @@ def _outbound(sender: AudioSender, ssrc: int) -> Stats:
             "totalRoundTripTime": rtp.total_round_trip_time,
             "roundTripTimeMeasurements": rtp.round_trip_time_measurements,
         }
+        if heard is not None:
+            stats["remote-inbound-rtp-audio"] |= _as_heard(heard)
     return stats
+
+
+def _as_heard(metrics: VoipMetrics) -> dict[str, Any]:
+    """How the peer hears us. Rates are shares of packets after repair, times in seconds."""
+    return {
+        "rFactor": metrics.r_factor,
+        "mosLq": metrics.mos_lq,
+        "mosCq": metrics.mos_cq,
+        "lossRate": metrics.loss_rate,
+        "discardRate": metrics.discard_rate,
+        "burstDensity": metrics.burst_density,
+        "gapDensity": metrics.gap_density,
+        "burstDuration": metrics.burst_duration_ms / 1000,
+        "gapDuration": metrics.gap_duration_ms / 1000,
+        "endSystemDelay": metrics.end_system_delay_ms / 1000,
+        "jitterBufferNominalDelay": metrics.jitter_buffer_nominal_ms / 1000,
+        "jitterBufferMaximumDelay": metrics.jitter_buffer_maximum_ms / 1000,
+    }
 
 
 def inbound(receiver: AudioReceiver) -> dict[str, Any]:

@@ -50,6 +50,12 @@ def _step(label: str) -> Figure:
 
 
 _MODEL = "ITU-T G.107.2, from 1 to 4.5."
+_THERE = "Told by the other end (RFC 3611), of the whole call."
+
+
+def _heard_there(label: str) -> Figure:
+    return Figure(f"{label}, there", "", 1.0, 1, 1, 0.1, f"{_MODEL} {_THERE}")
+
 
 FIGURES: dict[str, Figure] = {
     # what was heard
@@ -83,6 +89,15 @@ FIGURES: dict[str, Figure] = {
     "target_bitrate_bps": _kbps("Target bit rate"),
     "remote_lost_percent": _percent("Lost, the other end says", -1),
     "remote_jitter_ms": _ms("Jitter, the other end says", 2.0, digits=1),
+    "remote_mos_lq": _heard_there("MOS, listening"),
+    "remote_mos_cq": _heard_there("MOS, conversation"),
+    "remote_missing_percent": _percent(
+        "Concealed there", -1, f"{_THERE} Packets, lost for good or too late."
+    ),
+    "remote_late_percent": _percent(
+        "Too late there", -1, f"{_THERE} Arrived after their moment to be played."
+    ),
+    "remote_jitter_buffer_ms": _ms("Jitter buffer there", 5.0, f"{_THERE} Its target.", digits=0),
     # set-up
     "asked": _step("Asked"),
     "ringing": _step("Ringing"),

@@ -130,8 +130,11 @@ ROWS: tuple[Row, ...] = (
         "remote",
         "What the other end says",
         "%",
-        (Line(_OUT, "remote_lost_percent", "lost of what was sent", "red"),),
-        "RTCP receiver reports.",
+        (
+            Line(_OUT, "remote_lost_percent", "lost of what was sent", "red"),
+            Line(_OUT, "remote_missing_percent", "concealed there, since the beginning", "amber", "dash"),
+        ),
+        "RTCP receiver reports and extended reports.",
     ),
     Row(
         "fps",

@@ -40,6 +40,16 @@ _CARD: tuple[tuple[str, _Shown], ...] = (
         ),
     ),
     (
+        "Heard at the other side",
+        (
+            (("summary", "remote_mos_lq"), None),
+            (("summary", "remote_mos_cq"), None),
+            (("summary", "remote_missing_percent"), None),
+            (("summary", "remote_late_percent"), None),
+            (("summary", "remote_jitter_buffer_ms"), None),
+        ),
+    ),
+    (
         "Picture",
         (
             (("video", "summary", "frames_per_second"), None),

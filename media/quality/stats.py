@@ -48,7 +48,12 @@ class ReceivedSecond:
 
 @dataclass(frozen=True, slots=True)
 class SentSecond:
-    """What was sent in one interval, and what the other end reported (RTCP) by its end."""
+    """What was sent in one interval, and what the other end reported (RTCP) by its end.
+
+    `remote_lost_percent` and `remote_jitter_ms` are of the network, since the report before. How it was heard there
+    comes with extended reports, and is of the whole call up to then: `remote_missing_percent` of the packets had to
+    be concealed, for loss or for coming too late; `remote_late_percent` are the latter.
+    """
 
     time: float
     bitrate_bps: float | None = None
@@ -56,6 +61,11 @@ class SentSecond:
     remote_lost_percent: float | None = None
     remote_jitter_ms: float | None = None
     rtt_ms: float | None = None
+    remote_mos_lq: float | None = None
+    remote_mos_cq: float | None = None
+    remote_missing_percent: float | None = None
+    remote_late_percent: float | None = None
+    remote_jitter_buffer_ms: float | None = None
 
 
 def entries(stats: Stats, type_: str, kind: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -117,7 +127,10 @@ def _first_of(*values: float | None) -> float | None:
 
 
 def rtt_ms(stats: Stats, before: Stats | None = None, kind: str = "audio") -> float | None:
-    """Round trip: the mean of the interval's measurements, else the newest one; RTCP's, else ICE's."""
+    """Round trip: the mean of the interval's measurements, else the newest one; RTCP's, else ICE's.
+
+    RTCP's comes from reports about what was sent or, for an end that only listens, from answers to its own.
+    """
     if before is not None:
         change = Change(before, stats, "remote-inbound-rtp", kind)
         mean = _ratio(change.of("totalRoundTripTime"), change.of("roundTripTimeMeasurements"), 1000)
@@ -125,6 +138,7 @@ def rtt_ms(stats: Stats, before: Stats | None = None, kind: str = "audio") -> fl
             return mean
     newest = _first_of(
         first(stats, "remote-inbound-rtp", "roundTripTime", kind),
+        first(stats, "remote-outbound-rtp", "roundTripTime", kind),
         first(stats, "candidate-pair", "currentRoundTripTime"),
     )
     return None if newest is None else max(0.0, float(newest)) * 1000
@@ -210,6 +224,8 @@ def sent(before: Stats, after: Stats, time: float, interval: float) -> SentSecon
     fraction = first(after, "remote-inbound-rtp", "fractionLost", "audio")
     jitter = first(after, "remote-inbound-rtp", "jitter", "audio")
     target = first(after, "outbound-rtp", "targetBitrate", "audio")
+    lost, late = _remote(after, "lossRate"), _remote(after, "discardRate")
+    nominal = _remote(after, "jitterBufferNominalDelay")
     return SentSecond(
         time=time,
         bitrate_bps=_bitrate(change, "Sent", interval),
@@ -217,7 +233,18 @@ def sent(before: Stats, after: Stats, time: float, interval: float) -> SentSecon
         remote_lost_percent=None if fraction is None else float(fraction) * 100,
         remote_jitter_ms=None if jitter is None else float(jitter) * 1000,
         rtt_ms=rtt_ms(after, before),
+        remote_mos_lq=_remote(after, "mosLq"),
+        remote_mos_cq=_remote(after, "mosCq"),
+        remote_missing_percent=None if lost is None else (lost + (late or 0.0)) * 100,
+        remote_late_percent=None if late is None else late * 100,
+        remote_jitter_buffer_ms=None if nominal is None else nominal * 1000,
     )
+
+
+def _remote(stats: Stats, key: str) -> float | None:
+    """What the other end says of how it hears us."""
+    value = first(stats, "remote-inbound-rtp", key, "audio")
+    return None if value is None else float(value)
 
 
 def _bitrate(change: Change, direction: str, interval: float) -> float | None:

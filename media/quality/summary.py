@@ -16,7 +16,10 @@ class Worst:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Means over the seconds of the call that have a value. Units as in ReceivedSecond and SentSecond."""
+    """Means over the seconds of the call that have a value. Units as in ReceivedSecond and SentSecond.
+
+    The other end's own figures (remote_...) are the last that it told, of the whole call up to then.
+    """
 
     mos_lq: float | None = None
     mos_cq: float | None = None
@@ -31,6 +34,11 @@ class Summary:
     rtt_ms: float | None = None
     received_bps: float | None = None
     sent_bps: float | None = None
+    remote_mos_lq: float | None = None
+    remote_mos_cq: float | None = None
+    remote_missing_percent: float | None = None
+    remote_late_percent: float | None = None
+    remote_jitter_buffer_ms: float | None = None
 
 
 def summarize(received: Sequence[ReceivedSecond], sent: Sequence[SentSecond]) -> Summary:
@@ -53,7 +61,16 @@ def summarize(received: Sequence[ReceivedSecond], sent: Sequence[SentSecond]) ->
         rtt_ms=_mean(s.rtt_ms for s in sent),
         received_bps=_mean(s.bitrate_bps for s in received),
         sent_bps=_mean(s.bitrate_bps for s in sent),
+        remote_mos_lq=_last(s.remote_mos_lq for s in reversed(sent)),
+        remote_mos_cq=_last(s.remote_mos_cq for s in reversed(sent)),
+        remote_missing_percent=_last(s.remote_missing_percent for s in reversed(sent)),
+        remote_late_percent=_last(s.remote_late_percent for s in reversed(sent)),
+        remote_jitter_buffer_ms=_last(s.remote_jitter_buffer_ms for s in reversed(sent)),
     )
+
+
+def _last(newest_first: Iterable[float | None]) -> float | None:
+    return next((v for v in newest_first if v is not None), None)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -23,8 +23,8 @@ def _number(value: float | None, unit: str = "", digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f}{unit}"
 
 
-def _mos(value: float | None) -> str:
-    return "-" if value is None else f"{verdict(value)}, {value:.2f}"
+def _mos(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{verdict(value)}, {value:.{digits}f}"
 
 
 def _rates(report: QualityReport) -> str:
@@ -83,6 +83,16 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
             ("mouth to ear, estimated", lambda r: _number(r.summary.delay_ms, " ms", 0)),
             ("PESQ-WB", lambda r: _number(r.speech.pesq_wb if r.speech else None, digits=2)),
             ("ViSQOL", lambda r: _number(r.speech.visqol if r.speech else None, digits=2)),
+        ),
+    ),
+    (
+        "what the other side heard",
+        (
+            ("MOS, listening", lambda r: _mos(r.summary.remote_mos_lq, 1)),
+            ("MOS, conversation", lambda r: _mos(r.summary.remote_mos_cq, 1)),
+            ("concealed", lambda r: _number(r.summary.remote_missing_percent, " %", 1)),
+            ("came too late", lambda r: _number(r.summary.remote_late_percent, " %", 1)),
+            ("jitter buffer", lambda r: _number(r.summary.remote_jitter_buffer_ms, " ms", 0)),
         ),
     ),
     (

@@ -34,6 +34,7 @@ AUDIO = AudioParameters(
     rtx_payload_type=112,
     arrival_feedback=True,
     nack=True,
+    extended_reports=True,
 )
 VIDEO = VideoParameters(
     mid="1",
