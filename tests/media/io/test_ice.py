@@ -1,6 +1,7 @@
 """ICE over the loopback."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -110,6 +111,44 @@ async def test_before_it_is_connected_nothing_is_sent(pair: Pair) -> None:
     await pair[0].transport.gather()
     assert pair[0].transport.send(b"x") is False
     assert pair[0].transport.selected_pair() is None
+
+
+async def test_an_address_that_never_answered_gets_three_datagrams(pair: Pair) -> None:
+    transport = pair[0].transport
+    await transport.gather()
+    assert transport.send_unproven(b"\x16 hello") is False, "nobody is named yet"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.setblocking(False)
+        transport.connect("abcd", "x" * 22, lite=False)
+        await transport.add_candidate(f"candidate:1 1 udp 1 127.0.0.1 {silent.getsockname()[1]} typ host")
+        assert [transport.send_unproven(b"\x16 hello") for _ in range(10)] == [True] * 3 + [False] * 7
+        assert transport.send(b"\x80 media") is False
+        got = [silent.recv(100) for _ in range(3)]
+    assert got == [b"\x16 hello"] * 3
+
+
+async def test_a_handshake_is_taken_from_the_peer_only(pair: Pair) -> None:
+    await join(pair)
+    assert [await end.state() for end in pair] == ["connected", "connected"]
+    selected = pair[0].transport.selected_pair()
+    assert selected is not None
+    port = int(selected[1].rpartition(":")[2])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"\x16 a stranger's", ("127.0.0.1", port))
+        stranger.sendto(b"\x80 media is authentic or not by itself", ("127.0.0.1", port))
+    assert (await asyncio.wait_for(pair[0].received.get(), 2))[0] == 0x80
+    pair[1].transport.send(b"\x16 the peer's")
+    assert await asyncio.wait_for(pair[0].received.get(), 2) == b"\x16 the peer's"
+
+
+async def test_what_was_found_early_is_told_once(pair: Pair) -> None:
+    transport = pair[0].transport
+    transport.prepare()
+    transport.prepare()
+    lines = await transport.gather()
+    assert len(lines) == 1 and await transport.gather() == lines
+    assert pair[0].candidates == []
 
 
 async def test_no_more_than_64_candidates_of_a_peer(pair: Pair) -> None:

@@ -149,6 +149,7 @@ async def test_a_call(make: Make) -> None:
         assert stats["inbound-rtp-audio"]["packetsLost"] == 0
         times = end.setup_times()
         assert None not in times.values()
+        assert end.microphone.started_at >= times["srtp_keys"], "its beginning is not lost"  # type: ignore[union-attr]
         order = (
             "candidates_gathered",
             "first_check",
@@ -283,6 +284,19 @@ async def test_close_from_two_tasks(make: Make) -> None:
     await join(alice, bob)
     await reach(alice, "connected")
     await asyncio.gather(alice.close(), alice.close(), bob.close())
+
+
+async def test_prepared_and_never_called(make: Make, socket_count: Callable[[], int]) -> None:
+    before = socket_count()
+    connection = make(microphone=Tone(300))
+    connection.prepare()
+    connection.prepare()
+    with pytest.raises(NegotiationError):
+        await connection.add_ice_candidate("0", "candidate:1 1 udp 1 127.0.0.1 9 typ host")
+    offer = await connection.create_offer()
+    assert socket_count() == before + 1 and offer.count("a=candidate:") == 1
+    await connection.close()
+    connection.prepare()
 
 
 async def test_nobody_listens_to_the_events(make: Make) -> None:

@@ -1,0 +1,116 @@
+"""How long a call takes to its first sound: real connections and sockets, a loop that sets its clock forward."""
+
+import asyncio
+import statistics
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from media import PeerConnection
+from media.codecs.base import Samples
+from media.simulation.profiles import get_profile
+
+FRAME = 0.020
+
+RunVirtually = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class Card:
+    """A microphone and a speaker on the loop's clock."""
+
+    def __init__(self) -> None:
+        self.opened: float | None = None
+        self.heard: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._due = 0.0
+
+    async def read(self) -> Samples:
+        now = asyncio.get_running_loop().time()
+        if self.opened is None:
+            self.opened = self._due = now
+        self._due += FRAME
+        await asyncio.sleep(max(0.0, self._due - now))
+        return (3000 * np.sin(np.arange(960) / 7)).astype(np.int16)
+
+    def write(self, samples: Samples) -> None:
+        if not self.heard.done() and np.abs(samples).mean() > 30:
+            self.heard.set_result(asyncio.get_running_loop().time())
+
+    def close(self) -> None:
+        pass
+
+
+Times = dict[str, float | None]
+
+
+async def _set_up(network: str, seed: int, *, prepared: bool) -> tuple[float, tuple[Times, Times]]:
+    """Seconds from the offer to the first sound at the later end, and what each end says of the steps."""
+    loop = asyncio.get_running_loop()
+    cards = Card(), Card()
+    links = get_profile(network).links(seed)
+    alice, bob = (
+        PeerConnection(
+            microphone=card, speaker=card, addresses=["127.0.0.1"], network=link, rng=Random(seed + index)
+        )
+        for index, (card, link) in enumerate(zip(cards, links, strict=True))
+    )
+    if prepared:
+        alice.prepare()
+        bob.prepare()
+        await asyncio.sleep(0.5)
+        assert [card.opened for card in cards] == [None, None]
+    asked = loop.time()
+    offer = await alice.create_offer()
+    answer = await bob.create_answer(offer)
+    await alice.set_answer(answer)
+    async with asyncio.timeout(20):
+        heard = await asyncio.gather(*(card.heard for card in cards))
+    later = max(heard) - asked
+    times = alice.setup_times(), bob.setup_times()
+    await alice.close()
+    await bob.close()
+    return later, times
+
+
+# The seconds are what the path takes: round trips, half a round trip to the peer, 40 ms of playout, ticks.
+@pytest.mark.parametrize(
+    ("network", "seeds", "median", "worst"),
+    [
+        ("clean", 2, 0.100, 0.100),
+        ("loss10", 12, 0.200, 0.500),
+        ("loss20", 16, 0.240, 0.600),
+        ("rtt300", 4, 0.8, 1.4),
+    ],
+)
+def test_the_first_sound_comes_soon(
+    run_virtually: RunVirtually, network: str, seeds: int, median: float, worst: float
+) -> None:
+    found = [run_virtually(_set_up(network, seed, prepared=True))[0] for seed in range(seeds)]
+    assert statistics.median(found) <= median
+    assert max(found) <= worst
+
+
+def test_the_steps_of_a_clean_path(run_virtually: RunVirtually) -> None:
+    """10 ms each way: media flows after one round trip of DTLS at the client and one and a half at the server."""
+    _, (alice, bob) = run_virtually(_set_up("clean", 0, prepared=True))
+
+    def after(times: Times, step: str) -> float:
+        at, zero = times[step], alice["candidates_gathered"]
+        assert at is not None and zero is not None
+        return at - zero
+
+    for end in (alice, bob):
+        assert after(end, "first_check") <= 0.002
+        assert after(end, "ice_connected") == pytest.approx(0.020, abs=0.004)
+    assert after(bob, "srtp_keys") == pytest.approx(0.020, abs=0.004)
+    assert after(alice, "srtp_keys") == pytest.approx(0.030, abs=0.004)
+    assert after(bob, "first_packet_sent") == pytest.approx(0.020, abs=0.005), "what the microphone has heard"
+    assert after(alice, "first_packet_received") == pytest.approx(0.030, abs=0.006)
+    assert after(bob, "first_packet_received") == pytest.approx(0.040, abs=0.006)
+
+
+def test_without_preparation_it_works_as_well(run_virtually: RunVirtually) -> None:
+    later, _ = run_virtually(_set_up("clean", 0, prepared=False))
+    assert later <= 0.12
