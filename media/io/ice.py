@@ -43,7 +43,8 @@ class IceTransport:
         self.on_state = on_state or _ignore
         self.network = network
         self._on_candidate = on_candidate
-        self._servers = servers
+        self.servers = servers  # those that are added later are asked at gather()
+        self._asked: set[str] = set()
         self._addresses = addresses
         self._connection = IceConnection(self, ice_controlling=controlling)
         self._loop = asyncio.get_running_loop()
@@ -79,6 +80,7 @@ class IceTransport:
         self.prepare()
         assert self._gathering is not None
         await asyncio.shield(self._gathering)
+        self._ask_servers()
         self._described = True
         return list(self._lines)
 
@@ -87,11 +89,14 @@ class IceTransport:
         if addresses is None:
             addresses = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True) or [LOOPBACK]
         self._lines += [_line(c) for c in await self._connection.gather_host(addresses)]
-        if self.state == "closed":
-            return
-        for server in self._servers:
+        self._ask_servers()
+
+    def _ask_servers(self) -> None:
+        for server in self.servers:
             for url in server.urls:
-                self._ask_server(server, url)
+                if url not in self._asked and self.state != "closed":
+                    self._asked.add(url)
+                    self._ask_server(server, url)
 
     def _ask_server(self, server: IceServer, url: str) -> None:
         parsed = parse_server_url(url)

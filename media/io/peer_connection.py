@@ -99,6 +99,8 @@ class PeerConnection:
     def configure(self, ice_servers: Sequence[Any]) -> None:
         """STUN and TURN servers for the next gathering: objects with urls, username, credential."""
         self._ice_servers = [IceServer.of(s) for s in ice_servers]
+        if self._transport is not None:
+            self._transport.set_servers(self._ice_servers)
 
     def prepare(self) -> None:
         """Find the candidates now, while it rings say, so that the offer or the answer need not wait for them.

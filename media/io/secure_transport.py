@@ -63,12 +63,12 @@ class SecureTransport:
             IceTransport,
             on_datagram=self._receive,
             on_candidate=on_candidate,
-            servers=servers,
             addresses=addresses,
             network=network,
         )
         self._controlling = False
-        self.ice = self._make_ice(controlling=False)
+        self._servers = servers
+        self.ice = self._make_ice(controlling=False, servers=servers)
         self.ice.on_state = self._ice_state
         self._next_ice: IceTransport | None = None  # of an ICE restart, until it stands
         self._closing: set[asyncio.Task[None]] = set()
@@ -87,6 +87,10 @@ class SecureTransport:
         """The offerer's ICE nominates (RFC 8445 section 6.1.1); before start()."""
         self._controlling = controlling
         self.ice.set_controlling(controlling)
+
+    def set_servers(self, servers: Sequence[IceServer]) -> None:
+        """Of the next gathering."""
+        self._servers = self.ice.servers = servers
 
     @property
     def dtls_state(self) -> str:
@@ -133,7 +137,7 @@ class SecureTransport:
         """An ICE restart (RFC 8445 section 2.4): new credentials and sockets; the old path works until the new does."""
         if self._next_ice is not None:
             self._close_later(self._next_ice)
-        self._next_ice = self._make_ice(controlling=self._controlling)
+        self._next_ice = self._make_ice(controlling=self._controlling, servers=self._servers)
         self._next_ice.on_state = self._restart_state
 
     def restarts(self, remote: TransportParameters) -> bool:

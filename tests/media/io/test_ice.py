@@ -151,6 +151,22 @@ async def test_what_was_found_early_is_told_once(pair: Pair) -> None:
     assert pair[0].candidates == []
 
 
+async def test_servers_that_are_told_after_the_preparation_are_asked(pair: Pair) -> None:
+    transport = pair[0].transport
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        transport.prepare()
+        transport.servers = [IceServer((f"stun:127.0.0.1:{server.getsockname()[1]}",))]
+        await transport.gather()
+        await transport.gather()
+        async with asyncio.timeout(2):
+            data = await asyncio.get_running_loop().sock_recv(server, 1000)
+        assert data[:2] == b"\x00\x01", "a Binding request"
+        with pytest.raises(BlockingIOError):
+            server.recv(1000)
+
+
 async def test_no_more_than_64_candidates_of_a_peer(pair: Pair) -> None:
     await pair[0].transport.gather()
     for n in range(100):
