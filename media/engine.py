@@ -201,7 +201,7 @@ class MediaEngine:
             if self.receiver is not None:
                 self.synchronizer.update(self.receiver.jitter_buffer, self.video_receiver.display, now)
         if reports := self.reports.reports_to_send(now):
-            self._send_rtcp(reports)
+            self._send_rtcp((*reports, *self._feedback(now, with_report=True)))
 
     def next_event(self) -> EngineEvent | None:
         return self._events.popleft() if self._events else None
@@ -290,18 +290,24 @@ class MediaEngine:
 
     def _collect(self, now: float) -> None:
         """Feedback and video packets that are due."""
-        messages = []
-        for receiver in (self.receiver, self.video_receiver):
-            if receiver is not None:
-                if (rtt := self.round_trip_time) is not None:
-                    receiver.set_round_trip_time(rtt)
-                messages += receiver.feedback_to_send(now)
-        if messages:
+        if messages := self._feedback(now):
             # Behind an empty report: a compound for peers without reduced-size RTCP (RFC 5506).
             self._send_rtcp((ReceiverReport(self.ssrc), *messages))
         if self.video_sender is not None:
             for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):
                 self._send_rtp(packet)
+
+    def _feedback(self, now: float, *, with_report: bool = False) -> list[Feedback]:
+        rtt, messages = self.round_trip_time, []
+        if rtt is not None:
+            for receiver in (self.receiver, self.video_receiver):
+                if receiver is not None:
+                    receiver.set_round_trip_time(rtt)
+        if self.receiver is not None:
+            messages += self.receiver.feedback_to_send(now, with_report=with_report)
+        if self.video_receiver is not None:
+            messages += self.video_receiver.feedback_to_send(now)
+        return messages
 
     def _receive_rtcp(self, packet: RtcpPacket, now: float) -> None:
         match packet:

@@ -11,23 +11,21 @@ from media.streams.audio_receiver import AudioReceiver
 
 # The delay manager's histograms reach so far, and the target no farther.
 MAX_DELAY_MS = BINS * BIN_MS
-TALKING_PACKETS = 4.0  # a second, below which a sender does not talk (media.quality.report)
 
 
 class VoipMeter:
     """sample() about every second; metrics() when a report is to go out.
 
-    R and MOS are means over the time in which there was something to hear, as in the receiver's own report. Intervals
-    without a packet wait for the next one: a gap in its numbers tells that they were an outage, else they were a pause.
+    R and MOS are means of what the intervals between samples have, each with the weight of the packets that were sent
+    in it: a pause has none, and those of an outage show as missing with the packet that ends it.
     """
 
     def __init__(self) -> None:
         self._before: tuple[float, Stats] | None = None
         self._last: ReceivedSecond | None = None
         self._round_trip = 0.0
-        self._heard = 0.0  # seconds
-        self._empty = 0.0  # seconds without a packet, at the end
-        self._r = self._mos_lq = self._mos_cq = 0.0  # times seconds
+        self._weight = 0.0
+        self._r = self._mos_lq = self._mos_cq = 0.0  # times their weight
 
     def sample(self, receiver: AudioReceiver, round_trip: float | None, now: float) -> None:
         """Judge what was heard since the last sample. `round_trip` in seconds."""
@@ -39,23 +37,16 @@ class VoipMeter:
         self._round_trip = round_trip or 0.0
         if before is None or now <= before[0]:
             return
-        seconds = now - before[0]
-        second = received(before[1], stats, now, seconds)
-        if not second.packets:
-            self._empty += seconds if self._last is not None else 0.0
+        second = received(before[1], stats, now, now - before[0])
+        concealed, burst, delay_ms = second.concealed_percent, second.burst_ratio, second.delay_ms or 0.0
+        if not second.packets or concealed is None or burst is None:
             return
-        if self._empty and (second.packets_lost or 0.0) >= TALKING_PACKETS * self._empty:
-            self._add(self._empty, 100.0, 0.0, emodel.MAX_BURST_RATIO)
-        self._empty = 0.0
-        if second.concealed_percent is not None and second.burst_ratio is not None:
-            self._last = second
-            self._add(seconds, second.concealed_percent, second.delay_ms or 0.0, second.burst_ratio)
-
-    def _add(self, seconds: float, concealed_percent: float, delay_ms: float, burst_ratio: float) -> None:
-        self._heard += seconds
-        self._r += seconds * max(0.0, emodel.rating(concealed_percent, delay_ms, burst_ratio))
-        self._mos_lq += seconds * emodel.mos(concealed_percent, burst_ratio=burst_ratio)
-        self._mos_cq += seconds * emodel.mos(concealed_percent, delay_ms, burst_ratio)
+        self._last = second
+        weight = second.packets + max(0.0, second.packets_lost or 0.0)
+        self._weight += weight
+        self._r += weight * max(0.0, emodel.rating(concealed, delay_ms, burst))
+        self._mos_lq += weight * emodel.mos(concealed, burst_ratio=burst)
+        self._mos_cq += weight * emodel.mos(concealed, delay_ms, burst)
 
     def metrics(self, receiver: AudioReceiver) -> VoipMetrics | None:
         """None while nothing was heard."""
@@ -78,9 +69,9 @@ class VoipMeter:
             round_trip_ms=round(self._round_trip * 1000),
             end_system_delay_ms=round(end_system_ms),
             gmin=GMIN,
-            r_factor=round(self._r / self._heard),
-            mos_lq=self._mos_lq / self._heard,
-            mos_cq=self._mos_cq / self._heard,
+            r_factor=round(self._r / self._weight),
+            mos_lq=self._mos_lq / self._weight,
+            mos_cq=self._mos_cq / self._weight,
             jitter_buffer_nominal_ms=nominal_ms,
             jitter_buffer_maximum_ms=min(MAX_DELAY_MS, nominal_ms + round(EARLY * 1000)),
             jitter_buffer_absolute_maximum_ms=MAX_DELAY_MS,

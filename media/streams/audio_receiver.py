@@ -16,7 +16,7 @@ from media.streams.audio_repair import FRAME, AudioRepair
 SAMPLE_RATE = 48000
 ENERGY_FULL_SCALE = 32768.0
 # Arrivals are told so often while packets are lost, and so often while none are, but soon after the first that is.
-ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN, ARRIVALS_PROMPT = 0.2, 1.0, 0.1
+ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN, ARRIVALS_PROMPT = 0.3, 1.5, 0.1
 ARRIVALS_INTERVAL_START, START = 0.1, 2.0  # and so often in the first seconds, when nothing is known
 CLEAN_AFTER = 5.0  # seconds without a loss
 OVERLAP = 5  # packets that a report repeats, since reports are lost, too
@@ -41,6 +41,7 @@ class AudioReceiver:
         self._arrivals = congestion_feedback.ArrivalLog(0)
         self._repair = AudioRepair()
         self._next_arrivals = 0.0
+        self._last_arrivals = 0.0
         self._lost_seen = 0
         self._last_loss = -1e9
         self._begun = 0.0  # when the first packet of this source came
@@ -152,8 +153,8 @@ class AudioReceiver:
             times.append(self._next_arrivals)
         return min(times, default=None)
 
-    def feedback_to_send(self, now: float) -> list[Feedback]:
-        """NACK and arrivals that are due."""
+    def feedback_to_send(self, now: float, *, with_report: bool = False) -> list[Feedback]:
+        """NACK and arrivals that are due; `with_report`: those that are worth it where a report goes anyway."""
         if self.statistics is None or self.ended:
             return []
         out = []
@@ -162,7 +163,8 @@ class AudioReceiver:
         if self._parameters.nack and (numbers := self._repair.requests_to_send(now)):
             self.nack_count += 1
             out.append(feedback.nack(self._our_ssrc, self.statistics.ssrc, numbers))
-        if self._parameters.arrival_feedback and now >= self._next_arrivals:
+        due = now >= (self._last_arrivals + ARRIVALS_INTERVAL / 2 if with_report else self._next_arrivals)
+        if self._parameters.arrival_feedback and due:
             if self.statistics.packets_lost > self._lost_seen:
                 self._last_loss = now
             self._lost_seen = self.statistics.packets_lost
@@ -170,7 +172,7 @@ class AudioReceiver:
             interval = ARRIVALS_INTERVAL_CLEAN if clean else ARRIVALS_INTERVAL
             if now - self._begun < START:
                 interval = ARRIVALS_INTERVAL_START
-            self._next_arrivals = now + interval
+            self._last_arrivals, self._next_arrivals = now, now + interval
             if (report := self._arrivals.report(now, overlap=OVERLAP)) is not None:
                 out.append(congestion_feedback.build(self._our_ssrc, [report], now))
         return out

@@ -270,7 +270,7 @@ def test_a_peer_without_our_protection_gets_fec(foreign: AudioParameters) -> Non
     assert int(str(call.stats(1, "inbound-rtp-audio")["recoveredFrames"])) > 10
 
 
-@pytest.mark.parametrize("loss", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("loss", [0.2])  # a minute of the others: test_rtcp_reports.py
 def test_rates_on_the_wire(loss: float) -> None:
     """Everything that an end sends, IP and UDP headers included; feedback is at most 5 % of it (RFC 3550, 6.2)."""
     rng = Random(5)
