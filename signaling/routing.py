@@ -11,7 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from signaling import stanza as st
 from signaling.blocking import BLOCKING
 from signaling.contact_budget import ContactBudget
-from signaling.errors import InvalidJid
+from signaling.errors import InvalidJid, RemoteProtocolError
+from signaling.external_services import EXTERNAL_SERVICES, ExternalServices
 from signaling.jid import Jid
 from signaling.xml import (
     DELAY,
@@ -132,10 +133,13 @@ def receivers(sessions: Sessions[S], to: Jid) -> list[S]:
 
 
 class Router:
-    def __init__(self, domain: str, sessions: Sessions[Any], budget: ContactBudget) -> None:
+    def __init__(
+        self, domain: str, sessions: Sessions[Any], budget: ContactBudget, services: ExternalServices
+    ) -> None:
         self._domain = domain
         self._sessions = sessions
         self._budget = budget
+        self._services = services
 
     def route(self, sender: Session, stanza: Element, now: float) -> Keep | Announced | Asked | None:
         """One stanza from a bound stream. Its `from` becomes what the server knows; another one ends the stream."""
@@ -154,7 +158,7 @@ class Router:
             refuse(sender, stanza, "remote-server-not-found")
             return None
         if local_name(stanza) == "iq":
-            return self._iq(sender, stanza, to)
+            return self._iq(sender, stanza, to, now)
         return self._message(sender, stanza, to, now)
 
     def _presence(self, sender: Session, stanza: Element) -> Announced | None:
@@ -167,7 +171,7 @@ class Router:
         sender.deliver(stanza)
         return Announced() if first else None
 
-    def _iq(self, sender: Session, stanza: Element, to: Jid) -> Asked | None:
+    def _iq(self, sender: Session, stanza: Element, to: Jid, now: float) -> Asked | None:
         kind = stanza.get("type")
         if kind not in st.IQ_TYPES or not stanza.get("id") or (kind in ("get", "set") and len(stanza) != 1):
             refuse(sender, stanza, "bad-request")
@@ -187,6 +191,14 @@ class Router:
             if query is not None and query.get("node") is None:
                 sender.deliver(st.result(stanza, self._features(to)))
                 return None
+            if self._services and namespace_of(stanza[0]) == EXTERNAL_SERVICES:
+                try:
+                    payload = self._services.answer(stanza, sender.jid.local, now)
+                except RemoteProtocolError as error:
+                    refuse(sender, stanza, error.condition, str(error))
+                else:
+                    sender.deliver(st.result(stanza, payload))
+                return None
         refuse(sender, stanza, "service-unavailable")
         return None
 
@@ -197,7 +209,8 @@ class Router:
             if to.local
             else {"category": "server", "type": "im"}
         )
-        features = (element(DISCO_INFO, "feature", {"var": var}) for var in (DISCO_INFO, PING, BLOCKING))
+        names = (DISCO_INFO, PING, BLOCKING, *((EXTERNAL_SERVICES,) if self._services else ()))
+        features = (element(DISCO_INFO, "feature", {"var": var}) for var in names)
         return element(DISCO_INFO, "query", None, element(DISCO_INFO, "identity", identity), *features)
 
     def _message(self, sender: Session, stanza: Element, to: Jid, now: float) -> Keep | None:

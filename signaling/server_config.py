@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from signaling.errors import InvalidJid, ServerStartError
+from signaling.external_services import MAX_SERVICES, parse_url
 from signaling.jid import Jid
 from signaling.network_address import is_loopback
 from signaling.phone_number import is_region
@@ -15,7 +16,8 @@ ALL = "ALL"
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
     """The options of `python -m signaling serve`. `countries` empty: that of `region`; `ALL` in it: every one.
-    `database` empty: SQLite in `data`. `metrics_port` None: no metrics. `limits`: a file (limits_file.py)."""
+    `database` empty: SQLite in `data`. `metrics_port` None: no metrics. `limits`: a file (limits_file.py).
+    `turn`: URLs of STUN and TURN servers; those of TURN need `turn_secret` (external_services.py)."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -31,6 +33,8 @@ class ServerConfig:
     database: str = field(default="", repr=False)
     metrics_port: int | None = None
     limits: Path | None = None
+    turn: tuple[str, ...] = ()
+    turn_secret: str = field(default="", repr=False)
 
     @property
     def served_countries(self) -> frozenset[str]:
@@ -60,6 +64,14 @@ class ServerConfig:
         for region in (self.region, *(self.countries - {ALL})):
             if not is_region(region):
                 raise ServerStartError(f"{region!r} is not an ISO 3166 country code such as US")
+        try:
+            services = [parse_url(url) for url in self.turn]
+        except ValueError as error:
+            raise ServerStartError(f"--turn: {error}") from None
+        if any(service.is_relay for service in services) != bool(self.turn_secret):
+            raise ServerStartError("--turn with a turn: or turns: URL and --turn-secret go together")
+        if len(services) > MAX_SERVICES:
+            raise ServerStartError(f"--turn: a client takes {MAX_SERVICES} servers, not {len(services)}")
         for name, port in (("--port", self.port), ("--metrics-port", self.metrics_port or 0)):
             if not 0 <= port <= 65535:
                 raise ServerStartError(f"{name} {port} is not between 0 and 65535")

@@ -40,6 +40,10 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.toml",
         help="limits that are not the default: see docs/operations.md",
     )
+    turn = "STUN and TURN servers that clients are told of: turn:HOST:PORT?transport=udp|tcp, turns:HOST, stun:HOST"
+    add("--turn", default=(), type=_urls, metavar="URL,URL", help=turn)
+    secret = "what the TURN servers share with this one (coturn: static-auth-secret); or env:NAME"
+    add("--turn-secret", default="", type=_secret, metavar="SECRET", help=secret)
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="warning", help="what goes to stderr (default warning)")
     add("--log-format", choices=("text", "json"), default="text", help="a line an event (default text)")
@@ -47,6 +51,10 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
 
 def _countries(text: str) -> frozenset[str]:
     return frozenset(country.strip().upper() for country in text.split(",") if country.strip())
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    return tuple(url.strip() for url in text.split(",") if url.strip())
 
 
 def _secret(text: str) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from signaling.contact_budget import ContactBudget
 from signaling.counters import Counters
 from signaling.errors import ServerStartError
+from signaling.external_services import ExternalServices
 from signaling.gateways.sms import SmsGateway, open_gateway
 from signaling.http_edge import client_address, is_local_caller, websocket_url
 from signaling.logs import event
@@ -82,6 +83,7 @@ class Server:
             keys=keys,
             sessions=Sessions(),
             budget=ContactBudget(limits.contacts, rng.randbytes(32)),
+            services=ExternalServices(config.turn, config.turn_secret.encode()),
             sms_policy=SmsPolicy(limits.sms, keys.pepper, region_of),
             counters=Counters(),
             limits=limits,

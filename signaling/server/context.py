@@ -9,6 +9,7 @@ from aiohttp import web
 from signaling.bound_session import BoundSession
 from signaling.contact_budget import ContactBudget
 from signaling.counters import Counters
+from signaling.external_services import ExternalServices
 from signaling.gateways.sms import SmsGateway
 from signaling.policy.sms import Caller, SmsPolicy
 from signaling.routing import Sessions
@@ -30,6 +31,7 @@ class Context:
     keys: Keys
     sessions: Sessions[BoundSession]
     budget: ContactBudget
+    services: ExternalServices
     sms_policy: SmsPolicy
     counters: Counters
     limits: Limits

@@ -27,7 +27,7 @@ class StoringRouter:
         self._reach = reach
         self._sessions = context.sessions
         self._batch = min(BATCH, context.limits.queue_stanzas // 4)
-        self._router = Router(context.domain, context.sessions, context.budget)
+        self._router = Router(context.domain, context.sessions, context.budget, context.services)
         self._post = Batch(self._keep)
         self._receipts = Batch(self._drop)
         self._expiring: dict[BoundSession, asyncio.TimerHandle] = {}

@@ -6,6 +6,7 @@ from hypothesis import strategies as some
 
 from signaling import stanza as st
 from signaling.contact_budget import ContactBudget, ContactLimits
+from signaling.external_services import ExternalServices
 from signaling.jid import Jid
 from signaling.routing import Announced, Keep, Router, Sessions, receivers
 from signaling.xml import HINTS, element, parse, serialise
@@ -34,7 +35,11 @@ def world():
     phones = [Phone(ALICE), Phone(BOB, "d2"), Phone(BOB, "d3"), Phone(BOB, "d4", available=False)]
     for phone in phones:
         sessions.add(phone)
-    return Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s")), sessions, *phones
+    return (
+        Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s"), ExternalServices((), b"")),
+        sessions,
+        *phones,
+    )
 
 
 def test_every_available_device(world):
@@ -104,7 +109,7 @@ def test_any_stanza_has_the_senders_from_or_ends_the_sender(name, to, sender, ki
     alice, bob = Phone(ALICE), Phone(BOB, "d2")
     sessions.add(alice)
     sessions.add(bob)
-    router = Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s"))
+    router = Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s"), ExternalServices((), b""))
     attributes = {"to": to, "from": sender, "type": kind, "id": id_}
     stanza = element("jabber:client", name, attributes, *(element(*child.split()) for child in inner))
     router.route(alice, stanza, 0.0)

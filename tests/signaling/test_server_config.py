@@ -18,6 +18,8 @@ PEM = Path("x.pem")
         {"host": "0.0.0.0", "tls_cert": PEM, "tls_key": PEM, "sms": "webhook:https://sms.example"},
         {"host": "0.0.0.0", "behind_proxy": True, "allow_console_sms": True},
         {"countries": frozenset({"US", "CA"})},
+        {"turn": ("turn:turn.example:3478?transport=udp", "turns:turn.example"), "turn_secret": "x"},
+        {"turn": ("stun:[2001:db8::1]:3478",)},
     ],
 )
 def test_allowed(options):
@@ -33,6 +35,13 @@ def test_allowed(options):
         ({"tls_cert": PEM}, "go together"),
         ({"tls_key": PEM}, "go together"),
         ({"domain": "Calls.Example"}, "--domain"),
+        ({"turn": ("turn:turn.example",)}, "--turn-secret"),
+        ({"turn_secret": "x"}, "--turn-secret"),
+        ({"turn": ("stun:stun.example",), "turn_secret": "x"}, "--turn-secret"),
+        ({"turn": ("turn.example",), "turn_secret": "x"}, "turn:turn.example:3478"),
+        ({"turn": ("turn:turn.example:0",), "turn_secret": "x"}, "port"),
+        ({"turn": ("turns:turn.example?transport=udp",), "turn_secret": "x"}, "not supported"),
+        ({"turn": ("stun:stun.example",) * 9}, "takes 8"),
         ({"domain": "a b"}, "--domain"),
         ({"domain": ""}, "--domain"),
         ({"domain": "user@calls.example"}, "--domain"),
