@@ -124,6 +124,15 @@ def test_equal_ends_and_a_single_end(report: Document) -> None:
     assert len(parse(page).xpath("//article")) == 1
 
 
+def test_what_the_other_side_heard_is_on_the_card(report: Document) -> None:
+    one = copy.deepcopy({**report, "ends": report["ends"][:1]})
+    assert "Heard at the other side" not in render_html(one)
+    one["ends"][0]["summary"] |= {"remote_mos_lq": 3.7, "remote_jitter_buffer_ms": 81.0}
+    said = text_of(render_html(one), "//article")
+    assert "Heard at the other side" in said and "MOS, listening, there" in said
+    assert "3.7" in said and "81" in said
+
+
 def test_names_of_ends_in_a_sentence(report: Document) -> None:
     for name, said in (
         ("this end", "at this end"),

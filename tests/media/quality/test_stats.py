@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from media.quality import emodel
 from media.quality.stats import ReceivedSecond, SentSecond, received, rtt_ms, sent
+from media.quality.summary import summarize
 
 
 def test_figures_of_a_good_second(counters: Any) -> None:
@@ -27,6 +28,25 @@ def test_figures_of_a_good_second(counters: Any) -> None:
     assert mine.bitrate_bps == 50 * 92 * 8 and mine.target_bitrate_bps == 32000
     assert (mine.remote_lost_percent, mine.remote_jitter_ms) == (pytest.approx(2), pytest.approx(3))
     assert mine.rtt_ms == pytest.approx(60)
+    assert mine.remote_mos_lq is mine.remote_missing_percent is mine.remote_jitter_buffer_ms is None
+
+
+def test_what_the_other_side_heard(counters: Any) -> None:
+    """The last that it told (RFC 3611), of the whole call up to then."""
+    before = counters.snapshot()
+    counters.remote |= {"mosLq": 4.1, "mosCq": 3.9, "lossRate": 0.02, "discardRate": 0.01}
+    counters.remote["jitterBufferNominalDelay"] = 0.08
+    told = sent(before, counters.second(), 1.0, 1.0)
+    assert (told.remote_mos_lq, told.remote_mos_cq) == (4.1, 3.9)
+    assert told.remote_missing_percent == pytest.approx(3) and told.remote_late_percent == pytest.approx(1)
+    assert told.remote_jitter_buffer_ms == pytest.approx(80)
+    whole = summarize([], [told, SentSecond(2.0)])
+    assert whole.remote_mos_lq == 4.1 and whole.remote_missing_percent == pytest.approx(3)
+
+
+def test_an_end_that_only_listens_has_a_round_trip() -> None:
+    stats = {"r": {"type": "remote-outbound-rtp", "kind": "audio", "roundTripTime": 0.05}}
+    assert rtt_ms(stats | {"p": {"type": "candidate-pair", "currentRoundTripTime": 0.9}}) == pytest.approx(50)
 
 
 def test_intervals_not_cumulative(counters: Any) -> None:

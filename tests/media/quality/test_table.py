@@ -18,7 +18,7 @@ WORST_CASE = QualityReport(
     setup={"ringing": 12.3456, "accepted": 29.9999, "ice_connected": 31.2, "dtls_connected": 32.1, "first_sound": 33.3},
     summary=Summary(
         4.408, 1.0, Worst(3599.0, 1.234), 100.0, 100.0, 100.0, 100.0, 1999.9, 1999.9, 4321.0, 8765.4, 1234567.8,
-        1234567.8,
+        1234567.8, 4.4, 1.0, 100.0, 100.0, 65535.0,
     ),
     end_reason="connection_lost",
     trust="first use, pinned",
@@ -56,6 +56,13 @@ def test_figures_of_a_call(build: Callable[..., QualityReport]) -> None:
     assert figures["first sound"] == "250 ms"
     assert figures["mouth to ear, estimated"] == "116 ms"
     assert not {"PESQ-WB", "ViSQOL", "ringing", "peer's identity", "mouth to ear, measured"} & figures.keys()
+
+
+def test_what_the_other_side_heard_is_shown() -> None:
+    text = render([QualityReport(summary=Summary(remote_mos_lq=3.7, remote_missing_percent=4.3))])
+    shown = lines(text)
+    start = next(i for i, line in enumerate(shown) if "what the other side heard" in line)
+    assert "fair, 3.7" in shown[start + 1] and "concealed" in shown[start + 2] and "4.3 %" in shown[start + 2]
 
 
 def test_rows_without_any_value_are_left_out_and_a_half_known_row_has_a_dash() -> None:
