@@ -91,9 +91,7 @@ FIGURES: dict[str, Figure] = {
     "remote_jitter_ms": _ms("Jitter, the other end says", 2.0, digits=1),
     "remote_mos_lq": _heard_there("MOS, listening"),
     "remote_mos_cq": _heard_there("MOS, conversation"),
-    "remote_missing_percent": _percent(
-        "Concealed there", -1, f"{_THERE} Packets, lost for good or too late."
-    ),
+    "remote_missing_percent": _percent("Packets missing there", -1, f"{_THERE} Lost for good, or too late."),
     "remote_late_percent": _percent(
         "Too late there", -1, f"{_THERE} Arrived after their moment to be played."
     ),

@@ -132,7 +132,13 @@ ROWS: tuple[Row, ...] = (
         "%",
         (
             Line(_OUT, "remote_lost_percent", "lost of what was sent", "red"),
-            Line(_OUT, "remote_missing_percent", "concealed there, since the beginning", "amber", "dash"),
+            Line(
+                _OUT,
+                "remote_missing_percent",
+                "missing there after repair, since the beginning",
+                "amber",
+                "dash",
+            ),
         ),
         "RTCP receiver reports and extended reports.",
     ),

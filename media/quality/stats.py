@@ -51,8 +51,8 @@ class SentSecond:
     """What was sent in one interval, and what the other end reported (RTCP) by its end.
 
     `remote_lost_percent` and `remote_jitter_ms` are of the network, since the report before. How it was heard there
-    comes with extended reports, and is of the whole call up to then: `remote_missing_percent` of the packets had to
-    be concealed, for loss or for coming too late; `remote_late_percent` are the latter.
+    comes with extended reports, and is of the whole call up to then: `remote_missing_percent` of the packets were
+    never played, for loss or for coming too late; `remote_late_percent` are the latter.
     """
 
     time: float

@@ -90,7 +90,7 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
         (
             ("MOS, listening", lambda r: _mos(r.summary.remote_mos_lq, 1)),
             ("MOS, conversation", lambda r: _mos(r.summary.remote_mos_cq, 1)),
-            ("concealed", lambda r: _number(r.summary.remote_missing_percent, " %", 1)),
+            ("packets missing", lambda r: _number(r.summary.remote_missing_percent, " %", 1)),
             ("came too late", lambda r: _number(r.summary.remote_late_percent, " %", 1)),
             ("jitter buffer", lambda r: _number(r.summary.remote_jitter_buffer_ms, " ms", 0)),
         ),

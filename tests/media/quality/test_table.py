@@ -62,7 +62,11 @@ def test_what_the_other_side_heard_is_shown() -> None:
     text = render([QualityReport(summary=Summary(remote_mos_lq=3.7, remote_missing_percent=4.3))])
     shown = lines(text)
     start = next(i for i, line in enumerate(shown) if "what the other side heard" in line)
-    assert "fair, 3.7" in shown[start + 1] and "concealed" in shown[start + 2] and "4.3 %" in shown[start + 2]
+    assert (
+        "fair, 3.7" in shown[start + 1]
+        and "packets missing" in shown[start + 2]
+        and "4.3 %" in shown[start + 2]
+    )
 
 
 def test_rows_without_any_value_are_left_out_and_a_half_known_row_has_a_dash() -> None:
