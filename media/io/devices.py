@@ -58,6 +58,8 @@ class Speaker:
     Raises SourceError when the library or a device of this name is missing.
     """
 
+    opens_slowly = True  # so it is opened before there is anything to play
+
     def __init__(
         self,
         device: str | None = None,

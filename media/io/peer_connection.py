@@ -17,7 +17,7 @@ from media.engine import MediaEngine
 from media.errors import ConnectionClosed, NegotiationError, SdpError
 from media.io.data_channel import DataChannel, DataChannels
 from media.io.event_queue import Event, EventQueue
-from media.io.ice_syntax import IceServer
+from media.io.ice_settings import IceSettings
 from media.io.local_parameters import local_parameters
 from media.io.secure_transport import SecureTransport
 from media.io.setup_steps import SetupSteps
@@ -42,8 +42,7 @@ SAMPLE_INTERVAL = 1.0
 class PeerConnection:
     """A call with one peer: voice, and video where a camera or a screen is given.
 
-    Microphone, speaker, camera and screen are taken over: they are closed with the connection. `addresses` restricts
-    the local addresses that candidates are made of. `network` is an emulated link that everything sent goes through.
+    Microphone, speaker, camera and screen are taken over: they are closed with the connection. See also IceSettings.
     """
 
     def __init__(
@@ -54,7 +53,8 @@ class PeerConnection:
         camera: VideoSource | None = None,
         screen: VideoSink | None = None,
         video_codecs: Sequence[str] = ("VP8", "H264"),
-        ice_servers: Sequence[IceServer] = (),
+        ice_servers: Sequence[Any] = (),
+        ice_transport_policy: str = "all",
         addresses: Sequence[str] | None = None,
         network: Link | None = None,
         rng: Random | None = None,
@@ -64,9 +64,8 @@ class PeerConnection:
         self.camera = camera
         self.screen = screen
         self._video_codecs = video_codecs
-        self._ice_servers = list(ice_servers)
-        self._addresses = addresses
-        self._network = network
+        self._ice = IceSettings(addresses=addresses, network=network)
+        self._ice.configure(ice_servers, ice_transport_policy)
         self._loop = asyncio.get_running_loop()
         self._rng = rng if rng is not None else SystemRandom()
         self._engine = MediaEngine(rng=self._rng, unix_time_offset=time.time() - self._loop.time())
@@ -96,11 +95,10 @@ class PeerConnection:
 
     # -- offer and answer
 
-    def configure(self, ice_servers: Sequence[Any]) -> None:
-        """STUN and TURN servers for the next gathering: objects with urls, username, credential."""
-        self._ice_servers = [IceServer.of(s) for s in ice_servers]
-        if self._transport is not None:
-            self._transport.set_servers(self._ice_servers)
+    def configure(self, ice_servers: Sequence[Any], ice_transport_policy: str = "all") -> None:
+        """STUN and TURN servers (objects with urls, username, credential) and W3C's policy, for the next gathering."""
+        if self._ice.configure(ice_servers, ice_transport_policy) and self._transport is not None:
+            self._transport.policy_changed()
 
     def prepare(self) -> None:
         """Find the candidates now, while it rings say, so that the offer or the answer need not wait for them.
@@ -151,7 +149,7 @@ class PeerConnection:
             await self._transport.latest_ice.add_candidate(candidate)
 
     async def events(self) -> AsyncIterator[Event]:
-        """("candidate", mid, line) and ("state", new, reason); ends after ("state", "closed", ...)."""
+        """("candidate", mid, line), ("candidate-error", url, why), ("state", new, reason); ends after "closed"."""
         async for event in self._events.listen():
             yield event
 
@@ -279,9 +277,8 @@ class PeerConnection:
                 on_state=self._transport_state,
                 on_candidate=lambda line: self._events.put(("candidate", "0", line)),
                 steps=self._steps,
-                servers=self._ice_servers,
-                addresses=self._addresses,
-                network=self._network,
+                on_ice_error=self._ice_error,
+                settings=self._ice,
             )
         return self._transport
 
@@ -333,6 +330,10 @@ class PeerConnection:
         self.set_camera_on(self._camera_on)
         self._drain()
 
+    def _ice_error(self, url: str, why: str) -> None:
+        self._events.put(("candidate-error", url, why))
+        self._report.happened(self._loop.time(), "candidate-error", f"{url}: {why}")
+
     def _transport_state(self, state: str, reason: str) -> None:
         if state == "connected":
             self._start_channels()
@@ -356,6 +357,7 @@ class PeerConnection:
             self._engine.receive_packet(data, self._loop.time())
         if self._engine.transport.packets_received:
             self._steps.reached("first_packet_received")
+            self._sound.received(self.speaker)
         self._drain()
 
     def _drain(self) -> None:

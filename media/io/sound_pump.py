@@ -2,6 +2,8 @@
 
 Sound cards are opened while the connection is made, since that takes them a while; what the microphone hears before
 there are keys is thrown away but for its last 20 ms, which are sent at once. A file begins when it can be sent.
+A speaker that starts at once begins with the first packet, so that its pulls fall behind the arrivals and not before
+them: where in its period a sound card began decides how long every packet waits for it, 0 to 10 ms.
 """
 
 import asyncio
@@ -19,6 +21,8 @@ from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
+FIRST_PULL = 0.003  # seconds after the first packet: what comes a little later in its period is in time, too
+PATIENCE = 1.0  # seconds that a speaker waits for the first packet
 
 
 class SoundPump:
@@ -29,6 +33,7 @@ class SoundPump:
         self._loop = asyncio.get_running_loop()
         self._playout: Playout | None = None
         self._capture: asyncio.Task[None] | None = None
+        self._opening: asyncio.TimerHandle | None = None  # of the speaker
         self._started = False
         self._latest: tuple[Samples, float] | None = None  # what was heard last before the start, and when
         self.muted = False
@@ -38,7 +43,7 @@ class SoundPump:
         """The connection is being made: open the devices that have a clock of their own."""
         if microphone is not None and getattr(microphone, "live", True):
             self._open_microphone(microphone)
-        if isinstance(speaker, PullSink):
+        if isinstance(speaker, PullSink) and getattr(speaker, "opens_slowly", False):
             self._open_speaker(speaker)
 
     def start(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
@@ -49,7 +54,19 @@ class SoundPump:
             if self._loop.time() - heard < FRAME:
                 self._push(samples, heard)
         self._open_microphone(microphone)
-        self._open_speaker(speaker)
+        self._open_speaker_in(PATIENCE, speaker)
+
+    def received(self, speaker: AudioSink | PullSink | None) -> None:
+        """A packet came: is it the first one with sound?"""
+        if self._playout is None and self._opening is not None and self._engine.receiver is not None:
+            first = self._engine.receiver.last_packet_received
+            if first is not None and self._opening.when() > first + FIRST_PULL:
+                self._open_speaker_in(FIRST_PULL, speaker)
+
+    def _open_speaker_in(self, seconds: float, speaker: AudioSink | PullSink | None) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = self._loop.call_later(seconds, self._open_speaker, speaker)
 
     def _open_microphone(self, microphone: AudioSource | None) -> None:
         if microphone is not None and self._capture is None:
@@ -64,6 +81,8 @@ class SoundPump:
 
     async def close(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
         """Stop, and close the devices."""
+        if self._opening is not None:
+            self._opening.cancel()
         if self._capture is not None:
             self._capture.cancel()
             await asyncio.wait([self._capture], timeout=CLOSE_TIMEOUT)
