@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 import aioice.ice
+from aioice import stun
 from aioice.candidate import Candidate
 
-from media.io.ice_connection import MAX_REMOTE_CANDIDATES, IceConnection
+from media.io.ice_connection import MAX_REMOTE_CANDIDATES, IceConnection, IceSocket
+from media.io.ice_settings import IceSettings
 from media.io.ice_syntax import IceServer, parse_candidate, parse_server_url
-from media.simulation.link import Link
+from media.io.turn import explain
 
 logger = logging.getLogger(__name__)
 
@@ -19,13 +21,17 @@ CONSENT_EXPIRY = 30.0  # RFC 7675 section 5.1
 # A peer that has vanished is noticed within 5 s; between live peers RTCP comes twice a second.
 DISCONNECTED_AFTER = 4.5
 WATCH_INTERVAL = 0.25
+# Servers are asked beside everything else: one that is dead delays nothing. libwebrtc gives up after 9.5 s.
+SERVER_TIMEOUT = 10.0
+MAX_SERVERS = 8
+MAX_ERRORS = 16
 
 
 class IceTransport:
-    """One ICE session. `network` is an emulated link that everything sent goes through.
+    """One ICE session.
 
     `on_datagram` gets what is not STUN. `on_state` gets checking, with the first check; connected, with the first pair
-    that works; disconnected; failed.
+    that works; disconnected; failed. `on_error` gets the URL of a server and what is wrong with it.
     """
 
     def __init__(
@@ -35,17 +41,18 @@ class IceTransport:
         on_datagram: Callable[[bytes], None],
         on_candidate: Callable[[str], None],
         on_state: Callable[[str], None] | None = None,
-        servers: Sequence[IceServer] = (),
-        addresses: Sequence[str] | None = None,
-        network: Link | None = None,
+        on_error: Callable[[str, str], None] | None = None,
+        settings: IceSettings,
     ) -> None:
         self.on_datagram = on_datagram
         self.on_state = on_state or _ignore
-        self.network = network
+        self.network = settings.network
         self._on_candidate = on_candidate
-        self.servers = servers  # those that are added later are asked at gather()
+        self._on_error = on_error
+        self._errors: set[tuple[str, str]] = set()
+        self._settings = settings  # servers that are added later are asked at gather()
         self._asked: set[str] = set()
-        self._addresses = addresses
+        self._relay_only = settings.relay_only
         self._connection = IceConnection(self, ice_controlling=controlling)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,7 +60,7 @@ class IceTransport:
         self._last_heard = self._last_consent = 0.0
         self._gathering: asyncio.Task[None] | None = None
         self._lines: list[str] = []
-        self._described = False
+        self.described = False
         self._remote_candidates = 0
         self.state = "new"
         self.round_trip_time: float | None = None
@@ -81,37 +88,62 @@ class IceTransport:
         assert self._gathering is not None
         await asyncio.shield(self._gathering)
         self._ask_servers()
-        self._described = True
+        self.described = True
         return list(self._lines)
 
     async def _gather(self) -> None:
-        addresses = self._addresses
+        addresses = () if self._relay_only else self._settings.addresses
         if addresses is None:
             addresses = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True) or [LOOPBACK]
         self._lines += [_line(c) for c in await self._connection.gather_host(addresses)]
         self._ask_servers()
 
     def _ask_servers(self) -> None:
-        for server in self.servers:
+        for server in self._settings.servers:
             for url in server.urls:
-                if url not in self._asked and self.state != "closed":
+                if url not in self._asked and self.state != "closed" and len(self._asked) < MAX_SERVERS:
                     self._asked.add(url)
                     self._ask_server(server, url)
 
     def _ask_server(self, server: IceServer, url: str) -> None:
         parsed = parse_server_url(url)
         if parsed is None:
-            logger.warning("ICE server URL %r is not understood", url)
+            self._trouble(url, "this URL is not understood")
             return
         scheme, address, transport = parsed
-        if scheme == "stun":
-            self._spawn(self._connection.gather_reflexive(address, self._found))
+        if scheme == "turn":
+            gathering = self._connection.gather_relayed(
+                address,
+                server,
+                transport,
+                self._found,
+                lambda why: self._trouble(url, why),
+                hide_mapped=self._relay_only,
+            )
+        elif self._relay_only:
+            return  # what it would tell is not to be told
         else:
-            self._spawn(self._connection.gather_relayed(address, server, transport, self._found))
+            gathering = self._connection.gather_reflexive(address, self._found)
+        self._spawn(self._in_time(url, gathering))
+
+    async def _in_time(self, url: str, gathering: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(SERVER_TIMEOUT):
+                await gathering
+        except (stun.TransactionError, OSError, ValueError) as error:
+            self._trouble(url, explain(error))
+
+    def _trouble(self, url: str, why: str) -> None:
+        """A server is of no use, or not of all: each reason once."""
+        logger.info("%s: %s", url, why)
+        if (url, why) not in self._errors and len(self._errors) < MAX_ERRORS and self.state != "closed":
+            self._errors.add((url, why))
+            if self._on_error is not None:
+                self._on_error(url, why)
 
     def _found(self, candidate: Candidate) -> None:
         self._lines.append(_line(candidate))
-        if self._described:
+        if self.described:
             self._on_candidate(self._lines[-1])
 
     def connect(self, ufrag: str, pwd: str, *, lite: bool) -> None:
@@ -149,6 +181,12 @@ class IceTransport:
             return None
         local, remote = pair.local_candidate, pair.remote_candidate
         return local.type, f"{local.host}:{local.port}", remote.type, f"{remote.host}:{remote.port}"
+
+    @property
+    def relay_protocol(self) -> str | None:
+        """How our relay is reached, if the selected pair has one: udp, tcp or tls (W3C relayProtocol)."""
+        pair = self._connection.selected_pair()
+        return None if pair is None else cast(IceSocket, pair.protocol).relay_protocol
 
     async def close(self) -> None:
         """Always returns; sends nothing."""

@@ -19,6 +19,7 @@ from aioice.ice import CandidatePair, Connection, StunProtocol, candidate_pair_p
 from media.io.ice_check import Check
 from media.io.ice_syntax import IceServer
 from media.io.impairment import ImpairedTransport
+from media.io.turn import allocate
 from media.simulation.link import Link
 from media.transport.demux import Kind, classify
 
@@ -33,6 +34,9 @@ SOCKET_BUFFER_BYTES = 1 << 20
 # An address that has not answered yet, and may be anybody's, gets no more than this of the handshake.
 MAX_UNPROVEN_DATAGRAMS = 3
 MAX_UNPROVEN_PAIRS = 4
+
+# Of several relays the one with the least delay is best (RFC 8445 section 5.1.2.2 leaves the choice open).
+RELAY_PREFERENCE = {"udp": 65535, "tcp": 65534, "tls": 65533}
 
 Address = tuple[str, int]
 SUCCEEDED = CandidatePair.State.SUCCEEDED
@@ -53,12 +57,13 @@ class Owner(Protocol):
 
 
 class IceSocket(StunProtocol):
-    """One local socket."""
+    """One local socket, or one at a relay."""
 
     receiver: "IceConnection"
 
-    def __init__(self, receiver: "IceConnection") -> None:
+    def __init__(self, receiver: "IceConnection", relay_protocol: str | None = None) -> None:
         super().__init__(receiver)
+        self.relay_protocol = relay_protocol  # to the relay: udp, tcp or tls
         self._checks: dict[Address, Check] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -258,48 +263,67 @@ class IceConnection(Connection):
         return list(self._local_candidates)
 
     async def gather_reflexive(self, server: Address, found: Callable[[Candidate], None]) -> None:
-        """Ask a STUN server for the addresses that it sees."""
-
-        async def ask(protocol: StunProtocol) -> None:
-            try:
-                candidate, _ = await aioice.ice.server_reflexive_candidate(protocol, server)
-            except (stun.TransactionError, OSError, KeyError) as error:
-                logger.info("STUN server %s: %r", server, error)
-                return
-            if not self._closing and all(c.host != candidate.host for c in self._local_candidates):
-                self._local_candidates.append(candidate)
-                found(candidate)
-
+        """Ask a STUN server for the addresses that it sees. Raises TransactionError or OSError if no socket learns."""
         hosts = [p for p in self._protocols if p.local_candidate.type == "host"]
-        await asyncio.gather(*(ask(p) for p in hosts if ":" not in p.local_candidate.host))
+        asked = [
+            aioice.ice.server_reflexive_candidate(p, server)
+            for p in hosts
+            if ":" not in p.local_candidate.host
+        ]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        errors = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                errors.append(answer)
+            elif not self._closing and all(c.host != answer[0].host for c in self._local_candidates):
+                self._local_candidates.append(answer[0])
+                found(answer[0])
+        if errors and len(errors) == len(answers):
+            raise OSError("no answer that is understood") if isinstance(errors[0], KeyError) else errors[0]
 
     async def gather_relayed(
-        self, address: Address, server: IceServer, transport: str, found: Callable[[Candidate], None]
+        self,
+        address: Address,
+        server: IceServer,
+        protocol: str,
+        found: Callable[[Candidate], None],
+        refused: Callable[[str], None],
+        *,
+        hide_mapped: bool,
     ) -> None:
-        """Allocate on a TURN server (RFC 8656)."""
-        try:
-            candidate, protocol = await aioice.ice.relayed_candidate(
-                component=1,
-                hide_related_address=False,
-                protocol_factory=lambda: IceSocket(self),
-                turn_server=address,
-                turn_username=server.username,
-                turn_password=server.credential,
-                turn_ssl=False,
-                turn_transport=transport,
-            )
-        except (stun.TransactionError, OSError, ValueError) as error:
-            logger.info("TURN server %s: %r", address, error)
-            return
+        """Allocate on a TURN server; `hide_mapped`: the candidate does not tell where we are. Raises as allocate()."""
+        relay = IceSocket(self, relay_protocol=protocol)
+        transport = await allocate(address, server, protocol, relay, refused)
         if self._closing:
-            await protocol.close()
+            await relay.close()
             return
-        self._protocols.append(protocol)
+        host, port = transport.address
+        hidden = ("::" if ":" in host else "0.0.0.0", 9)  # RFC 9429 section 3.5.3
+        related = hidden if hide_mapped else transport.mapped_address
+        relay.local_candidate = candidate = Candidate(
+            foundation=candidate_foundation("relay", protocol, host),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "relay", RELAY_PREFERENCE[protocol]),
+            host=host,
+            port=port,
+            type="relay",
+            related_address=related[0],
+            related_port=related[1],
+        )
+        self._protocols.append(relay)
         self._local_candidates.append(candidate)
         for remote in self._remote_candidates:
             self._pair_remote_candidate(remote)
         self.sort_check_list()
         found(candidate)
+
+    async def close(self) -> None:
+        """As aioice's; relays are given back all at once."""
+        for protocol in self._protocols:
+            if cast(IceSocket, protocol).relay_protocol is not None:
+                protocol.transport.close()
+        await super().close()
 
 
 def _relayed(pair: CandidatePair) -> bool:

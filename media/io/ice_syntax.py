@@ -1,21 +1,24 @@
 """Text that ICE is told: a peer's candidate lines (RFC 8839) and the URLs of servers (RFC 7064, RFC 7065)."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aioice.candidate import Candidate
 
 from media.errors import SdpError
 
+# RFC 7064, RFC 7065, and which of them aioice speaks.
+_TRANSPORTS = {"stun": ("udp",), "turn": ("udp", "tcp"), "turns": ("tcp",)}
+
 
 @dataclass(frozen=True, slots=True)
 class IceServer:
-    """A STUN or TURN server (RFC 7064, RFC 7065): `stun:host:port`, `turn:host:port?transport=udp`."""
+    """A STUN or TURN server (RFC 7064, RFC 7065): `stun:host:port`, `turn:host:port?transport=tcp`, `turns:host`."""
 
     urls: tuple[str, ...]
     username: str | None = None
-    credential: str | None = None
+    credential: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, server: Any) -> "IceServer":
@@ -45,21 +48,25 @@ def parse_candidate(line: str) -> Candidate | None:
 
 
 def parse_server_url(url: str) -> tuple[str, tuple[str, int], str] | None:
-    """`turn:host:3478?transport=tcp` -> ("turn", ("host", 3478), "tcp"); None for other schemes."""
+    """`turn:host:3478?transport=tcp` -> ("turn", ("host", 3478), "tcp"); None for what is not used.
+
+    The last one is udp, tcp or tls (`turns:`), as webrtc-stats' relayProtocol.
+    """
     scheme, _, rest = url.partition(":")
     address, _, query = rest.partition("?")
     host, colon, port = address.rpartition(":")
     if not colon or address.endswith("]"):
-        host, port = address, "3478"
+        host, port = address, "5349" if scheme == "turns" else "3478"
     host = host.strip("[]")
-    transport = query.removeprefix("transport=") if query.startswith("transport=") else "udp"
+    transport = query.removeprefix("transport=") if query else "tcp" if scheme == "turns" else "udp"
     if (
-        scheme not in ("stun", "turn")
+        transport not in _TRANSPORTS.get(scheme, ())
         or not host
         or not (port.isascii() and port.isdigit() and len(port) <= 5)
-        or transport not in ("udp", "tcp")
     ):
         return None
     if not 1 <= int(port) <= 65535:
         return None
+    if scheme == "turns":
+        scheme, transport = "turn", "tls"
     return scheme, (host, int(port)), transport

@@ -101,10 +101,7 @@ class PeerConnection:
             self._transport.policy_changed()
 
     def prepare(self) -> None:
-        """Find the candidates now, while it rings say, so that the offer or the answer need not wait for them.
-
-        Opens sockets and asks the servers of configure(); sends nothing to the peer.
-        """
+        """Find the candidates now, while it rings say: no description has to wait. Sends nothing to the peer."""
         if not self._closed:
             self._make_transport().ice.prepare()
 
@@ -357,7 +354,6 @@ class PeerConnection:
             self._engine.receive_packet(data, self._loop.time())
         if self._engine.transport.packets_received:
             self._steps.reached("first_packet_received")
-            self._sound.received(self.speaker)
         self._drain()
 
     def _drain(self) -> None:

@@ -6,17 +6,16 @@ those that the peer has named, three datagrams to each at most. Media flows as s
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from aiortc.rtcdtlstransport import RTCCertificate
 
 from media.errors import NegotiationError
 from media.io.ice import IceTransport
-from media.io.ice_syntax import IceServer
+from media.io.ice_settings import IceSettings
 from media.io.setup_steps import SetupSteps
 from media.negotiation import TransportParameters
-from media.simulation.link import Link
 from media.transport.demux import Kind, classify
 from media.transport.dtls import (
     DtlsClosed,
@@ -47,9 +46,8 @@ class SecureTransport:
         on_state: Callable[[str, str], None],
         on_candidate: Callable[[str], None],
         steps: SetupSteps,
-        servers: Sequence[IceServer] = (),
-        addresses: Sequence[str] | None = None,
-        network: Link | None = None,
+        on_ice_error: Callable[[str, str], None] | None = None,
+        settings: IceSettings,
     ) -> None:
         certificate = RTCCertificate.generateCertificate()
         self.fingerprint = fingerprint(certificate)
@@ -63,12 +61,11 @@ class SecureTransport:
             IceTransport,
             on_datagram=self._receive,
             on_candidate=on_candidate,
-            addresses=addresses,
-            network=network,
+            on_error=on_ice_error,
+            settings=settings,
         )
         self._controlling = False
-        self._servers = servers
-        self.ice = self._make_ice(controlling=False, servers=servers)
+        self.ice = self._make_ice(controlling=False)
         self.ice.on_state = self._ice_state
         self._next_ice: IceTransport | None = None  # of an ICE restart, until it stands
         self._closing: set[asyncio.Task[None]] = set()
@@ -88,9 +85,12 @@ class SecureTransport:
         self._controlling = controlling
         self.ice.set_controlling(controlling)
 
-    def set_servers(self, servers: Sequence[IceServer]) -> None:
-        """Of the next gathering."""
-        self._servers = self.ice.servers = servers
+    def policy_changed(self) -> None:
+        """What was gathered early is not what may be told now; what was told stays, up to an ICE restart."""
+        if not self.ice.described:
+            self._close_later(self.ice)
+            self.ice = self._make_ice(controlling=self._controlling)
+            self.ice.on_state = self._ice_state
 
     @property
     def dtls_state(self) -> str:
@@ -137,7 +137,7 @@ class SecureTransport:
         """An ICE restart (RFC 8445 section 2.4): new credentials and sockets; the old path works until the new does."""
         if self._next_ice is not None:
             self._close_later(self._next_ice)
-        self._next_ice = self._make_ice(controlling=self._controlling, servers=self._servers)
+        self._next_ice = self._make_ice(controlling=self._controlling)
         self._next_ice.on_state = self._restart_state
 
     def restarts(self, remote: TransportParameters) -> bool:
@@ -163,6 +163,8 @@ class SecureTransport:
                 "type": "candidate-pair",
                 "timestamp": now,
                 "currentRoundTripTime": self.ice.round_trip_time,
+                "protocol": "udp",  # of the candidates; TCP ones are not used
+                "relayProtocol": self.ice.relay_protocol,
                 "localCandidateType": local_type,
                 "localAddress": local,
                 "remoteCandidateType": remote_type,

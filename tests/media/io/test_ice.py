@@ -9,6 +9,7 @@ import pytest
 from media.errors import SdpError
 from media.io import ice, ice_connection
 from media.io.ice import IceTransport
+from media.io.ice_settings import IceSettings
 from media.io.ice_syntax import IceServer
 
 # -- two ends
@@ -21,13 +22,15 @@ class End:
         self.received: asyncio.Queue[bytes] = asyncio.Queue()
         self.states: asyncio.Queue[str] = asyncio.Queue()  # but checking
         self.candidates: list[str] = []
+        self.errors: list[tuple[str, str]] = []
+        self.settings = IceSettings(servers, ["127.0.0.1"])
         self.transport = IceTransport(
             controlling=controlling,
             on_datagram=self.received.put_nowait,
             on_state=self._told,
             on_candidate=self.candidates.append,
-            addresses=["127.0.0.1"],
-            servers=servers,
+            on_error=lambda url, why: self.errors.append((url, why)),
+            settings=self.settings,
         )
 
         self.checking = False
@@ -157,7 +160,7 @@ async def test_servers_that_are_told_after_the_preparation_are_asked(pair: Pair)
         server.bind(("127.0.0.1", 0))
         server.setblocking(False)
         transport.prepare()
-        transport.servers = [IceServer((f"stun:127.0.0.1:{server.getsockname()[1]}",))]
+        pair[0].settings.servers = [IceServer((f"stun:127.0.0.1:{server.getsockname()[1]}",))]
         await transport.gather()
         await transport.gather()
         async with asyncio.timeout(2):
@@ -275,14 +278,15 @@ async def test_close_at_any_stage(pair: Pair, stage: Stage, socket_count: Callab
 
 
 async def test_a_stun_server_that_does_not_answer_holds_nothing_up() -> None:
-    end = End(controlling=True, servers=(IceServer(("stun:127.0.0.1:9", "nonsense:", "turns:x")),))
+    end = End(controlling=True, servers=(IceServer(("stun:127.0.0.1:9", "nonsense:", "stuns:x")),))
     lines = await asyncio.wait_for(end.transport.gather(), 2)
     assert len(lines) == 1
+    assert end.errors == [(url, "this URL is not understood") for url in ("nonsense:", "stuns:x")]
     await asyncio.wait_for(end.transport.close(), 2)
 
 
 async def test_an_address_that_cannot_be_bound_is_left_out() -> None:
     end = End(controlling=True)
-    end.transport._addresses = ["192.0.2.1", "127.0.0.1"]
+    end.settings.addresses = ["192.0.2.1", "127.0.0.1"]
     assert len(await end.transport.gather()) == 1
     await end.transport.close()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from media.io.ice_settings import IceSettings
 from media.io.secure_transport import SecureTransport
 from media.io.setup_steps import SetupSteps
 from media.negotiation import TransportParameters
@@ -24,7 +25,7 @@ class End:
             on_state=lambda state, reason: self.states.put_nowait((state, reason)),
             on_candidate=lambda line: None,
             steps=self.steps,
-            addresses=["127.0.0.1"],
+            settings=IceSettings(addresses=["127.0.0.1"]),
         )
         self.transport.set_controlling(controlling)
 
