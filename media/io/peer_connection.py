@@ -354,6 +354,7 @@ class PeerConnection:
             self._engine.receive_packet(data, self._loop.time())
         if self._engine.transport.packets_received:
             self._steps.reached("first_packet_received")
+            self._sound.received(self.speaker)
         self._drain()
 
     def _drain(self) -> None:
