@@ -2,8 +2,9 @@
 
 Sound cards are opened while the connection is made, since that takes them a while; what the microphone hears before
 there are keys is thrown away but for its last 20 ms, which are sent at once. A file begins when it can be sent.
-A speaker that starts at once begins with the first packet, so that its pulls fall behind the arrivals and not before
-them: where in its period a sound card began decides how long every packet waits for it, 0 to 10 ms.
+A speaker that starts at once begins with the second packet, so that its pulls fall behind the arrivals and not before
+them: where in its period a sound card began decides how long every packet waits for it, 0 to 10 ms. (The first packet
+is out of step: it has what was heard before there were keys.)
 """
 
 import asyncio
@@ -21,8 +22,8 @@ from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
-FIRST_PULL = 0.003  # seconds after the first packet: what comes a little later in its period is in time, too
-PATIENCE = 1.0  # seconds that a speaker waits for the first packet
+FIRST_PULL = 0.003  # seconds after that packet: what comes a little later in its period is in time, too
+PATIENCE = 1.0  # seconds that a speaker waits for packets
 
 
 class SoundPump:
@@ -57,11 +58,12 @@ class SoundPump:
         self._open_speaker_in(PATIENCE, speaker)
 
     def received(self, speaker: AudioSink | PullSink | None) -> None:
-        """A packet came: is it the first one with sound?"""
-        if self._playout is None and self._opening is not None and self._engine.receiver is not None:
-            first = self._engine.receiver.last_packet_received
-            if first is not None and self._opening.when() > first + FIRST_PULL:
-                self._open_speaker_in(FIRST_PULL, speaker)
+        """A packet came: is it the one that the speaker waits for?"""
+        if self._playout is not None or self._opening is None or self._engine.receiver is None:
+            return
+        statistics = self._engine.receiver.statistics
+        if statistics is not None and statistics.packets_received == 2:
+            self._open_speaker_in(FIRST_PULL, speaker)
 
     def _open_speaker_in(self, seconds: float, speaker: AudioSink | PullSink | None) -> None:
         if self._opening is not None:
