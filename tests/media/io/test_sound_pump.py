@@ -1,0 +1,81 @@
+"""When a speaker begins to pull."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from media.io.sound_pump import SoundPump
+
+
+class Card:
+    """A sound card that is only noticed to have been started."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.closed = False
+
+    def start(self, pull: Callable[[int], Any]) -> None:
+        self.started.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class SlowCard(Card):
+    opens_slowly = True
+
+
+def pump_with(packets: int) -> tuple[SoundPump, SimpleNamespace]:
+    statistics = SimpleNamespace(packets_received=packets)
+    engine: Any = SimpleNamespace(
+        receiver=SimpleNamespace(statistics=statistics), pull_audio=lambda now: np.zeros(480, np.int16)
+    )
+    return SoundPump(engine, threading.Lock(), lambda: None), statistics
+
+
+async def test_a_speaker_begins_behind_the_second_packet() -> None:
+    pump, statistics = pump_with(0)
+    card = Card()
+    pump.open(None, card)
+    pump.start(None, card)
+    for packets in (0, 1):
+        statistics.packets_received = packets
+        pump.received(card)
+    await asyncio.sleep(0)
+    assert not card.started.is_set()
+    statistics.packets_received = 2
+    pump.received(card)
+    pump.received(card)  # RTCP, meanwhile
+    await asyncio.wait_for(card.started.wait(), 0.5)  # far less than its patience
+    await pump.close(None, card)
+    assert card.closed
+
+
+async def test_a_speaker_begins_without_packets_in_the_end() -> None:
+    pump, _ = pump_with(0)
+    card = Card()
+    pump.start(None, card)
+    await asyncio.wait_for(card.started.wait(), 5)
+    await pump.close(None, card)
+
+
+async def test_a_card_that_opens_slowly_is_opened_at_once() -> None:
+    pump, _ = pump_with(0)
+    card = SlowCard()
+    pump.open(None, card)
+    assert card.started.is_set()
+    await pump.close(None, card)
+
+
+async def test_closing_before_the_first_packet_opens_nothing() -> None:
+    pump, statistics = pump_with(1)
+    card = Card()
+    pump.start(None, card)
+    await pump.close(None, card)
+    statistics.packets_received = 2
+    pump.received(card)
+    assert not card.started.is_set() and card.closed
