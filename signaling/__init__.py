@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from signaling.engine import IceServer, IceServerConfig, MediaEngine
+from signaling.engine import IceServer, IceServerConfig, IceTransportPolicy, MediaEngine
 from signaling.errors import (
     CallBusy,
     CallError,
@@ -39,6 +39,7 @@ __all__ = [
     "Client",
     "IceServer",
     "IceServerConfig",
+    "IceTransportPolicy",
     "IncomingCall",
     "InvalidNumber",
     "MediaEngine",

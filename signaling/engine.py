@@ -4,7 +4,8 @@ Nothing here imports a media library; `media.PeerConnection` implements this by 
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -25,7 +26,14 @@ class IceServerConfig:
 
     urls: tuple[str, ...]
     username: str | None = None
-    credential: str | None = None
+    credential: str | None = field(default=None, repr=False)
+
+
+class IceTransportPolicy(StrEnum):
+    """As W3C webrtc-pc RTCIceTransportPolicy names them. RELAY: the peer sees no address but a relay's."""
+
+    ALL = "all"
+    RELAY = "relay"
 
 
 class MediaEngine(Protocol):
@@ -39,8 +47,12 @@ class MediaEngine(Protocol):
     `Call.hold` use them where they exist.
     """
 
-    def configure(self, ice_servers: Sequence[IceServer]) -> None:
-        """Called once, before anything else."""
+    def configure(
+        self,
+        ice_servers: Sequence[IceServer],
+        ice_transport_policy: IceTransportPolicy = IceTransportPolicy.ALL,
+    ) -> None:
+        """Called before anything else; and again before an ICE restart, when credentials were renewed."""
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
         """SDP of our side. Candidates are trickled through `events`; none need be inside."""
@@ -55,7 +67,8 @@ class MediaEngine(Protocol):
         """A candidate of the peer: `candidate:...` as in RFC 8839 section 5.1, without `a=`."""
 
     def events(self) -> AsyncIterator[tuple[str, ...]]:
-        """("candidate", mid, line) and ("state", connecting|connected|disconnected|failed|closed[, why]).
+        """("candidate", mid, line), ("candidate-error", url, why) of a STUN or TURN server,
+        and ("state", connecting|connected|disconnected|failed|closed[, why]).
 
         "disconnected" means five seconds without a packet. Ends after ("state", "closed").
         """

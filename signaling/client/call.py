@@ -85,6 +85,7 @@ class Call:
         # For the phases (outgoing, incoming, negotiation), not for users.
         self.line = line
         self.peer = peer
+        self.known = True  # somebody whom this number knows, or calls itself
         self.policy = CandidatePolicy(allow_loopback=line.allow_loopback)
         self.engine: Media | None = None
         self.local = SessionDescription(())  # what was last said by us, and by the peer

@@ -16,12 +16,13 @@ from signaling.client.api import AccessTokens, ServerApi, is_loopback
 from signaling.client.call import Call
 from signaling.client.contacts import Contacts
 from signaling.client.dispatch import Dispatch, MissedCall
+from signaling.client.ice_servers import IceServers
 from signaling.client.incoming import IncomingCall, wait_ready
 from signaling.client.line import Ending, Line
 from signaling.client.outgoing import place_call
 from signaling.client.profile import Profile
 from signaling.client.websocket import Connection
-from signaling.engine import IceServer, MediaEngine
+from signaling.engine import IceServer, IceTransportPolicy, MediaEngine
 from signaling.errors import CallFailed, InvalidNumber, SignalingError
 from signaling.identity import UsedSids
 from signaling.jid import Jid
@@ -48,6 +49,7 @@ class Client:
         ring_unknown: bool,
         allow_unsigned: bool,
         ice_servers: Sequence[IceServer],
+        ice_transport_policy: IceTransportPolicy,
         wall_clock: Callable[[], float],
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -71,6 +73,9 @@ class Client:
         self.contacts = Contacts(api, tokens, profile.jid.domain, loop.time)
         self.account = Account(api, tokens)
         self.blocks = BlockList(self._connection, profile.jid.domain)
+        self._ice_servers = IceServers(
+            self._connection, profile.jid.domain, ice_servers, ice_transport_policy, wall_clock
+        )
         line = Line(
             profile=profile,
             connection=self._connection,
@@ -80,7 +85,7 @@ class Client:
             wall_clock=wall_clock,
             moved=self._moved,
             gone=self._gone,
-            ice_servers=ice_servers,
+            ice_servers=self._ice_servers,
             allow_loopback=is_loopback(profile.data.server),
             allow_unsigned=allow_unsigned,
         )
@@ -98,12 +103,15 @@ class Client:
         ring_unknown: bool = False,
         allow_unsigned: bool = False,
         ice_servers: Sequence[IceServer] = (),
+        ice_transport_policy: IceTransportPolicy = IceTransportPolicy.ALL,
         wall_clock: Callable[[], float] = time.time,
     ) -> "_Opening":
         """
         Args:
             profile: made by `python -m signaling register`.
             ring_unknown: let numbers ring that are neither contacts nor were called before.
+            ice_servers: STUN and TURN servers beside those that the server tells of.
+            ice_transport_policy: `RELAY`: media go over relays only, so that no peer learns this host's address.
             allow_unsigned: speak to foreign clients without a passport; never to a number whose key is known.
 
         Raises:
@@ -118,6 +126,7 @@ class Client:
                     ring_unknown=ring_unknown,
                     allow_unsigned=allow_unsigned,
                     ice_servers=ice_servers,
+                    ice_transport_policy=ice_transport_policy,
                     wall_clock=wall_clock,
                 )
             except BaseException:
@@ -224,6 +233,7 @@ class Client:
                 _, late = await asyncio.wait(waits, timeout=END_TIMEOUT)
                 for wait in late:
                     wait.cancel()
+            await self._ice_servers.close()
             await self._connection.close()
         finally:
             if self._watching is not None:

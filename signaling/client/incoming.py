@@ -23,6 +23,7 @@ class IncomingCall:
 
     def __init__(self, call: Call, known: bool) -> None:
         self._call = call
+        call.known = known
         self.number = call.number
         self.media = call.media
         self.known = known
@@ -89,6 +90,7 @@ async def wait_ready(call: Call) -> None:
 
 async def ring(call: Call) -> None:
     """The life of an incoming call. Leaves only by Ending."""
+    call.line.ice_servers.prepare()
     call.line.say(Initiation(Kind.RINGING, call.sid), call.peer.bare)
     call.step(Step.RING, "ringing")
     deadline = call.line.clock() + RING_LIMIT
@@ -112,6 +114,7 @@ async def ring_session(call: Call, offer: Jingle) -> None:
     """The life of a call that came without a proposal (a foreign client): it rings with its offer in hand."""
     info = build_jingle(Jingle(Action.SESSION_INFO, call.sid))
     add(info, NS_RTP_INFO, "ringing")
+    call.line.ice_servers.prepare()
     call.line.connection.send(st.iq("set", info, id=call.line.connection.new_id(), to=call.peer))
     call.note("ringing")
     deadline = call.line.clock() + RING_LIMIT

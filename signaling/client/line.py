@@ -1,14 +1,15 @@
 """What a call needs of its client, and what the client posts to a call."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signaling.client.contacts import Contacts
+from signaling.client.ice_servers import IceServers
 from signaling.client.profile import Profile
 from signaling.client.websocket import Connection
-from signaling.engine import IceServer, MediaEngine
+from signaling.engine import MediaEngine
 from signaling.identity import UsedSids
 from signaling.jid import Jid
 from signaling.jingle.content import Jingle
@@ -107,7 +108,7 @@ class Line:
     wall_clock: Callable[[], float]
     moved: Callable[["Call", str], None]  # its sid was another one
     gone: Callable[["Call"], None]
-    ice_servers: Sequence[IceServer] = ()
+    ice_servers: IceServers
     allow_loopback: bool = False
     allow_unsigned: bool = False
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from signaling.engine import IceServer, MediaEngine
+from signaling.engine import IceServer, IceTransportPolicy, MediaEngine
 from signaling.jingle.content import Content
 from signaling.jingle.syntax import MAX_CANDIDATES, JingleError
 from signaling.jingle.transport import Candidate, is_address, parse_candidate_line
@@ -31,11 +31,23 @@ class Media:
         self._more = asyncio.Event()
         self._early: list[tuple[str, Candidate]] = []
         self._remote_applied = False
+        self._configured: tuple[tuple[IceServer, ...], IceTransportPolicy] = ((), IceTransportPolicy.ALL)
         self.refused_candidates = 0
+        self.trouble: str | None = None  # with a STUN or TURN server, the last one
 
-    def start(self, ice_servers: Sequence[IceServer]) -> None:
-        self.engine.configure(ice_servers)
+    def start(
+        self, ice_servers: Sequence[IceServer], policy: IceTransportPolicy = IceTransportPolicy.ALL
+    ) -> None:
+        self._configured = tuple(ice_servers), policy
+        self.engine.configure(ice_servers, policy)
         self._tasks.append(asyncio.create_task(self._pump(), name="ringline-engine-events"))
+
+    def renew(self, ice_servers: Sequence[IceServer]) -> None:
+        """Before an ICE restart: the credentials of relays may be others by now."""
+        servers, policy = self._configured
+        if tuple(ice_servers) != servers:
+            self._configured = tuple(ice_servers), policy
+            self.engine.configure(ice_servers, policy)
 
     def start_trickle(self, send: SendCandidates) -> None:
         """From now on local candidates are sent; those that were found before go first."""
@@ -47,6 +59,9 @@ class Media:
                 match event:
                     case ("candidate", mid, line):
                         self._found(mid, line)
+                    case ("candidate-error", url, *why):
+                        self.trouble = f"{url}: {' '.join(why)}"
+                        log.warning("no candidate from %s", self.trouble)
                     case ("state", state, *reason):
                         self._on_state(state, " ".join(reason))
         except Exception:

@@ -6,11 +6,13 @@ from typing import Any, TypeVar
 
 from signaling.client.call import Call, one_line
 from signaling.client.contacts import Contact
+from signaling.client.ice_servers import has_relay
 from signaling.client.line import Ending, JingleReceived
 from signaling.client.media import Media
 from signaling.client.trickle import send_candidates
 from signaling.client.websocket import StanzaError
 from signaling.device_list import newer_list
+from signaling.engine import IceTransportPolicy
 from signaling.errors import RegistrationError, ServerUnreachable
 from signaling.identity import Binding, IdentityError, Party, judge, sign_passport, verify_passport
 from signaling.jingle.content import Action, Content, Group, Jingle, Role, SessionDescription
@@ -105,9 +107,17 @@ async def _directory(call: Call) -> Contact | None:
 
 async def create_offer(call: Call) -> str:
     """SDP of our engine; gathering begins with it."""
-    media = _media(call)
-    media.start(call.line.ice_servers)
-    return await media.engine.create_offer()
+    await _start(call)
+    return await _media(call).engine.create_offer()
+
+
+async def _start(call: Call) -> None:
+    """Tell the engine which way media may go."""
+    servers = await call.line.ice_servers.get()
+    policy = call.line.ice_servers.policy(servers, call.known)
+    if policy is IceTransportPolicy.RELAY and not has_relay(servers):
+        raise Ending(EndReason.NO_ROUTE, "media may go over relays only, and none is known")
+    _media(call).start(servers, policy)
 
 
 async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
@@ -162,8 +172,8 @@ async def answer_offer(call: Call, offer: Jingle) -> None:
     media = _media(call)
     call.remote = offer.description
     sdp = _render(call.remote, Role.INITIATOR)
+    await _start(call)
     try:
-        media.start(call.line.ice_servers)
         answer = await _in_time(call, media.engine.create_answer(sdp), ACCEPT_TIMEOUT)
     except ValueError as error:
         raise Ending(EndReason.INCOMPATIBLE, one_line(error)) from None

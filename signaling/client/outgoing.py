@@ -97,7 +97,7 @@ def _end_if_failed(call: Call, offer: "asyncio.Task[str]") -> None:
     """Without an offer there is no use in ringing on."""
     error = None if offer.cancelled() else offer.exception()
     if isinstance(error, Exception):
-        call.stop(Ending(EndReason.FAILED, one_line(error)))
+        call.stop(error if isinstance(error, Ending) else Ending(EndReason.FAILED, one_line(error)))
 
 
 def _rejected(reject: Initiation) -> Ending:

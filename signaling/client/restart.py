@@ -33,6 +33,7 @@ class Restarts:
         """Make new credentials and send them."""
         call = self._call
         assert call.engine is not None
+        call.engine.renew(await call.line.ice_servers.get())
         sdp = await _attempt(call.engine.engine.create_offer(ice_restart=True))
         offer = self._adopt(sdp)
         if offer is not None:
@@ -54,6 +55,7 @@ class Restarts:
             call.remote = remote
             await _attempt(engine.set_answer(render_sdp(as_answer(remote, offer), peer)))
         else:
+            call.engine.renew(await call.line.ice_servers.get())
             answer = await _attempt(engine.create_answer(render_sdp(as_offer(remote, ()), peer)))
             if self._adopt(answer) is None:
                 return False

@@ -40,7 +40,9 @@ class _Running:
         now = self._call.line.clock()
         if self._deadline is not None and self._deadline <= now:
             up = self._call.state is State.DISCONNECTED
-            raise Ending(EndReason.CONNECTION_LOST if up else EndReason.NO_ROUTE)
+            if up or self._call.engine is None:
+                raise Ending(EndReason.CONNECTION_LOST)
+            raise Ending(EndReason.NO_ROUTE, self._call.engine.trouble)
         if self._restart_at is not None and self._restart_at <= now:
             await self._restart()
         if self._changes.deadline is not None and self._changes.deadline <= now:

@@ -195,8 +195,16 @@ def limits() -> Limits:
 
 
 @pytest.fixture
-async def server(tmp_path: Path, limits: Limits) -> AsyncIterator[RunningServer]:
-    running = RunningServer(tmp_path, limits)
+def server_options() -> dict[str, Any]:
+    """Of ServerConfig. A test module or class may override this fixture."""
+    return {}
+
+
+@pytest.fixture
+async def server(
+    tmp_path: Path, limits: Limits, server_options: dict[str, Any]
+) -> AsyncIterator[RunningServer]:
+    running = RunningServer(tmp_path, limits, **server_options)
     await running.start()
     yield running
     await running.stop()

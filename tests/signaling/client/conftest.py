@@ -53,6 +53,7 @@ class FakeEngine:
         self.reachable = reachable
         self.log: list[str] = []
         self.candidates: list[str] = []
+        self.configured: list[tuple[tuple[Any, ...], str]] = []
         self.remote: str | None = None
         self.refuse: str | None = None
         self.connected = False
@@ -67,8 +68,12 @@ class FakeEngine:
             raise MisuseError(f"{step} after {self.log}")
         self.log.append(step)
 
-    def configure(self, ice_servers: Sequence[Any]) -> None:
-        self._note("configure", never=("configure",))
+    def configure(self, ice_servers: Sequence[Any], ice_transport_policy: str = "all") -> None:
+        self.configured.append((tuple(ice_servers), ice_transport_policy))
+        if "configure" in self.log:
+            self._note("configure_again", "configure")
+        else:
+            self._note("configure")
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
         if ice_restart:

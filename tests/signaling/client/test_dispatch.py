@@ -116,6 +116,7 @@ def test_any_stanza(data: st.DataObject) -> None:
             wall_clock=loop.time,
             moved=lambda call, old: None,
             gone=lambda call: dispatch.gone(call),
+            ice_servers=silent,
         )
         rings: list[Any] = []
         dispatch = Dispatch(
