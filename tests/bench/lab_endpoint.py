@@ -1,5 +1,6 @@
 """Ringline as an engine of the measurement lab: see its engines/__init__.py for the interface."""
 
+import asyncio
 import importlib.metadata
 import sys
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class Screen:
 class Endpoint:
     def __init__(self, send: Callable[[dict], None]) -> None:
         self._send = send
+        self._described = asyncio.Event()
 
     @staticmethod
     def version() -> str:
@@ -98,8 +100,13 @@ class Endpoint:
     async def on_signal(self, message: dict) -> None:
         if message["type"] == "offer":
             self._send({"type": "answer", "sdp": await self._connection.create_answer(message["sdp"])})
-        else:
+            self._described.set()
+        elif message["type"] == "answer":
             await self._connection.set_answer(message["sdp"])
+            self._described.set()
+        else:  # a candidate of a foreign engine, which may be faster than its description
+            await self._described.wait()
+            await self._connection.add_ice_candidate(message["mid"] or "0", message["candidate"])
 
     async def stats(self) -> dict:
         return self._connection.get_stats() | {"setup": self._connection.setup_times()}
