@@ -166,7 +166,7 @@ def card_html(end: End, index: int) -> str:
         f'<span class="word"><b>{escape(word)}</b><br><small>{escape(label)}, 1 to 4.5</small></span></p>'
         f'<div class="scale" role="img" aria-label="{escape(label)} {big} of 4.5">'
         f'<i style="left:{share:.1f}%"></i></div>'
-        f"{_worst_line(end)}{figures}</article>"
+        f"{_worst_line(end)}{_path_line(end)}{figures}</article>"
     )
 
 
@@ -179,6 +179,17 @@ def _worst_line(end: End) -> str:
         f'<p class="note">Worst second {clock(interval[0])} to {clock(interval[1])}: MOS {mos:.2f}'
         f"{escape(f', {reason}' if reason else '')}</p>"
     )
+
+
+def _path_line(end: End) -> str:
+    """Which way the packets went: types of candidates, and how this end's relay is reached."""
+    local, remote = data.text(end, "path", "local"), data.text(end, "path", "remote")
+    if local is None or remote is None:
+        return ""
+    by = data.text(end, "path", "relay_protocol")
+    way = f"{local} (by {by.upper()})" if by else local
+    protocol = (data.text(end, "path", "protocol") or "").upper()
+    return f'<p class="note">Path: {escape(way)} here, {escape(remote)} there, {escape(protocol)}</p>'
 
 
 def _figure(end: End, path: tuple[str, ...], limits: tuple[float, float] | None) -> str:

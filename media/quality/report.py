@@ -55,6 +55,30 @@ _TALKING_PACKETS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
+class Path:
+    """The pair of candidates in use: their types (host, srflx, prflx, relay), their protocol, and how this end's relay
+    is reached, if it has one (udp, tcp or tls). Words of webrtc-stats; no addresses."""
+
+    local: str
+    remote: str
+    protocol: str = "udp"
+    relay_protocol: str | None = None
+
+    @classmethod
+    def of(cls, stats: Stats) -> "Path | None":
+        """As the statistics tell it; None while there is none."""
+        pair = next((e for _, e in entries(stats, "candidate-pair")), None)
+        if pair is None or not pair.get("localCandidateType"):
+            return None
+        local, remote = pair["localCandidateType"], pair.get("remoteCandidateType") or "?"
+        return cls(local, remote, pair.get("protocol") or "udp", pair.get("relayProtocol"))
+
+    def __str__(self) -> str:
+        ours = f"{self.local} ({self.relay_protocol})" if self.relay_protocol else self.local
+        return f"{ours} - {self.remote}"
+
+
+@dataclass(frozen=True, slots=True)
 class QualityReport:
     """What one end of a call measured."""
 
@@ -73,6 +97,7 @@ class QualityReport:
     # {"time", "kind", "text"}: what happened in the call, by the report's own time
     events: tuple[Mapping[str, Any], ...] = ()
     loss_runs: Mapping[str, int] = field(default_factory=dict)  # packets lost in a row -> how often
+    path: Path | None = None  # the last one
 
     def with_signaling(
         self,
@@ -138,6 +163,7 @@ class QualityReport:
                 str(k): int(plain.number(v, "a loss run") or 0)
                 for k, v in plain.mapping(data.get("loss_runs", {}), "loss_runs").items()
             },
+            path=_path(data.get("path")),
         )
 
     def to_json(self) -> str:
@@ -147,6 +173,15 @@ class QualityReport:
         from media.quality.table import render
 
         return render([self])
+
+
+def _path(content: Any) -> Path | None:
+    if content is None:
+        return None
+    data = plain.mapping(content, "path")
+    words = [plain.text(data.get(name), name) for name in ("local", "remote", "protocol")]
+    local, remote, protocol = (word or "?" for word in words)
+    return Path(local, remote, protocol, plain.text(data.get("relay_protocol"), "relay_protocol"))
 
 
 def document(*reports: QualityReport, network: str | None = None) -> str:
@@ -173,10 +208,16 @@ class ReportBuilder:
         self._filmed: dict[float, VideoSentSecond | None] = {}
         self._happened: deque[tuple[float, str, str]] = deque(maxlen=MAX_EVENTS)
         self._loss_runs: Mapping[str, int] = {}
+        self._path: Path | None = None
         self._empty = 0  # seconds without a packet at the end of the series
 
     def sample(self, stats: Stats, now: float) -> None:
         """A snapshot; the first one is the zero of the report's time."""
+        path = Path.of(stats)
+        if path is not None and path != self._path:
+            if self._path is not None:
+                self.happened(now, "path", str(path))
+            self._path = path
         if self._started is None or self._last is None or self._begin is None:
             self._started, self._begin, self._last = now, (now, stats), (now, stats)
             return
@@ -233,6 +274,7 @@ class ReportBuilder:
                 {"time": max(0.0, at - zero), "kind": kind, "text": text} for at, kind, text in self._happened
             ),
             loss_runs={str(length): count for length, count in sorted(self._loss_runs.items())},
+            path=self._path,
         )
 
     def _judge_silence(self, second: ReceivedSecond, interval: float) -> None:

@@ -116,6 +116,7 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
             ("jitter buffer", lambda r: _number(r.summary.jitter_buffer_ms, " ms")),
             ("round trip", lambda r: _number(r.summary.rtt_ms, " ms")),
             ("received / sent", _rates),
+            ("path, here - there", lambda r: str(r.path or "-")),
         ),
     ),
     (
