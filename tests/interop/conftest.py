@@ -60,7 +60,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """What is no Python package is fetched before the tests begin: it is not to be part of their time."""
     if session.config.option.collectonly:
         return
-    for package, there in (("chromium", chromium.find()), ("npm", shutil.which("npm"))):
+    found = {"chromium": chromium.find(), "npm": shutil.which("npm"), "coturn": shutil.which("turnserver")}
+    for package, there in found.items():
         if there is None and os.geteuid() == 0 and shutil.which("apt-get"):
             print(f"Installing {package} ...")
             _install(package)

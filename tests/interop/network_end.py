@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ async def read_lines() -> asyncio.StreamReader:
     return reader
 
 
-async def serve(folder: Path, host: str) -> Server:
+async def serve(folder: Path, host: str, **options: Any) -> Server:
     config = ServerConfig(
         data=folder / "data",
         host=host,
@@ -55,6 +56,7 @@ async def serve(folder: Path, host: str) -> Server:
         sms=f"file:{folder / 'sms.jsonl'}",
         tls_cert=folder / "cert.pem",
         tls_key=folder / "key.pem",
+        **options,
     )
     server = await Server.start(config)
 
