@@ -61,7 +61,9 @@ class Media:
                         self._found(mid, line)
                     case ("candidate-error", url, *why):
                         self.trouble = f"{url}: {' '.join(why)}"
-                        log.warning("no candidate from %s", self.trouble)
+                        # That a relay refuses the peer's private addresses is as it should be.
+                        usual = " ".join(why).startswith("403 ")
+                        log.log(logging.INFO if usual else logging.WARNING, "%s", self.trouble)
                     case ("state", state, *reason):
                         self._on_state(state, " ".join(reason))
         except Exception:

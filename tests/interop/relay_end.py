@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sys
+import time
 from pathlib import Path
 
 from network_end import CALLEE, CALLER, Ear, read_lines, say, serve
@@ -25,7 +26,6 @@ from signaling.client.profile import Profile
 from signaling.external_services import password_of
 
 PATIENCE = 60.0
-FOREVER = 4_000_000_000
 
 
 async def server(folder: Path, host: str, urls: str, secret: str) -> None:
@@ -85,7 +85,7 @@ async def end(folder: Path, role: str) -> None:
 
 async def attacker(targets: str, urls: str, secret: str) -> None:
     """A peer that names addresses behind the relay."""
-    name = f"{FOREVER}:mallory"
+    name = f"{int(time.time()) + 600}:mallory"
     relays = [IceServer(tuple(urls.split(",")), name, password_of(name, secret.encode()))]
     ours = PeerConnection(ice_servers=relays, ice_transport_policy="relay")
     theirs = PeerConnection(addresses=["127.0.0.1"])

@@ -204,7 +204,7 @@ async def test_a_call_between_networks_that_cannot_reach_each_other(scene: Scene
         for end in ends:
             said = await end.says("heard")
             path = said["report"]["path"]
-            print(protocol, path, said["page"])
+            print(protocol, path, said["page"], said["report"]["setup"], said["report"]["events"])
             assert path["local"] == "relay" and path["relay_protocol"] == protocol
             assert path["remote"] in ("relay", "prflx")
             assert f"relay ({protocol}) - {path['remote']}" in said["table"]
