@@ -15,6 +15,7 @@ from media.io.devices import Microphone, Speaker, list_devices
 from media.io.files import AudioFile, AudioRecorder, load_speech
 from media.io.ice_syntax import IceServer
 from media.io.peer_connection import PeerConnection
+from media.io.realtime import avoid_pauses
 from media.io.sources import AudioSink, AudioSource, Discard, GeneratedVoice, PullSink, Silence, Tone
 from media.quality.report import QualityReport
 from media.simulation.profiles import get_profile
@@ -43,6 +44,7 @@ __all__ = [
     "SourceError",
     "Speaker",
     "Tone",
+    "avoid_pauses",
     "get_profile",
     "list_devices",
     "load_speech",

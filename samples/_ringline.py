@@ -26,6 +26,7 @@ from media import (
     GeneratedVoice,
     MediaError,
     PeerConnection,
+    avoid_pauses,
     get_profile,
 )
 from media.io.video_recorder import VideoRecorder
@@ -154,6 +155,7 @@ def run(
 ) -> None:
     """Parse, run until done or told to stop (Ctrl-C, SIGTERM), exit with a code; errors are one line each."""
     options = parser.parse_args()
+    avoid_pauses()
     try:
         code = asyncio.run(_until_told(main(options)))
     except (SignalingError, MediaError) as error:

@@ -13,7 +13,7 @@ import numpy as np
 sys.modules.pop("media", None)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from media import PeerConnection
+from media import PeerConnection, avoid_pauses
 from media.codecs.libopus import version
 from media.video_frame import VideoFrame
 
@@ -86,6 +86,7 @@ class Endpoint:
         return f"ringline {ours}, {version()}"
 
     async def setup(self, mic=None, speaker=None, camera=None, screen=None) -> None:
+        avoid_pauses()  # as the samples do
         self._connection = PeerConnection(
             microphone=Microphone(mic) if mic is not None else None,
             speaker=Speaker(speaker) if speaker is not None else None,
