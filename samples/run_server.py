@@ -2,6 +2,7 @@
 
     python samples/run_server.py                    # http://127.0.0.1:8480, codes are printed here
     python samples/run_server.py --port 0 --sms file:sms.jsonl --data /var/lib/ringline
+    python samples/run_server.py --turn turn:turn.example --turn-secret env:TURN_SECRET
 
 Stop it with Ctrl-C.
 """
