@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import delete, func, select, update
 
 from signaling.device_link import Link
@@ -21,7 +22,7 @@ class AccountStore:
 
     def __init__(self, store: Store, pepper: bytes) -> None:
         self._store = store
-        self._engine = store.engine
+        self._database = store.database
         self._pepper = pepper
         self._tries = KeyedBuckets(TRIES)
 
@@ -52,14 +53,12 @@ class AccountStore:
         query = select(device_lists.c.number, device_lists.c.text).where(
             device_lists.c.number.in_(list(numbers)), device_lists.c.text != ""
         )
-        async with self._engine.connect() as db:
-            return {row.number: row.text for row in await db.execute(query)}
+        return await self._database.run(lambda db: {row.number: row.text for row in db.execute(query)})
 
     async def version(self, number: str) -> int:
         """Of the last list there was, 0 if there was none."""
         query = select(device_lists.c.version).where(device_lists.c.number == number)
-        async with self._engine.connect() as db:
-            return await db.scalar(query) or 0
+        return await self._database.run(lambda db: db.scalar(query)) or 0
 
     async def set_list(
         self,
@@ -75,30 +74,36 @@ class AccountStore:
         False if another change came first: the account's devices, generation or list are not what was verified.
         """
         expected = set(listed.devices) - ({link.device} if link else set())
-        async with self._engine.begin() as db:
-            generation = await db.scalar(select(accounts.c.generation).where(accounts.c.number == own.number))
-            found = set(await db.scalars(select(devices.c.device).where(devices.c.number == own.number)))
+
+        def work(db: sa.Connection) -> bool:
+            generation = db.scalar(select(accounts.c.generation).where(accounts.c.number == own.number))
+            found = set(db.scalars(select(devices.c.device).where(devices.c.number == own.number)))
             if generation != own.generation or found != expected:
                 return False
             values: dict[str, Any] = {"version": listed.version, "text": text}
             mine = device_lists.c.number == own.number
             change = update(device_lists).where(mine, device_lists.c.version < listed.version)
-            if not (await db.execute(change.values(values))).rowcount:
-                if await db.scalar(select(func.count()).select_from(device_lists).where(mine)):
+            if not db.execute(change.values(values)).rowcount:
+                if db.scalar(select(func.count()).select_from(device_lists).where(mine)):
                     return False
-                await db.execute(device_lists.insert().values(number=own.number, **values))
+                db.execute(device_lists.insert().values(number=own.number, **values))
             if link is not None:
                 made = {"device": link.device, "number": own.number, "key": link.key, "name": link.name}
-                await db.execute(devices.insert().values(**made, token_hash=token_hash, added=now, used=now))
-        return True
+                db.execute(devices.insert().values(**made, token_hash=token_hash, added=now, used=now))
+            return True
+
+        return await self._database.run(work)
 
     async def set_pin(self, number: str, pin: object) -> None:
         """None removes it. Raises Problem(bad_request)."""
         hash_ = None if pin is None else await self._hash(number, read_pin(pin))
-        async with self._engine.begin() as db:
-            await db.execute(delete(pins).where(pins.c.number == number))
+
+        def work(db: sa.Connection) -> None:
+            db.execute(delete(pins).where(pins.c.number == number))
             if hash_ is not None:
-                await db.execute(pins.insert().values(number=number, hash=hash_))
+                db.execute(pins.insert().values(number=number, hash=hash_))
+
+        await self._database.run(work)
 
     async def check_pin(self, number: str, given: object, now: float) -> None:
         """To be asked when the code was right: raises Problem if the number has a PIN and this is not it."""
@@ -121,6 +126,6 @@ class AccountStore:
     async def _pin(self, number: str) -> tuple[str, float] | None:
         """Its hash and when a device of the account was last used; None without one."""
         last = select(func.max(devices.c.used)).where(devices.c.number == number).scalar_subquery()
-        async with self._engine.connect() as db:
-            row = (await db.execute(select(pins.c.hash, last).where(pins.c.number == number))).one_or_none()
+        query = select(pins.c.hash, last).where(pins.c.number == number)
+        row = await self._database.run(lambda db: db.execute(query).one_or_none())
         return None if row is None else (row[0], row[1] or 0.0)

@@ -12,27 +12,25 @@ class CodeLog:
     """Raises SQLAlchemyError. No number and no code is in it: hashes, prefixes and countries."""
 
     def __init__(self, store: Store) -> None:
-        self._engine = store.engine
+        self._database = store.database
 
     async def note(self, code: SentCode) -> None:
         values = {"registration": code.registration, "at": code.at, "entered": code.entered}
-        async with self._engine.begin() as db:
-            await db.execute(codes.insert().values(**values, drawn=json.dumps(code.drawn)))
+        note = codes.insert().values(**values, drawn=json.dumps(code.drawn))
+        await self._database.run(lambda db: db.execute(note))
 
     async def entered(self, registration: str) -> None:
         """All the codes of this registration."""
-        async with self._engine.begin() as db:
-            await db.execute(update(codes).where(codes.c.registration == registration).values(entered=True))
+        change = update(codes).where(codes.c.registration == registration).values(entered=True)
+        await self._database.run(lambda db: db.execute(change))
 
     async def all(self) -> list[SentCode]:
         """Oldest first."""
         query = select(codes.c.registration, codes.c.at, codes.c.drawn, codes.c.entered).order_by(codes.c.at)
-        async with self._engine.connect() as db:
-            rows = await db.execute(query)
+        rows = await self._database.run(lambda db: db.execute(query).all())
         return [
             SentCode(r.registration, r.at, tuple(map(tuple, json.loads(r.drawn))), r.entered) for r in rows
         ]
 
     async def forget(self, before: float) -> None:
-        async with self._engine.begin() as db:
-            await db.execute(delete(codes).where(codes.c.at < before))
+        await self._database.run(lambda db: db.execute(delete(codes).where(codes.c.at < before)))

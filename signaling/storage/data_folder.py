@@ -44,7 +44,7 @@ async def open_store(config: ServerConfig) -> Store:
     if not url:
         path = config.data / "ringline.db"
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        url = f"sqlite+aiosqlite:///{path}"
+        url = f"sqlite:///{path}"
     try:
         return await Store.open(url)
     except (SQLAlchemyError, OSError, ImportError) as error:

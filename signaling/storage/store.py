@@ -8,10 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Double, Integer, String, Table, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from signaling.one_time_code import Registration
 from signaling.reachability import Findable, Standing
+from signaling.storage.database import Database
 from signaling.storage.migrations import migrate
 
 metadata = sa.MetaData()
@@ -119,60 +119,55 @@ class KeptMessage:
 class Store:
     """All the database access of the server; every method is one transaction. Raises SQLAlchemyError."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self.database = database  # for what keeps its tables here, too (accounts.py)
         self._last_message = 0
 
     @classmethod
     async def open(cls, url: str) -> "Store":
-        """`sqlite+aiosqlite:///PATH` or `postgresql+asyncpg://...`; brought to the present schema."""
-        if not url.startswith("sqlite"):
-            engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
-        else:
-            # One connection: transactions queue up here instead of failing with "database is locked".
-            engine = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
-
-            @sa.event.listens_for(engine.sync_engine, "connect")
-            def on_connect(connection: Any, record: Any) -> None:
-                # NORMAL with WAL: a power cut may lose the last transactions, and damages nothing.
-                for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-                    connection.execute(f"PRAGMA {pragma}")
-
-        store = cls(engine)
+        """`sqlite:///PATH` or `postgresql+asyncpg://...`; brought to the present schema."""
+        store = cls(Database(url))
         try:
-            async with engine.begin() as db:
-                await db.run_sync(migrate, metadata)
+            await store.database.run(lambda db: migrate(db, metadata))
         except BaseException:
             await store.close()
             raise
         return store
 
-    @property
-    def engine(self) -> AsyncEngine:
-        """For what keeps its tables here, too (accounts.py)."""
-        return self._engine
-
     async def close(self) -> None:
-        await self._engine.dispose()
+        await self.database.close()
 
     async def check(self) -> None:
         """Raises SQLAlchemyError if the database does not answer."""
-        async with self._engine.connect() as db:
-            await db.execute(sa.text("SELECT 1"))
+        await self._execute(sa.text("SELECT 1"))
+
+    async def _execute(self, *statements: Any) -> None:
+        """In one transaction."""
+
+        def work(db: sa.Connection) -> None:
+            for statement in statements:
+                db.execute(statement)
+
+        await self.database.run(work)
+
+    async def _scalar(self, query: Any) -> Any:
+        return await self.database.run(lambda db: db.scalar(query))
 
     async def save_registration(self, registration: Registration) -> None:
         """Writes a registration, new or changed."""
         values = asdict(registration)
-        async with self._engine.begin() as db:
+
+        def work(db: sa.Connection) -> None:
             query = update(registrations).where(registrations.c.id == registration.id)
-            if not (await db.execute(query.values(values))).rowcount:
-                await db.execute(registrations.insert().values(values))
+            if not db.execute(query.values(values)).rowcount:
+                db.execute(registrations.insert().values(values))
+
+        await self.database.run(work)
 
     async def registration(self, id_: str) -> Registration | None:
-        async with self._engine.connect() as db:
-            query = select(registrations).where(registrations.c.id == id_)
-            row = (await db.execute(query)).mappings().one_or_none()
-            return Registration(**row) if row else None
+        query = select(registrations).where(registrations.c.id == id_)
+        row = await self.database.run(lambda db: db.execute(query).mappings().one_or_none())
+        return Registration(**row) if row else None
 
     async def register_device(
         self, registration: str, number: str, device: str, key: str, name: str, token_hash: str, now: float
@@ -181,29 +176,31 @@ class Store:
 
         Returns the generation, counted from 1. All earlier devices and kept messages of the number are gone.
         """
-        async with self._engine.begin() as db:
-            await db.execute(delete(registrations).where(registrations.c.id == registration))
-            await db.execute(delete(devices).where(devices.c.number == number))
-            await db.execute(delete(messages).where(messages.c.number == number))
-            await db.execute(delete(listings).where(listings.c.owner == number))
-            await db.execute(update(device_lists).where(device_lists.c.number == number).values(text=""))
-            old = await db.scalar(select(accounts.c.generation).where(accounts.c.number == number))
+
+        def work(db: sa.Connection) -> int:
+            db.execute(delete(registrations).where(registrations.c.id == registration))
+            db.execute(delete(devices).where(devices.c.number == number))
+            db.execute(delete(messages).where(messages.c.number == number))
+            db.execute(delete(listings).where(listings.c.owner == number))
+            db.execute(update(device_lists).where(device_lists.c.number == number).values(text=""))
+            old = db.scalar(select(accounts.c.generation).where(accounts.c.number == number))
             generation = (old or 0) + 1
             if old is None:
-                await db.execute(accounts.insert().values(number=number, generation=generation, since=now))
+                db.execute(accounts.insert().values(number=number, generation=generation, since=now))
             else:
                 query = update(accounts).where(accounts.c.number == number)
-                await db.execute(query.values(generation=generation, since=now))
+                db.execute(query.values(generation=generation, since=now))
             values = {"device": device, "number": number, "key": key, "name": name, "token_hash": token_hash}
-            await db.execute(devices.insert().values(**values, added=now, used=now))
-        return generation
+            db.execute(devices.insert().values(**values, added=now, used=now))
+            return generation
+
+        return await self.database.run(work)
 
     async def _devices(self, condition: Any) -> list[Device]:
         columns = [c for c in devices.c if c.name != "token_hash"]
         query = select(*columns, accounts.c.generation, accounts.c.since).join(accounts).where(condition)
-        async with self._engine.connect() as db:
-            rows = (await db.execute(query.order_by(devices.c.added))).mappings()
-            return [Device(**row) for row in rows]
+        query = query.order_by(devices.c.added)
+        return await self.database.run(lambda db: [Device(**row) for row in db.execute(query).mappings()])
 
     async def device_by_token(self, token_hash: str) -> Device | None:
         found = await self._devices(devices.c.token_hash == token_hash)
@@ -224,24 +221,27 @@ class Store:
         """False if the number has no such device."""
         query = delete(devices).where(devices.c.number == number, devices.c.device == device)
         stale = update(device_lists).where(device_lists.c.number == number).values(text="")
-        async with self._engine.begin() as db:
-            found = (await db.execute(query)).rowcount > 0
+
+        def work(db: sa.Connection) -> bool:
+            found = db.execute(query).rowcount > 0
             if found:
-                await db.execute(stale)
-        return found
+                db.execute(stale)
+            return found
+
+        return await self.database.run(work)
 
     async def findable(self, number: str) -> Findable:
-        async with self._engine.connect() as db:
-            found = await db.scalar(select(accounts.c.findable).where(accounts.c.number == number))
+        found = await self._scalar(select(accounts.c.findable).where(accounts.c.number == number))
         return Findable(found or Findable.EVERYBODY)
 
     async def set_findable(self, number: str, findable: Findable) -> None:
         """The address book is kept only while it decides something."""
-        async with self._engine.begin() as db:
-            query = update(accounts).where(accounts.c.number == number)
-            await db.execute(query.values(findable=str(findable)))
-            if findable is not Findable.MUTUAL:
-                await db.execute(delete(listings).where(listings.c.owner == number))
+        statements: list[Any] = [
+            update(accounts).where(accounts.c.number == number).values(findable=str(findable))
+        ]
+        if findable is not Findable.MUTUAL:
+            statements.append(delete(listings).where(listings.c.owner == number))
+        await self._execute(*statements)
 
     async def standings(self, asker: str, numbers: Iterable[str]) -> dict[str, Standing]:
         """Of those that are registered; one query, whatever they are."""
@@ -257,30 +257,31 @@ class Store:
             pair(blocks, number, asker),
             pair(blocks, asker, number),
         ).where(number.in_(list(numbers)), sa.exists().where(devices.c.number == number))
-        async with self._engine.connect() as db:
-            rows = (await db.execute(query)).all()
+        rows = await self.database.run(lambda db: db.execute(query).all())
         return {row[0]: Standing(Findable(row[1]), *map(bool, row[2:])) for row in rows}
 
     async def change_pairs(self, table: Table, owner: str, add: set[str], remove: set[str]) -> None:
         """Of `listings` or `blocks`."""
-        pairs = table.c.owner == owner
-        async with self._engine.begin() as db:
-            await db.execute(delete(table).where(pairs, table.c.number.in_(add | remove)))
-            if add:
-                await db.execute(table.insert(), [{"owner": owner, "number": n} for n in sorted(add)])
+        old = delete(table).where(table.c.owner == owner, table.c.number.in_(add | remove))
+        new = [{"owner": owner, "number": n} for n in sorted(add)]
+
+        def work(db: sa.Connection) -> None:
+            db.execute(old)
+            if new:
+                db.execute(table.insert(), new)
+
+        await self.database.run(work)
 
     async def pairs(self, table: Table, owner: str) -> list[str]:
         """All the numbers of one owner, in order."""
         query = select(table.c.number).where(table.c.owner == owner).order_by(table.c.number)
-        async with self._engine.connect() as db:
-            return list(await db.scalars(query))
+        return await self.database.run(lambda db: list(db.scalars(query)))
 
     async def use_assertion(self, device: str, id_: str, expires: float, now: float) -> bool:
         """Notes the device as used now. False if it has used this assertion before."""
+        note = assertions.insert().values(id=f"{device} {id_}", expires=expires)
         try:
-            async with self._engine.begin() as db:
-                await db.execute(assertions.insert().values(id=f"{device} {id_}", expires=expires))
-                await db.execute(update(devices).where(devices.c.device == device).values(used=now))
+            await self._execute(note, update(devices).where(devices.c.device == device).values(used=now))
         except IntegrityError:
             return False
         return True
@@ -293,19 +294,20 @@ class Store:
         0 for one that is too long, whose number is not registered, or has `limit` messages, or `of_one` of this sender.
         """
         numbers = {message.number for message in batch}
-        async with self._engine.begin() as db:
+
+        def work(db: sa.Connection) -> list[int]:
             known = select(devices.c.number).where(devices.c.number.in_(numbers)).distinct()
-            registered = set(await db.scalars(known))
+            registered = set(db.scalars(known))
             pairs = select(messages.c.number, messages.c.sender, func.count()).group_by(
                 messages.c.number, messages.c.sender
             )
             kept: Counter[Any] = Counter()
-            for number, sender, count in await db.execute(pairs.where(messages.c.number.in_(numbers))):
+            for number, sender, count in db.execute(pairs.where(messages.c.number.in_(numbers))):
                 kept[number, sender] = count
                 kept[number] += count
             if not self._last_message:
-                self._last_message = await db.scalar(select(func.max(messages.c.id))) or 0
-            ids, rows = [], []
+                self._last_message = db.scalar(select(func.max(messages.c.id))) or 0
+            ids, rows = list[int](), list[dict[str, Any]]()
             for message in batch:
                 pair = message.number, message.sender
                 full = kept[message.number] >= limit or kept[pair] >= of_one
@@ -317,24 +319,25 @@ class Store:
                 ids.append(self._last_message)
                 rows.append(asdict(message) | {"id": self._last_message})
             if rows:
-                await db.execute(messages.insert(), rows)
-        return ids
+                db.execute(messages.insert(), rows)
+            return ids
+
+        return await self.database.run(work)
 
     async def kept_messages(self, number: str, since: float, after: int, limit: int) -> list[KeptMessage]:
         """The oldest kept messages of a number that are not older than `since`, with ids above `after`."""
         query = select(messages).where(messages.c.number == number, messages.c.kept >= since)
         query = query.where(messages.c.id > after).order_by(messages.c.id).limit(limit)
-        async with self._engine.connect() as db:
-            return [KeptMessage(**row) for row in (await db.execute(query)).mappings()]
+        return await self.database.run(lambda db: [KeptMessage(**r) for r in db.execute(query).mappings()])
 
     async def drop_messages(self, ids: list[int]) -> None:
         """Deletes these messages: they have been delivered."""
-        async with self._engine.begin() as db:
-            await db.execute(delete(messages).where(messages.c.id.in_(ids)))
+        await self._execute(delete(messages).where(messages.c.id.in_(ids)))
 
     async def sweep(self, now: float, kept_since: float) -> None:
         """Deletes what is over: registrations, assertions, old messages."""
-        async with self._engine.begin() as db:
-            await db.execute(delete(registrations).where(registrations.c.expires < now))
-            await db.execute(delete(assertions).where(assertions.c.expires < now))
-            await db.execute(delete(messages).where(messages.c.kept < kept_since))
+        await self._execute(
+            delete(registrations).where(registrations.c.expires < now),
+            delete(assertions).where(assertions.c.expires < now),
+            delete(messages).where(messages.c.kept < kept_since),
+        )

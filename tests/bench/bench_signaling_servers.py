@@ -116,7 +116,7 @@ class Ringline(Measured):
 
     async def _fill(self, data: Path) -> None:
         """Accounts, as if all had registered: what a registration costs is not measured here."""
-        store = await Store.open(f"sqlite+aiosqlite:///{data / 'ringline.db'}")
+        store = await Store.open(f"sqlite:///{data / 'ringline.db'}")
         now = time.time()
         people = [{"number": number(n), "generation": 1, "since": now - 1e6} for n in range(self._count)]
         phones = [
@@ -131,9 +131,12 @@ class Ringline(Measured):
             }
             for n in range(self._count)
         ]
-        async with store.engine.begin() as db:
-            await db.execute(sa.insert(accounts), people)
-            await db.execute(sa.insert(devices), phones)
+
+        def fill(db: sa.Connection) -> None:
+            db.execute(sa.insert(accounts), people)
+            db.execute(sa.insert(devices), phones)
+
+        await store.database.run(fill)
         await store.close()
 
     async def stop(self) -> None:

@@ -118,11 +118,12 @@ async def test_a_device_that_only_the_server_vouches_for_is_refused(
     await talk(alice, bob, engine)
     evil = Ed25519PrivateKey.generate()
     ghost = "d" + "e" * 16
-    async with server.server._context.store.engine.begin() as db:
-        values = {"key": encode_public_key(evil.public_key()), "name": "ghost", "added": 0.0}
-        values["token_hash"] = hashlib.sha256(b"ghost").hexdigest()
-        values["used"] = server.clock()
-        await db.execute(devices.insert().values(device=ghost, number=ALICE, **values))
+    database = server.server._context.store.database
+    values = {"key": encode_public_key(evil.public_key()), "name": "ghost", "added": 0.0}
+    values["token_hash"] = hashlib.sha256(b"ghost").hexdigest()
+    values["used"] = server.clock()
+    added = devices.insert().values(device=ghost, number=ALICE, **values)
+    await database.run(lambda db: db.execute(added))
     own = OwnDevices(session, alice._profile)
     assert ghost not in await own.own_keys(await own.account())
     new = NewDevice(session, server.url)
@@ -130,8 +131,8 @@ async def test_a_device_that_only_the_server_vouches_for_is_refused(
         await own.approve(await new.begin("tablet"))
     # The ghost calls Bob; a list that it has signed itself is worth nothing.
     listed = sign_device_list(evil, DeviceList(ALICE, server.domain, 9, {ghost: values["key"]}, ghost))
-    async with server.server._context.store.engine.begin() as db:
-        await db.execute(device_lists.insert().values(number=ALICE, version=9, text=listed))
+    stored = device_lists.insert().values(number=ALICE, version=9, text=listed)
+    await database.run(lambda db: db.execute(stored))
     data = replace(
         alice._profile.data, device=ghost, device_token="ghost", private_key=private_key_text(evil)
     )

@@ -200,7 +200,7 @@ async def test_what_is_hidden_and_what_does_not_exist_cost_the_same(server, ask,
     alice, bob = [await connect(phone) for phone in phones]
     await blocking(bob, "block", ALICE)
     statements = []
-    engine = server.server._context.store._engine.sync_engine
+    engine = server.server._context.store.database._sync
     event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
 
     async def seen(number, sid):
@@ -220,7 +220,7 @@ async def test_registration_of_known_and_unknown_numbers_asks_the_store_the_same
 
     await register(ALICE)
     statements = []
-    engine = server.server._context.store._engine.sync_engine
+    engine = server.server._context.store.database._sync
     event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
     seen = []
     for number in (ALICE, BOB):

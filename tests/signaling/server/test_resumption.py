@@ -64,8 +64,8 @@ async def in_store(server):
 
     from signaling.storage.store import messages
 
-    async with server.server._context.store._engine.connect() as db:
-        return await db.scalar(select(func.count()).select_from(messages))
+    database = server.server._context.store.database
+    return await database.run(lambda db: db.scalar(select(func.count()).select_from(messages)))
 
 
 async def test_a_broken_stream_is_resumed_and_nothing_is_lost(server, register, connect):
@@ -183,10 +183,9 @@ async def test_a_full_disk_is_told_and_loses_nothing(server, http, register, con
 
     alice, bob_phone = await connect(await register(ALICE)), await register(BOB)
     to = f"{BOB}@{server.domain}"
-    store = server.server._context.store
-    async with store._engine.connect() as db:
-        pages = await db.scalar(text("PRAGMA page_count"))
-        await db.execute(text(f"PRAGMA max_page_count = {pages}"))
+    database = server.server._context.store.database
+    pages = await database.run(lambda db: db.scalar(text("PRAGMA page_count")))
+    await database.run(lambda db: db.execute(text(f"PRAGMA max_page_count = {pages}")))
     told, safe = [], []
     for n in range(40):
         message = note(to, f"m{n}")
@@ -202,8 +201,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(server, http, register, con
     async with http.post(f"{server.url}/v1/registrations", json={"number": CAROL}) as answer:
         assert answer.status in (201, 503)
         assert (await answer.json()).get("code", "unavailable") == "unavailable"
-    async with store._engine.connect() as db:
-        await db.execute(text("PRAGMA max_page_count = 1000000"))
+    await database.run(lambda db: db.execute(text("PRAGMA max_page_count = 1000000")))
     bob = await connect(bob_phone)
     assert await sync(bob) == safe
 

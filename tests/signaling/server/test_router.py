@@ -75,13 +75,13 @@ async def test_every_online_device_of_an_account_rings(server, register, connect
     second = replace(bob_phone, device="dffffffffffffffff", device_token="second")
     import hashlib
 
-    async with server.server._context.store._engine.begin() as db:
-        values = {"key": "", "name": "second", "added": 0.0, "used": server.clock()}
-        from signaling.tokens import encode_public_key
+    values = {"key": "", "name": "second", "added": 0.0, "used": server.clock()}
+    from signaling.tokens import encode_public_key
 
-        values["key"] = encode_public_key(second.key.public_key())
-        values["token_hash"] = hashlib.sha256(b"second").hexdigest()
-        await db.execute(devices.insert().values(device=second.device, number=BOB, **values))
+    values["key"] = encode_public_key(second.key.public_key())
+    values["token_hash"] = hashlib.sha256(b"second").hexdigest()
+    added = devices.insert().values(device=second.device, number=BOB, **values)
+    await server.server._context.store.database.run(lambda db: db.execute(added))
     first, second = await connect(bob_phone), await connect(second)
     await alice.send(jmi(first.bare))
     assert sid_of(await first.receive()) == sid_of(await second.receive()) == "s1"
@@ -217,8 +217,7 @@ async def test_a_thousand_kept_messages_arrive_in_order(server, register, connec
         {"number": BOB, "sender": CAROL, "kept": server.clock(), "stanza": serialise(jmi(to, sid=f"s{n}"))}
         for n in range(1000)
     ]
-    async with server.server._context.store._engine.begin() as db:
-        await db.execute(messages.insert(), rows)
+    await server.server._context.store.database.run(lambda db: db.execute(messages.insert(), rows))
     alice = await connect(alice_phone)
     await alice.send(jmi(to, sid="one too many"))
     assert st.error_of(await alice.receive()).condition == "service-unavailable"
