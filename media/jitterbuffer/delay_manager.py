@@ -58,7 +58,7 @@ class DelayManager:
         self._base = 0.0
         self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
-        self._raised = False  # what the start's guess was too low for
+        self._chosen = self._raised = False  # raised: what the start's guess was too low for
         self._cost: NDArray[np.float64] | None = None  # R, of each delay; None: to be counted again
         self._copies = 0.0  # how much later than a frame its farthest copy is sent, seconds
         self._copies_wait = 0.0
@@ -123,10 +123,11 @@ class DelayManager:
         if costs[stay] - costs[best] < CHANGE_GAIN:
             best = stay  # every change of delay is a join that can be heard
         before, self._target = self._target, float(delays[best])
-        if self._target > before + step / 2:
+        if self._chosen and self._target > before + step / 2:
             self._raised = True
         elif self._target < before:
             self._fall_at = now + (before - self._target) * 1000 / RELEASE_MS_PER_S
+        self._chosen = True
         return self._target
 
     def reset(self) -> None:
