@@ -1,5 +1,6 @@
 # make demo    a real, measured call through the signaling server
 # make test    the tests (no outside program, at most 90 s)
+# make test-long  those that take minutes of virtual time, or many calls
 # make check   format, lint, types, architecture
 # make bench-voice  voice over many emulated networks, scored
 # make bench-receiver  what a receiver costs the processor
@@ -14,13 +15,16 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test check interop format clean bench-voice bench-receiver voice-docs
+.PHONY: demo test test-long check interop format clean bench-voice bench-receiver voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 -m "not long"
+
+test-long: $(VENV)/.ready-test
+	$(BIN)/python -m pytest -n 3 -m long --timeout 240
 
 check: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .

@@ -89,6 +89,7 @@ def test_axes_have_round_numbers(bench: SimpleNamespace) -> None:
     assert len(bench.voice_svg.ticks(3.0, 3.0)) >= 2
 
 
+@pytest.mark.long
 def test_without_a_part_the_call_is_another(bench: SimpleNamespace) -> None:
     @cache
     def heard(seed: int, without: tuple[str, ...], delay: float | None = None) -> bytes:

@@ -203,6 +203,7 @@ def test_false_reports_do_nothing() -> None:
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.1])
+@pytest.mark.long
 def test_all_rtcp_of_a_minute_is_below_5_percent(loss: float) -> None:
     """RFC 3550 section 6.2: reports, arrivals, NACK, extended reports, of all that is sent; the start is in it."""
     rng = Random(11)

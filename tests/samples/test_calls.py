@@ -103,6 +103,7 @@ def resident_bytes() -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts files and memory in /proc")
+@pytest.mark.long
 async def test_fifty_calls_leave_nothing(town, connect) -> None:
     async with town.online(ALICE) as alice, town.online(BOB) as bob:
         after: dict[int, tuple[int, int, int, int]] = {}

@@ -234,6 +234,7 @@ def test_a_stray_packet_of_elsewhere_costs_little(playback: Playback) -> None:
 
 
 @pytest.mark.parametrize("ppm", [-200, 200])
+@pytest.mark.long
 def test_clock_drift_over_ten_minutes_makes_no_delay(playback: Playback, ppm: int) -> None:
     """The faster sender fills the buffer, the slower one empties it: 120 ms in ten minutes."""
     count = 30000

@@ -142,6 +142,7 @@ def test_a_reference_that_is_gone_is_no_error() -> None:
     assert scorer.score({1: 0.9}).psnr_db is None
 
 
+@pytest.mark.long
 def test_real_video_through_real_vp8(media_file: Callable[[str], Path]) -> None:
     """PSNR grows with the bitrate and lies where webcam video at these rates does."""
     with av.open(str(media_file("video-person-720p30-8s.mp4"))) as container:

@@ -142,6 +142,7 @@ def inbound(done: Call) -> dict[str, object]:
     return next(s for s in done.stats.values() if s["type"] == "inbound-rtp" and s.get("kind") == "video")
 
 
+@pytest.mark.long
 def test_lips_and_voice_stay_together_for_a_minute_with_jitter_and_drift() -> None:
     done = call(60.0, LinkParameters(delay_ms=50, jitter_ms=100), microphone_ppm=200)
     found = done.lip_sync(after=3.0)

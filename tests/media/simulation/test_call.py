@@ -121,6 +121,7 @@ def test_silence_says_nothing_of_the_delay() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_minute_costs_seconds(speech: Speech) -> None:
     spoken = tuple(np.resize(voice, 30 * RATE) for voice in speech)
     began = time.process_time()
@@ -133,6 +134,7 @@ def test_a_minute_costs_seconds(speech: Speech) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_clocks_that_drift_apart_cost_neither_sound_nor_delay(speech: Speech) -> None:
     """+-1000 ppm: 25 s of it are the drift of 125 s at +-200 ppm, the worst of cheap devices."""
     spoken = tuple(np.resize(voice, 25 * RATE) for voice in speech)

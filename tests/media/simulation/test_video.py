@@ -110,6 +110,7 @@ def test_real_codecs_on_a_clean_path_both_ways() -> None:
     assert voice_is_untouched(call)
 
 
+@pytest.mark.long
 def test_300_kbit_do_not_collapse() -> None:
     """Voice of 80 kbit/s with its headers is on the same path. aiortc: 2.8 fps, 9 Mbit/s sent."""
     call = run("video_300k", 12, (EXACT, EXACT))
@@ -121,6 +122,7 @@ def test_300_kbit_do_not_collapse() -> None:
     assert (call.callee.summary.mos_lq or 0) > 4.0
 
 
+@pytest.mark.long
 def test_1_mbit_is_used_and_not_overfilled() -> None:
     call = run("video_1mbit", 9, (EXACT, VIEWER))
     found = score(call)
