@@ -213,7 +213,7 @@ async def test_a_sound_card_pulls_from_a_thread_of_its_own(make: Make) -> None:
     await asyncio.wait_for(card.heard.wait(), 5)
     await bob.close()
     pulled = card.pulled
-    assert pulled > 20
+    assert pulled > 4, "what comes before the first sound, at least"
     await alice.close()
     assert card.pulled == pulled
 

@@ -277,6 +277,7 @@ def test_files_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.long
 def test_a_process_that_dies_leaves_a_film_to_its_last_key_frame(
     tmp_path: Path, clock: Clock, suffix: str
 ) -> None:

@@ -52,6 +52,7 @@ def test_survives_scaling(size: tuple[int, int], number: int) -> None:
     ("width", "height", "frames", "least"),
     [(320, 240, 90, 85), (640, 480, 60, 55), (1280, 720, 60, 15)],  # at 720p libvpx drops pictures itself
 )
+@pytest.mark.long
 def test_survives_vp8_at_150_kbit_s(width: int, height: int, frames: int, least: int) -> None:
     rate = 150_000
     encoder = av.CodecContext.create("libvpx", "w")

@@ -162,6 +162,7 @@ def test_on_a_clean_network_all_arrives() -> None:
     assert inbound(done)["freezeCount"] == 0
 
 
+@pytest.mark.long
 def test_a_picture_that_is_shown_late_is_measured() -> None:
     """The engine cannot know what a screen does; flash and beep do."""
     good = call(10.0, LinkParameters(delay_ms=30)).lip_sync(after=3)

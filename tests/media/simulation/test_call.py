@@ -95,6 +95,7 @@ def test_one_lost_packet_costs_at_most_one_concealed_frame_and_no_delay(speech: 
         )
 
 
+@pytest.mark.long
 def test_a_stall_of_the_network_is_bad_while_it_lasts_and_not_after(speech: Speech) -> None:
     steps = Schedule((Step(2.0, {"outage": True}), Step(4.5, {"outage": False})))
     direction = Direction(LinkParameters(delay_ms=20), steps)
@@ -149,6 +150,7 @@ def test_clocks_that_drift_apart_cost_neither_sound_nor_delay(speech: Speech) ->
         assert report.speech.mouth_to_ear_p95_ms < 120 and (report.speech.matched_share or 0) > 0.9
 
 
+@pytest.mark.long
 def test_a_busy_machines_devices_are_evened_out(speech: Speech) -> None:
     busy = DeviceClock(capture_jitter_ms=12, playout_jitter_ms=4)
     calm, call = run("clean", speech, 8), run("clean", speech, 8, clocks=(busy, busy))

@@ -133,6 +133,7 @@ def test_1_mbit_is_used_and_not_overfilled() -> None:
 
 
 @pytest.mark.parametrize(("profile", "share"), [("video_loss2", 0.06), ("video_loss5", 0.12)])
+@pytest.mark.long
 def test_random_loss_is_repaired_without_a_storm(profile: str, share: float) -> None:
     call = run(profile, 7, (EXACT, VIEWER))
     found = score(call)
@@ -249,6 +250,7 @@ def test_pictures_of_4k_at_a_path_for_a_tenth_of_them() -> None:
     assert (call.callee.summary.mos_lq or 0) > 4.0 and is_calm(call, 3)
 
 
+@pytest.mark.long
 def test_a_backlog_at_the_least_rate_goes_away() -> None:
     """Weak 3G, key frames after bursts of loss: the pacer must not stay behind and skip most pictures for ever."""
     call = run("poor_3g", 8, (EXACT, VIEWER))

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from signaling.client import Client
 
 ALICE, BOB = "+12025550100", "+12025550101"
@@ -15,6 +17,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.long
 async def test_fifty_calls_leave_no_task_and_no_file(
     open_client: Callable[..., Awaitable[Client]], connected: Any, ether: dict[str, Any]
 ) -> None:
