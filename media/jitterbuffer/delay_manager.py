@@ -10,6 +10,7 @@ can be had, and the choice is among these.
 """
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class DelayManager:
         self._base = 0.0
         self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
-        self._chosen = self._raised = False  # raised: what the start's guess was too low for
+        self._raised = False  # it had to rise: the start's guess, or what is left of it, was too low
         self._cost: NDArray[np.float64] | None = None  # R, of each delay; None: to be counted again
         self._copies = 0.0  # how much later than a frame its farthest copy is sent, seconds
         self._copies_wait = 0.0
@@ -116,19 +117,24 @@ class DelayManager:
             delays = delays[delays > min(present, lowest) - step / 2]
         if not len(delays):
             return self._target
-        bins = ((delays * 1000 - MARGIN_MS) / BIN_MS).astype(int)
-        costs = self._cost[np.clip(bins, 0, BINS - 1)]
+        costs = self._at(delays)
         best = int(np.argmin(costs))
         stay = int(np.argmin(np.abs(delays - present)))
         if costs[stay] - costs[best] < CHANGE_GAIN:
             best = stay  # every change of delay is a join that can be heard
         before, self._target = self._target, float(delays[best])
-        if self._chosen and self._target > before + step / 2:
+        if self._target > before + step / 2 and self._at(before) > costs[best] + CHANGE_GAIN:
             self._raised = True
         elif self._target < before:
             self._fall_at = now + (before - self._target) * 1000 / RELEASE_MS_PER_S
-        self._chosen = True
         return self._target
+
+    def _at(self, delays: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
+        """What these delays cost, R."""
+        assert self._cost is not None
+        bins = ((np.asarray(delays) * 1000 - MARGIN_MS) / BIN_MS).astype(int)
+        costs: NDArray[np.float64] = self._cost[np.clip(bins, 0, BINS - 1)]
+        return costs
 
     def reset(self) -> None:
         """The source's time line was replaced: its offsets say nothing any more, the network's behaviour does."""
