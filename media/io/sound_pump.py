@@ -22,7 +22,9 @@ from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
-FIRST_PULL = 0.004  # seconds after that packet: those that come a little later in their period are in time, too
+FIRST_PULL = (
+    0.004  # seconds after that packet: those that come a little later in their period are in time, too
+)
 PATIENCE = 1.0  # seconds that a speaker waits for packets
 
 
