@@ -64,7 +64,7 @@ class SoundPump:
         if self._playout is not None or self._opening is None or self._engine.receiver is None:
             return
         statistics = self._engine.receiver.statistics
-        second = statistics is not None and statistics.packets_received == 2
+        second = statistics is not None and statistics.packets_received >= 2
         if second and self._opening.when() > self._loop.time() + FIRST_PULL:
             self._open_speaker_in(FIRST_PULL, speaker)
 

@@ -55,6 +55,17 @@ async def test_a_speaker_begins_behind_the_second_packet() -> None:
     assert card.closed
 
 
+async def test_packets_that_came_before_the_start_are_no_reason_to_wait() -> None:
+    pump, statistics = pump_with(2)
+    card = Card()
+    pump.received(card)
+    pump.start(None, card)
+    statistics.packets_received = 3
+    pump.received(card)
+    await asyncio.wait_for(card.started.wait(), 0.5)
+    await pump.close(None, card)
+
+
 async def test_a_speaker_begins_without_packets_in_the_end() -> None:
     pump, _ = pump_with(0)
     card = Card()
