@@ -80,6 +80,9 @@ class TransportCounters:
     packets_refused: int = 0  # not authentic, replayed, or not what they claimed to be
 
 
+UDP_BYTES = 28  # and IPv4
+
+
 class MediaEngine:
     """`rng` gives every identifier; `unix_time_offset` turns `now` into Unix time for sender reports."""
 
@@ -201,7 +204,7 @@ class MediaEngine:
             if self.receiver is not None:
                 self.synchronizer.update(self.receiver.jitter_buffer, self.video_receiver.display, now)
         if reports := self.reports.reports_to_send(now):
-            self._send_rtcp((*reports, *self._feedback(now, with_report=True)))
+            self._send_rtcp((*reports, *self._feedback(now, with_report=True)), now)
 
     def next_event(self) -> EngineEvent | None:
         return self._events.popleft() if self._events else None
@@ -254,7 +257,7 @@ class MediaEngine:
         if self._closed:
             return
         if self._srtp is not None:
-            self._send_rtcp(self.reports.goodbye(now))
+            self._send_rtcp(self.reports.goodbye(now), now)
         self._closed = True
         for stream in (self.sender, self.receiver):
             if stream is not None:
@@ -270,9 +273,12 @@ class MediaEngine:
         assert self._srtp is not None
         self._queue(self._srtp.protect(packet))
 
-    def _send_rtcp(self, packets: tuple[RtcpPacket, ...]) -> None:
+    def _send_rtcp(self, packets: tuple[RtcpPacket, ...], now: float) -> None:
         assert self._srtp is not None
-        self._queue(self._srtp.protect_rtcp(serialize_compound(packets)))
+        data = self._srtp.protect_rtcp(serialize_compound(packets))
+        if self.sender is not None:
+            self.sender.sent_beside(len(data) + UDP_BYTES, now)
+        self._queue(data)
 
     def _queue(self, data: bytes) -> None:
         self.transport.packets_sent += 1
@@ -292,7 +298,7 @@ class MediaEngine:
         """Feedback and video packets that are due."""
         if messages := self._feedback(now):
             # Behind an empty report: a compound for peers without reduced-size RTCP (RFC 5506).
-            self._send_rtcp((ReceiverReport(self.ssrc), *messages))
+            self._send_rtcp((ReceiverReport(self.ssrc), *messages), now)
         if self.video_sender is not None:
             for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):
                 self._send_rtp(packet)
@@ -328,7 +334,7 @@ class MediaEngine:
         if packet.packet_type == RTPFB and packet.format == CCFB_FORMAT:
             for report in congestion_feedback.parse(packet):
                 if report.ssrc == self.ssrc and self.sender is not None and report.arrivals:
-                    self.sender.receive_arrivals(report)
+                    self.sender.receive_arrivals(report, now, alone=self.video_sender is None)
         elif packet.packet_type == RTPFB and packet.format == feedback.NACK_FORMAT:
             numbers = feedback.nacked(packet)
             if packet.media_ssrc == self.ssrc and self.sender is not None and self._srtp is not None:

@@ -1,8 +1,9 @@
 """The engine's counters under the names of W3C webrtc-stats. Counters are cumulative, times in seconds.
 
-Three members of received streams are Ringline's own: `latePackets` (came after their turn), `recoveredFrames`
-(played from a copy) and `lossRuns` (packets missing in a row -> how often). So are those of remote-inbound-rtp that the
-peer tells in extended reports, of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
+Ringline's own are: of received streams `latePackets` (came after their turn), `recoveredFrames` (played from a copy)
+and `lossRuns` (packets missing in a row -> how often); of outbound-rtp `pathQueueDelay`, what the sender takes for a
+queue on the path; of remote-inbound-rtp what the peer tells in extended reports, of the whole call up to then
+(RFC 3611 section 4.7; `_as_heard`).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,11 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
     }
     if engine.sender is not None:
         stats |= _outbound(engine.sender, engine.ssrc, engine.reports.remote_metrics)
+        if engine.sender.budget_bps is not None:
+            stats["candidate-pair"] = {
+                "type": "candidate-pair",
+                "availableOutgoingBitrate": round(engine.sender.budget_bps),
+            }
     if engine.receiver is not None:
         stats["inbound-rtp-audio"] = inbound(engine.receiver)
         if engine.reports.round_trip_time is not None and engine.receiver.statistics is not None:
@@ -69,6 +75,7 @@ def _outbound(sender: AudioSender, ssrc: int, heard: VoipMetrics | None) -> Stat
             "bytesSent": rtp.bytes_sent,
             "headerBytesSent": rtp.header_bytes_sent,
             "targetBitrate": sender.bitrate_bps,
+            "pathQueueDelay": sender.path_queue,
         },
         "media-source-audio": {
             "type": "media-source",

@@ -159,7 +159,7 @@ class SecureTransport:
         stats["transport"] |= {"dtlsState": self.dtls_state, "iceState": self.ice.state}
         if (pair := self.ice.selected_pair()) is not None:
             local_type, local, remote_type, remote = pair
-            stats["candidate-pair"] = {
+            stats["candidate-pair"] = stats.get("candidate-pair", {}) | {
                 "type": "candidate-pair",
                 "timestamp": now,
                 "currentRoundTripTime": self.ice.round_trip_time,

@@ -31,6 +31,12 @@ COPIES_MEMORY = 10.0
 COPIES_NEEDED = 2  # one loss is no reason yet
 COPIES_QUANTILE = 0.9  # of the jitter that the packet with the copy has
 SETTLING_PACKETS = 25  # the target does not fall before it has seen this many
+# A queue on the path is delay that none of the last packets escaped, for longer than a hold-up lasts. When it has
+# drained it says nothing about the jitter to come; one that comes again soon does.
+STANDING_PACKETS = 5
+STANDING_HIGH, STANDING_LOW = 0.025, 0.010  # seconds
+STANDING_SPAN, STANDING_PAUSE = 0.15, 10.0
+STANDING_OFTEN = 2  # times within that pause
 RELEASE_MS_PER_S = 30.0  # the target falls no faster, once it had to be raised
 MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
 REACH_STEPS = 100  # how far up is looked
@@ -57,6 +63,10 @@ class DelayManager:
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
+        self._last: deque[float] = deque(maxlen=STANDING_PACKETS)
+        self._before_queue: tuple[NDArray[np.float64], ...] = ()  # the histograms when there was none
+        self._queue_since: float | None = None
+        self._queues: deque[float] = deque([-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN)  # when they ended
         self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
         self._raised = False  # it had to rise: the start's guess, or what is left of it, was too low
@@ -75,6 +85,11 @@ class DelayManager:
         return max(self.minimum, self._copies_wait)
 
     @property
+    def standing(self) -> float:
+        """The least relative delay of the last packets, seconds: what none of them escaped, a queue."""
+        return min(self._last, default=0.0)
+
+    @property
     def base(self) -> float:
         """Arrival minus media time of the fastest recent packet, seconds."""
         return self._base
@@ -85,6 +100,8 @@ class DelayManager:
         self._observe_base(offset, now)
         relative = offset - self._base
         self._add(relative)
+        self._last.append(relative)
+        self._observe_queue(now)
         return relative
 
     def receive_recovery(self, media_time: float, now: float) -> None:
@@ -166,6 +183,20 @@ class DelayManager:
             newest = [(newest[0][0], offset)]
         if len(self._slots) > recent and min(least for _, least in newest) > self._base + CHANGED:
             self._slots = deque(newest, maxlen=BASE_SLOTS)
+
+    def _observe_queue(self, now: float) -> None:
+        if self.standing > STANDING_HIGH:
+            self._queue_since = now if self._queue_since is None else self._queue_since
+        elif self.standing < STANDING_LOW:
+            since, self._queue_since = self._queue_since, None
+            if since is not None and now - since > STANDING_SPAN:
+                if now - self._queues[0] > STANDING_PAUSE and self._before_queue:
+                    self._fast, self._slow = self._before_queue
+                    self._cost = None
+                    self._raised = False
+                self._queues.append(now)
+            if self._last[-1] < STANDING_LOW:
+                self._before_queue = self._fast.copy(), self._slow.copy()
 
     def _add(self, relative: float) -> None:
         index = _bin(relative)

@@ -19,11 +19,15 @@ MAX_REPORTS = 256  # packets a report; a bound against nonsense and gaps
 
 @dataclass(frozen=True, slots=True)
 class ArrivalReport:
-    """What arrived of one SSRC. `arrivals[i]`: seconds before the report, of packet begin + i; None: not arrived."""
+    """What arrived of one SSRC. `arrivals[i]`: seconds before the report, of packet begin + i; None: not arrived.
+
+    `stamp`: when the report was made, seconds on the receiver's clock modulo 2^16; build() has a time of its own.
+    """
 
     ssrc: int
     begin: int  # 16 bit
     arrivals: tuple[float | None, ...]
+    stamp: float = 0.0
 
 
 def build(sender_ssrc: int, reports: Sequence[ArrivalReport], now: float) -> Feedback:
@@ -50,6 +54,7 @@ def parse(feedback: Feedback) -> list[ArrivalReport]:
     if len(data) < 12 or len(data) % 4:
         raise PacketError("congestion feedback has a wrong length")
     position, end = 0, len(data) - 4
+    stamp = int.from_bytes(data[end:], "big") / 65536
     reports = []
     while position < end:
         if position + 8 > end:
@@ -66,7 +71,7 @@ def parse(feedback: Feedback) -> list[ArrivalReport]:
             word = int.from_bytes(data[position + 2 * index : position + 2 * index + 2], "big")
             arrivals.append((word & 0x1FFF) / UNITS_PER_S if word & 0x8000 else None)
         position += size
-        reports.append(ArrivalReport(ssrc, begin, tuple(arrivals)))
+        reports.append(ArrivalReport(ssrc, begin, tuple(arrivals), stamp))
     return reports
 
 
@@ -77,6 +82,7 @@ class ArrivalLog:
         self.ssrc = ssrc
         self._unwrapper = Unwrapper(16)
         self._arrivals: dict[int, float] = {}
+        self._missing = False  # the last report told of packets that had not come
         self._reported = -1  # up to here an earlier report has told
         self._highest: int | None = None
 
@@ -90,11 +96,18 @@ class ArrivalLog:
             for old in sorted(self._arrivals)[:MAX_REPORTS]:
                 del self._arrivals[old]
 
-    def report(self, now: float, *, overlap: int) -> ArrivalReport | None:
-        """Everything since the last report and `overlap` packets before; None when nothing is new."""
+    def report(self, now: float, *, overlap: int, newest: int = MAX_REPORTS) -> ArrivalReport | None:
+        """Everything since the last report and `overlap` packets before; None when nothing is new.
+
+        Where nothing is missing, the `newest` packets are enough: what is not told of has arrived.
+        """
         if self._highest is None or self._highest <= self._reported:
             return None
         begin = max(self._reported + 1 - overlap, self._highest - MAX_REPORTS + 1, min(self._arrivals))
+        missing = any(n not in self._arrivals for n in range(begin, self._highest))
+        if not missing and not self._missing:  # what was told to be missing is told again
+            begin = max(begin, self._highest - newest + 1)
+        self._missing = missing
         arrivals = tuple(
             None if (at := self._arrivals.get(n)) is None else now - at
             for n in range(begin, self._highest + 1)

@@ -12,13 +12,19 @@ from media.rtp.retransmission import from_rtx
 from media.rtp.rtcp import Feedback, ReportBlock
 from media.rtp.statistics import ReceiveStatistics
 from media.streams.audio_repair import FRAME, AudioRepair
+from media.streams.protection import TRANSPORT_BYTES
 
 SAMPLE_RATE = 48000
 ENERGY_FULL_SCALE = 32768.0
 # Arrivals are told so often while packets are lost, and so often while none are, but soon after the first that is.
 ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN, ARRIVALS_PROMPT = 0.3, 1.5, 0.1
-ARRIVALS_INTERVAL_START, START = 0.1, 2.0  # and so often in the first seconds, when nothing is known
+ARRIVALS_INTERVAL_START, START = 0.2, 2.0  # and so often in the first seconds, when nothing is known
+FEEDBACK_SHARE, REPORT_BITS = 0.05, 8 * 100  # of what comes; a report with all its headers
+MIN_RATE_BPS = 40_000  # of a call that has just begun or is silent
+WIDE_RATE_BPS = 48_000  # below, a long compound would hold up the voice behind it
+STANDING_DELAY = 0.030  # seconds that all of the last packets are late: a queue, told soon as a loss is
 CLEAN_AFTER = 5.0  # seconds without a loss
+NEWEST = 15  # packets that a report tells of where none is missing: they show whether there is a queue
 OVERLAP = 5  # packets that a report repeats, since reports are lost, too
 REORDERING = 0.2  # seconds for which packets of the source before may still be on their way
 
@@ -44,6 +50,9 @@ class AudioReceiver:
         self._last_arrivals = 0.0
         self._lost_seen = 0
         self._last_loss = -1e9
+        self._rate_bps = 0.0
+        self._bits, self._told = 0, 0.0  # received since the arrivals were told
+        self._queue = False  # the last packets were all late
         self._begun = 0.0  # when the first packet of this source came
         self._left: int | None = None  # the source before
         self.last_packet_received: float | None = None
@@ -76,8 +85,14 @@ class AudioReceiver:
         size = len(packet.payload)
         self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, now)
         self._arrivals.receive(packet.sequence_number, now)
-        if self.statistics.packets_lost > self._lost_seen and now - self._last_loss > CLEAN_AFTER:
+        self._bits += 8 * (size + packet.header_size + TRANSPORT_BYTES)
+        queue = self.jitter_buffer.delay_manager.standing > STANDING_DELAY
+        lost = self.statistics.packets_lost > self._lost_seen and now - self._last_loss > CLEAN_AFTER
+        if queue and not self._queue:
+            self._next_arrivals = now
+        elif lost:
             self._next_arrivals = min(self._next_arrivals, now + ARRIVALS_PROMPT)
+        self._queue = queue
         silent = self._decoder.is_silence(packet.payload) and not is_red
         self._repair.receive(packet.sequence_number, now, silent=silent)
         self._repair.redundant = is_red
@@ -163,19 +178,27 @@ class AudioReceiver:
         if self._parameters.nack and (numbers := self._repair.requests_to_send(now)):
             self.nack_count += 1
             out.append(feedback.nack(self._our_ssrc, self.statistics.ssrc, numbers))
-        due = now >= (self._last_arrivals + ARRIVALS_INTERVAL / 2 if with_report else self._next_arrivals)
+        early = with_report and self._rate_bps > WIDE_RATE_BPS
+        due = now >= (self._last_arrivals + ARRIVALS_INTERVAL / 2 if early else self._next_arrivals)
         if self._parameters.arrival_feedback and due:
-            if self.statistics.packets_lost > self._lost_seen:
-                self._last_loss = now
-            self._lost_seen = self.statistics.packets_lost
-            clean = now - self._last_loss > CLEAN_AFTER
-            interval = ARRIVALS_INTERVAL_CLEAN if clean else ARRIVALS_INTERVAL
-            if now - self._begun < START:
-                interval = ARRIVALS_INTERVAL_START
-            self._last_arrivals, self._next_arrivals = now, now + interval
-            if (report := self._arrivals.report(now, overlap=OVERLAP)) is not None:
+            self._last_arrivals, self._next_arrivals = now, now + self._arrivals_interval(now)
+            if (report := self._arrivals.report(now, overlap=OVERLAP, newest=NEWEST)) is not None:
                 out.append(congestion_feedback.build(self._our_ssrc, [report], now))
         return out
+
+    def _arrivals_interval(self, now: float) -> float:
+        assert self.statistics is not None
+        if self.statistics.packets_lost > self._lost_seen:
+            self._last_loss = now
+        self._lost_seen = self.statistics.packets_lost
+        clean = not self._queue and now - self._last_loss > CLEAN_AFTER
+        interval = ARRIVALS_INTERVAL_CLEAN if clean else ARRIVALS_INTERVAL
+        self._rate_bps = self._bits / max(FRAME, now - self._told)
+        self._bits, self._told = 0, now
+        if now - self._begun < START:
+            return ARRIVALS_INTERVAL_START
+        # Not more than its share of a thin path.
+        return max(interval, REPORT_BITS / (FEEDBACK_SHARE * max(MIN_RATE_BPS, self._rate_bps)))
 
     def receive_sender_report(self, ssrc: int, ntp_time: int, now: float) -> None:
         if self.statistics is not None and self.statistics.ssrc == ssrc:

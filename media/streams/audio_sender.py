@@ -6,6 +6,8 @@ from random import Random
 import numpy as np
 
 from media.codecs.base import AudioEncoder, Samples
+from media.congestion.audio_rate import AudioRateController
+from media.congestion.round_trip_rate import RoundTripRate
 from media.negotiation import AudioParameters
 from media.rtp import red
 from media.rtp.congestion_feedback import ArrivalReport
@@ -13,7 +15,13 @@ from media.rtp.packet import RtpPacket
 from media.rtp.retransmission import RetransmissionHistory, to_rtx
 from media.rtp.rtcp import ReportBlock
 from media.rtp.sender import RtpSender
-from media.streams.protection import NO_PROTECTION, ProtectionController, Scheme
+from media.streams.protection import (
+    MAX_WIRE_BPS,
+    NO_PROTECTION,
+    TRANSPORT_BYTES,
+    ProtectionController,
+    Scheme,
+)
 
 SAMPLE_RATE = 48000
 MAX_SILENCE_BYTES = 2  # what an Opus encoder in DTX gives (RFC 7587 section 3.1.3)
@@ -58,6 +66,9 @@ class AudioSender:
         self._history = RetransmissionHistory()
         self._frames: deque[tuple[int, bytes]] = deque(maxlen=MAX_DISTANCE)  # (media time, payload)
         self._protection = ProtectionController()
+        self._rate = AudioRateController()
+        self._round_trip_rate = RoundTripRate(parameters.bitrate_bps)
+        self._apply_scheme(self._rate.budget_bps)
         self.total_samples_captured = 0
         self.nack_count = 0
 
@@ -116,6 +127,9 @@ class AudioSender:
         self._media_time += len(samples) // self._samples_a_tick
         data = packet.serialize()
         self.rtp.count(packet, data)
+        self._rate.sent(
+            packet.sequence_number, len(data) + TRANSPORT_BYTES, captured + len(samples) / SAMPLE_RATE
+        )
         return data
 
     def _with_copies(self, payload: bytes) -> tuple[int, bytes]:
@@ -135,14 +149,40 @@ class AudioSender:
             return opus, payload
         return self._parameters.red_payload_type, red.build(blocks, opus, payload)
 
-    def receive_arrivals(self, report: ArrivalReport) -> None:
-        """What the far end says arrived, packet by packet."""
+    @property
+    def budget_bps(self) -> float | None:
+        """What all packets of the stream may take, headers included; None: the peer tells no arrivals."""
+        return self._rate.budget_bps if self._uses_red else None
+
+    @property
+    def path_queue(self) -> float:
+        """Seconds that packets wait on the path, as of the last report; 0: none, or the peer tells no arrivals."""
+        return self._rate.queue
+
+    def _apply_scheme(self, budget_bps: float) -> None:
+        if self._uses_red:
+            scheme = self._protection.scheme
+            bitrate = scheme.fitting(budget_bps)
+            self._encoder.set_bitrate(min(bitrate, self._parameters.bitrate_bps))
+            self._frame_samples = scheme.packet_ms * SAMPLE_RATE // 1000
+
+    def receive_arrivals(self, report: ArrivalReport, now: float, *, alone: bool = True) -> None:
+        """What the far end says arrived, packet by packet, and when.
+
+        `alone`: no video of ours fills the path, whose rate makes the room that the voice needs.
+        """
         if not self._uses_red:
             return
         if self._parameters.nack and self._parameters.rtx_payload_type is not None:
             self._protection.round_trip_time = self.rtp.round_trip_time
-        self._protection.receive(report)
-        self._encoder.set_bitrate(min(self._protection.scheme.bitrate_bps, self._parameters.bitrate_bps))
+        self._rate.receive(report, now)
+        steady = self._rate.steady_bps if alone else MAX_WIRE_BPS
+        self._protection.receive(report, budget_bps=steady)
+        self._apply_scheme(self._rate.budget_bps if alone else MAX_WIRE_BPS)
+
+    def sent_beside(self, wire_bytes: int, now: float) -> None:
+        """What goes the same way: RTCP, with all its headers."""
+        self._rate.sent_other(wire_bytes, now)
 
     def receive_nack(self, numbers: list[int], now: float) -> list[bytes]:
         """Packets to send again, now."""
@@ -158,6 +198,7 @@ class AudioSender:
             )
             data = copy.serialize()
             self._rtx.count(copy, data)
+            self.sent_beside(len(data) + TRANSPORT_BYTES, now)
             out.append(data)
         return out
 
@@ -171,7 +212,15 @@ class AudioSender:
 
     def receive_report(self, block: ReportBlock, unix_time: float) -> None:
         """What the far end says it lost; switches in-band FEC."""
+        measured = self.rtp.round_trip_time_measurements
         self.rtp.receive_report(block, unix_time)
+        if (
+            self.rtp.round_trip_time_measurements > measured
+            and self.rtp.round_trip_time
+            and not self._uses_red
+        ):
+            self._round_trip_rate.receive(self.rtp.round_trip_time)
+            self._encoder.set_bitrate(self._round_trip_rate.limit_bps)
         lost = block.fraction_lost / 256
         self._loss += (LOSS_ATTACK if lost > self._loss else LOSS_RELEASE) * (lost - self._loss)
         if not self._parameters.use_inband_fec or self._uses_red:

@@ -20,17 +20,30 @@ PRIOR = 150.0  # packets: weight of independent losses at the measured rate, whi
 # and where losses do not follow each other more than by chance: three in a row are too rare to be counted
 PRIOR_INDEPENDENT = 600.0
 RUN_RATIO, RUN_DEVIATIONS = 2.0, 3.0  # losses this much more likely after a loss, and not by chance, are runs
-PACKETS_PER_S = 50
-OVERHEAD_BYTES = 28 + 12 + 16 + 1  # IP and UDP, RTP, SRTP tag, RED's last header
+FRAME_MS = 20
+TRANSPORT_BYTES = 28 + 16  # IP and UDP, SRTP tag
+OVERHEAD_BYTES = TRANSPORT_BYTES + 12 + 1  # RTP, RED's last header
 RED_HEADER_BYTES = 4
+MIN_BITRATE_BPS = 6_000
 MAX_WIRE_BPS = 104_000  # of media; with feedback below 110 kbit/s
 # PESQ-WB of Opus at these rates without loss (measured over four voices: reference table in docs/performance.md)
-QUALITY = ((16_000, 3.91), (18_000, 4.01), (20_000, 4.09), (24_000, 4.21), (28_000, 4.27), (32_000, 4.33))
+QUALITY = (
+    (6_000, 1.9),
+    (8_000, 2.5),
+    (12_000, 3.68),
+    (16_000, 3.91),
+    (18_000, 4.01),
+    (20_000, 4.09),
+    (24_000, 4.21),
+    (28_000, 4.27),
+    (32_000, 4.33),
+)
 # PESQ-WB lost to concealment: 2.6 (1 - exp(-percent / 5.2)) follows the measured table within 0.1
 LOSS_DEPTH, LOSS_SCALE_PERCENT = 2.6, 5.2
 DELAY_COST_PER_S = 7.0  # quality a second of waiting for a copy costs; 20 ms are 0.14
 # and beyond this much, where losses come in runs: whoever has bursts is better off with a later voice
 FAR_DELAY, FAR_DELAY_COST_PER_S = 0.040, 3.5
+LONG_PACKET_COST_PER_S = 8.5  # on top: longer packets come less evenly, and with each more is lost
 CLEAN_PACKETS = 500  # without a loss, 10 s: what was before is forgotten
 REPAIR_OVERHEAD = (
     0.020  # seconds from a packet's own time to the request for it, and to its turn when it has come
@@ -43,16 +56,29 @@ CHANGE_PAUSE_PACKETS = 75  # a weaker scheme must look better this long
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """`distances` in packets; empty: no redundancy."""
+    """`distances` in packets; empty: no redundancy. `packet_ms`: how much sound a packet holds."""
 
     bitrate_bps: int
     distances: tuple[int, ...] = ()
+    packet_ms: int = FRAME_MS
 
     @property
     def wire_bps(self) -> int:
         copies = len(self.distances)
         head = OVERHEAD_BYTES + RED_HEADER_BYTES * copies
-        return head * 8 * PACKETS_PER_S + self.bitrate_bps * (1 + copies)
+        return head * 8 * 1000 // self.packet_ms + self.bitrate_bps * (1 + copies)
+
+    def fitting(self, wire_bps: float) -> int:
+        """The bitrate, or as much of it as fits into so much."""
+        copies = len(self.distances)
+        head = OVERHEAD_BYTES + RED_HEADER_BYTES * copies
+        room = (wire_bps - head * 8 * 1000 / self.packet_ms) / (1 + copies)
+        return min(self.bitrate_bps, max(MIN_BITRATE_BPS, int(room)))
+
+    @property
+    def waiting(self) -> float:
+        """How much later than a frame its farthest copy is sent, seconds."""
+        return max(self.distances, default=0) * self.packet_ms / 1000
 
 
 NO_PROTECTION = Scheme(32_000)
@@ -62,9 +88,16 @@ SCHEMES = (
     Scheme(24_000, (1, 2)),
     *(Scheme(22_000, pair) for pair in ((1, 3), (2, 3), (1, 4), (2, 4))),  # retransmissions come on top
     *(Scheme(16_000, three) for three in ((1, 2, 3), (1, 2, 4))),
+    # for thinner paths: less bitrate, then longer packets, whose headers cost less
+    *(Scheme(rate) for rate in (28_000, 24_000, 22_000, 20_000, 18_000, 16_000, 14_000)),
+    *(Scheme(rate, (d,)) for rate in (24_000, 20_000, 16_000, 12_000) for d in (1, 2, 4)),
+    *(Scheme(rate, (), 40) for rate in (24_000, 20_000, 16_000, 12_000)),
+    *(Scheme(rate, (), 60) for rate in (16_000, 12_000, 10_000, 8_000, 6_000)),
 )
-# Until reports come, nobody knows: copies for the first second of a call cost little, losses at its start are heard.
-START = Scheme(24_000, (1, 2))
+THINNEST = min(SCHEMES, key=lambda scheme: scheme.wire_bps)
+START = Scheme(16_000)  # fits into 48 kbit/s; the first reports tell in a tenth of a second whether more does
+# Where a call begins with many losses: its first seconds say too little for a choice, and losses there are heard.
+FIRST, FIRST_PACKETS, FIRST_LOSS = Scheme(24_000, (1, 2)), 250, 0.06
 
 
 class ProtectionController:
@@ -80,8 +113,9 @@ class ProtectionController:
         self.loss = 0.0
         self._better_since: int | None = None  # the packet at which another scheme began to look better
         self._residuals: dict[Scheme, float] = {}
+        self._had_first = False
 
-    def receive(self, report: ArrivalReport, *, budget_bps: int = MAX_WIRE_BPS) -> None:
+    def receive(self, report: ArrivalReport, *, budget_bps: float = MAX_WIRE_BPS) -> None:
         """Outcomes of our packets. A later report may say that a packet has come after all."""
         begin = self._unwrapper.unwrap(report.begin)
         for index, age in enumerate(report.arrivals):
@@ -104,11 +138,11 @@ class ProtectionController:
         """Packets after a lost one at which its retransmission is sent, where that comes before the last copy."""
         if self.round_trip_time is None or not scheme.distances:
             return None
-        if self.round_trip_time + REPAIR_OVERHEAD > max(scheme.distances) / PACKETS_PER_S:
+        if self.round_trip_time + REPAIR_OVERHEAD > scheme.waiting:
             return None
-        return int(np.ceil((REPAIR_OVERHEAD + self.round_trip_time / 2) * PACKETS_PER_S))
+        return int(np.ceil((REPAIR_OVERHEAD + self.round_trip_time / 2) * 1000 / scheme.packet_ms))
 
-    def _choose(self, budget_bps: int) -> None:
+    def _choose(self, budget_bps: float) -> None:
         numbers = np.fromiter(self._outcomes, np.int64)
         first, last = int(numbers.min()), int(numbers.max())
         numbers = numbers[numbers <= last - UNSETTLED]
@@ -122,6 +156,13 @@ class ProtectionController:
         weights = np.exp((np.arange(len(lost)) - len(lost)) / MEMORY) * known
         total = float(weights.sum())
         self.loss = float(weights @ lost) / total
+        if (
+            len(lost) < FIRST_PACKETS
+            and self.loss > FIRST_LOSS
+            and FIRST.wire_bps <= budget_bps
+            and not self._had_first
+        ):
+            self.scheme, self._had_first = FIRST, True
         # A single loss says little.
         likely = max(0.0, self.loss - 1 / total)
         before = float(weights[:-1] @ lost[:-1])
@@ -132,7 +173,7 @@ class ProtectionController:
         best, value = self.scheme, -1e9
         values = {}
         for scheme in SCHEMES:
-            if scheme.wire_bps > budget_bps and scheme is not NO_PROTECTION:
+            if scheme.wire_bps > budget_bps and scheme is not THINNEST:
                 continue
             residual = _residual(lost, weights, scheme.distances, self._repair(scheme))
             independent = likely ** (1 + len(scheme.distances))
@@ -149,6 +190,7 @@ class ProtectionController:
         if self._better_since is None:
             self._better_since = last
         stronger = self.residual(best) < self.residual(self.scheme) - CHANGE_RESIDUAL
+        stronger |= best.distances == self.scheme.distances  # it is the budget that has changed
         if present is None or stronger or last - self._better_since >= CHANGE_PAUSE_PACKETS:
             self.scheme, self._better_since = best, None
 
@@ -181,7 +223,8 @@ def _value(scheme: Scheme, residual: float, runs: bool) -> float:
     rates, scores = zip(*QUALITY, strict=True)
     quality = float(np.interp(scheme.bitrate_bps, rates, scores))
     damage = LOSS_DEPTH * (1 - np.exp(-100 * residual / LOSS_SCALE_PERCENT))
-    waiting = max(scheme.distances, default=0) / PACKETS_PER_S
+    longer = (scheme.packet_ms - FRAME_MS) / 1000  # is waited for, too, and is more that is lost at once
+    waiting = scheme.waiting + longer
     far = max(0.0, waiting - FAR_DELAY) if runs else 0.0
     cost = DELAY_COST_PER_S * (waiting - far) + FAR_DELAY_COST_PER_S * far
-    return quality - float(damage) - cost
+    return quality - float(damage) - cost - LONG_PACKET_COST_PER_S * longer

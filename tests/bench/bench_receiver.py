@@ -89,7 +89,7 @@ def _take(sender: AudioSender, feedback: Feedback, now: float) -> list[bytes]:
     """The sender's answer to a message: packets to send again."""
     if feedback.format == CCFB_FORMAT:
         for report in congestion_feedback.parse(feedback):
-            sender.receive_arrivals(report)
+            sender.receive_arrivals(report, now)
     elif feedback.format == NACK_FORMAT:
         return sender.receive_nack(nacked(feedback), now)
     return []

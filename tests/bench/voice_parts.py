@@ -22,7 +22,7 @@ from media.rtp.congestion_feedback import ArrivalReport
 from media.rtp.packet import RtpPacket
 from media.streams.audio_receiver import AudioReceiver
 from media.streams.audio_repair import AudioRepair
-from media.streams.protection import START, ProtectionController
+from media.streams.protection import ProtectionController, Scheme
 
 DEFAULT_TARGET = 0.040
 
@@ -167,8 +167,15 @@ class GapReceiver(AudioReceiver):
         super().receive(packet, now)
 
 
+BLIND = Scheme(24_000, (1, 2))
+
+
 class FixedProtection(ProtectionController):
-    """The copies that a call begins with, whatever is reported."""
+    """Copies as for a path that loses a tenth, since nothing is reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheme = BLIND
 
     def receive(self, report: ArrivalReport, **_: Any) -> None:
         pass
@@ -218,7 +225,7 @@ def _no_feedback(engine: MediaEngine) -> None:
     assert engine.receiver is not None and engine.sender is not None
     engine.receiver._next_arrivals = math.inf
     engine.sender._protection = FixedProtection()
-    engine.sender._encoder.set_bitrate(START.bitrate_bps)
+    engine.sender._encoder.set_bitrate(BLIND.bitrate_bps)
 
 
 def _as_built(engine: MediaEngine) -> None:
@@ -253,7 +260,7 @@ PARTS = {
         Part("advance", "silence is played; the decoder is not told", _silence(told=False)),
         Part("red", "in-band FEC, as towards foreign peers", negotiate=lambda p: replace(p, red_payload_type=None)),
         Part("fec", "no in-band FEC (matters only without red)", negotiate=lambda p: replace(p, use_inband_fec=False)),
-        Part("feedback", f"no arrivals told; copies at distances {START.distances} throughout", _no_feedback),
+        Part("feedback", f"no arrivals told; copies at distances {BLIND.distances} throughout", _no_feedback),
         Part("nack", "nothing is sent again", negotiate=lambda p: replace(p, nack=False, rtx_payload_type=None)),
     )
 }  # fmt: skip

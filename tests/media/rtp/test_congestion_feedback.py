@@ -36,13 +36,13 @@ def test_bytes_made_by_hand() -> None:
     (packet,) = parse_compound(bytes(data))
     assert isinstance(packet, Feedback) and (packet.packet_type, packet.format) == (RTPFB, CCFB_FORMAT)
     first, second = parse(packet)
-    assert first == ArrivalReport(0x11111111, 0xFFFE, (1.0, None, 1 / 1024))
+    assert first == ArrivalReport(0x11111111, 0xFFFE, (1.0, None, 1 / 1024), 1.5)
     assert (second.ssrc, second.begin) == (0x22222222, 7)
     assert second.arrivals == (0x1FFF / UNITS_PER_S, 0.5)
 
 
 def test_ours_is_laid_out_as_in_the_rfc() -> None:
-    report = ArrivalReport(0x11111111, 0xFFFE, (1.0, None, 1 / 1024))
+    report = ArrivalReport(0x11111111, 0xFFFE, (1.0, None, 1 / 1024), 1.5)
     (data,) = [serialize_compound([build(1, [report], 1.5)])]
     assert data == bytes.fromhex("8bcd0006" "00000001" "11111111fffe0003" "84000000" "80010000" "00018000")  # fmt: skip
 

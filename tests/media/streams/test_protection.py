@@ -11,7 +11,6 @@ from media.rtp.congestion_feedback import ArrivalReport
 from media.streams.protection import (
     MAX_WIRE_BPS,
     NO_PROTECTION,
-    PACKETS_PER_S,
     SCHEMES,
     START,
     WINDOW,
@@ -19,6 +18,7 @@ from media.streams.protection import (
     Scheme,
 )
 
+PACKETS_PER_S = 50
 EVERY, OVERLAP = 10, 5  # packets between reports (5 a second), and what a report repeats
 Process = Callable[[], bool]  # whether the next packet is lost
 FEEDBACK_BPS = 5_500  # the most that arrivals of the other direction may cost: 5 % of the rate

@@ -1,0 +1,192 @@
+"""What became of the packets of a voice stream: delays, rates and losses, from RFC 8888 reports.
+
+A queue is the delay that no packet of the last moments escaped, above the least of half a minute: jitter spares some
+packet, a queue none. While there is one, what arrives is what the path carries.
+"""
+
+import math
+from collections import deque
+
+from media.rtp.congestion_feedback import ArrivalReport
+from media.rtp.sequence import Unwrapper
+
+WINDOW = 0.2  # seconds in which one packet without delay shows that there is no queue
+MIN_PACKETS, MIN_SPAN = 4, 0.06  # of the window: what was held and comes all at once is no queue
+BASE_SLOT, BASE_SLOTS = 1.0, 30  # seconds; the least delay of these is that of the empty path
+PAIRS, MIN_PAIRS = 24, 4
+PAIR_RISE, PAIR_NO_RISE = 0.003, 0.001  # seconds of delay more than the packet before
+PAIR_AGREES = 1.3
+PAIR_GAP = 0.001  # seconds; closer is not measured
+BUSY = 0.010  # seconds of delay above the least, of packets that had to wait for others
+RATE_WINDOW = 0.8  # seconds over which rates are measured
+OTHER_WINDOW = 2.0  # and that of what is sent but for the stream
+SETTLED = 4  # packets: what is missing so far behind the newest is lost
+MAX_SENT = 600  # packets remembered
+CLOCK_WRAP = 65536.0  # seconds: the report time stamp has 16 bits of them
+
+
+class ArrivalRecord:
+    """Tell it every packet and every report. Rates count all headers."""
+
+    def __init__(self) -> None:
+        self.queue = 0.0  # seconds, as of the last report
+        self._unwrapper = Unwrapper(16)
+        self._sent: dict[int, tuple[float, int]] = {}  # number -> (time, bytes), of what was not told yet
+        self._sending: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
+        self._front = (0.0, 0)  # what was sent since the last packet of the stream: (since, bytes)
+        self._behind: dict[
+            int, tuple[float, int]
+        ] = {}  # number -> (time since, bytes) of what was sent in front
+        self._pairs: deque[tuple[float, float]] = deque(maxlen=PAIRS)  # (rate that they show, rise)
+        self._last_arrived: tuple[int, float] = -2, 0.0  # (number, delay)
+        self._begun = 0.0
+        self._other: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
+        self._arrived: deque[tuple[float, float, int]] = deque(maxlen=MAX_SENT)  # (arrival, delay, bytes)
+        self.outcomes: deque[tuple[float, int, bool]] = deque(maxlen=MAX_SENT)  # (sent, bytes, lost)
+        self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)
+        self._told: int | None = None  # the newest number that a report told of
+        self._told_since = math.inf  # arrivals since then are known without a gap
+        self._stamp: float | None = None  # of the last report, unwrapped
+
+    def sent(self, sequence_number: int, wire_bytes: int, now: float) -> None:
+        """A packet of the stream."""
+        if not self._sending:
+            self._begun = now
+        number = self._unwrapper.unwrap(sequence_number)
+        self._sent[number] = now, wire_bytes
+        if self._front[1]:
+            self._behind[number] = max(PAIR_GAP, now - self._front[0]), self._front[1]
+            if len(self._behind) > PAIRS:
+                del self._behind[next(iter(self._behind))]
+        self._front = (now, 0)
+        self._sending.append((now, wire_bytes))
+        if len(self._sent) > MAX_SENT:
+            del self._sent[next(iter(self._sent))]
+
+    def sent_other(self, wire_bytes: int, now: float) -> None:
+        """What goes the same way and is not reported: RTCP, retransmissions."""
+        self._other.append((now, wire_bytes))
+        self._front = (self._front[0] if self._front[1] else now, self._front[1] + wire_bytes)
+
+    def receive(self, report: ArrivalReport) -> float | None:
+        """Count what is new -> when the newest packet that it tells of was sent; None: it has no news."""
+        begin = self._unwrapper.near(report.begin)
+        stamp = self._unwrapped(report.stamp)
+        newest, newest_sent = None, None
+        if self._told is not None and begin > self._told + 1:
+            self._told_since = math.inf  # what came between is not known
+        self._told = max(self._told or 0, begin + len(report.arrivals) - 1)
+        for number, age in enumerate(report.arrivals, begin):
+            entry = self._sent.pop(number, None) if age is not None else None
+            if entry is None or age is None:
+                continue
+            at, size = entry
+            self._arrived.append((stamp - age, stamp - age - at, size))
+            self._told_since = min(self._told_since, stamp - age)
+            self.outcomes.append((at, size, False))
+            newest, newest_sent = number, at
+            before, delay = self._last_arrived
+            self._last_arrived = number, stamp - age - at
+            behind = self._behind.pop(number, None)
+            if behind is not None and before == number - 1:
+                rise = max(0.0, stamp - age - at - delay)
+                self._pairs.append((8 * behind[1] / (behind[0] + rise), rise))
+        if newest is not None:
+            for number in [n for n in self._sent if n < newest - SETTLED]:
+                at, size = self._sent.pop(number)
+                if number >= begin:  # else the report that told of it was lost, or it came and none had to
+                    self.outcomes.append((at, size, True))
+            self._measure_queue()
+        return newest_sent
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest packet was sent that no report has told of."""
+        return next(iter(self._sent.values()))[0] if self._sent else None
+
+    def sent_bps(self, now: float) -> float:
+        """What the stream sends."""
+        return _rate([(at, size) for at, size in self._sending if now - at <= RATE_WINDOW])
+
+    def other_bps(self, now: float) -> float:
+        """What goes beside the stream."""
+        recent = [(at, size) for at, size in self._other if now - at <= OTHER_WINDOW]
+        since = now - OTHER_WINDOW if len(recent) < len(self._other) else self._begun
+        return 8 * sum(size for _, size in recent) / max(MIN_SPAN, now - since)
+
+    def carried_bps(self) -> float:
+        """What the path delivered of the stream, while all packets had to wait; else of the last moments."""
+        newest = self._arrived[-1][0]
+        since = max(newest - RATE_WINDOW, self._told_since)
+        recent = [packet for packet in self._arrived if packet[0] >= since]
+        busy = self._base + BUSY
+        begin = next((i for i in range(len(recent), 0, -1) if recent[i - 1][1] < busy), 0)
+        begin = max(0, min(begin, len(recent) - MIN_PACKETS - 1))
+        return _rate([(at, size) for at, _, size in recent[begin:]])
+
+    @property
+    def link_bps(self) -> float | None:
+        """How fast the narrowest link is, from packets sent behind others of ours; None: they do not tell.
+
+        What was sent in front (RTCP, a retransmission) delays the next packet by its length over that rate, less the
+        time between them.
+        """
+        shown = sorted(rate for rate, rise in self._pairs if rise > PAIR_RISE)
+        if len(shown) < MIN_PAIRS or self.at_least_bps > PAIR_AGREES * shown[len(shown) // 2]:
+            return None
+        return shown[3 * len(shown) // 4]
+
+    @property
+    def at_least_bps(self) -> float:
+        """What it carries at least: where nothing waited for what was sent in front; 0: nothing shows it."""
+        free = sorted(rate for rate, rise in self._pairs if rise < PAIR_NO_RISE)
+        return free[-2] if len(free) > 1 else 0.0
+
+    @property
+    def loss(self) -> float:
+        """Share of the packets told of."""
+        return sum(lost for _, _, lost in self.outcomes) / max(1, len(self.outcomes))
+
+    @property
+    def carried_share(self) -> float:
+        """Of what is sent, what arrives in the same time: 1, or less while a queue grows."""
+        newest = self._arrived[-1][0]
+        recent = [(at, at - delay) for at, delay, _ in self._arrived if newest - at <= RATE_WINDOW]
+        span = newest - recent[0][0]
+        return (recent[-1][1] - recent[0][1]) / span if span > MIN_SPAN else 1.0
+
+    @property
+    def _base(self) -> float:
+        return min(delay for _, delay in self._slots)
+
+    def _unwrapped(self, stamp: float) -> float:
+        if self._stamp is None:
+            self._stamp = stamp
+        else:
+            self._stamp += (stamp - self._stamp + CLOCK_WRAP / 2) % CLOCK_WRAP - CLOCK_WRAP / 2
+        return self._stamp
+
+    def _measure_queue(self) -> None:
+        arrival = self._arrived[-1][0]
+        recent = [(at, delay) for at, delay, _ in self._arrived if arrival - at <= WINDOW]
+        if len(recent) < MIN_PACKETS or arrival - recent[0][0] < MIN_SPAN:
+            recent = [(at, delay) for at, delay, _ in self._arrived if arrival - at <= 2 * WINDOW]
+            recent = (
+                recent if len(recent) > MIN_PACKETS else [p[:2] for p in list(self._arrived)[-MIN_PACKETS:]]
+            )
+        least = min(delay for _, delay in recent)
+        if not self._slots or arrival - self._slots[-1][0] >= BASE_SLOT:
+            self._slots.append((arrival, least))
+        elif least < self._slots[-1][1]:
+            self._slots[-1] = (self._slots[-1][0], least)
+        self.queue = least - self._base
+
+
+def _rate(packets: list[tuple[float, int]]) -> float:
+    """Bits a second."""
+    if len(packets) < 2:
+        return 0.0
+    first = min(at for at, _ in packets)
+    span = max(at for at, _ in packets) - first
+    # Each packet but the first took the time since the one before it.
+    return 8 * sum(size for at, size in packets if at > first) / span if span > 0 else 0.0

@@ -1,0 +1,55 @@
+"""Queue, rates and what stands in front of a packet, from reports made by hand."""
+
+import pytest
+
+from media.congestion.arrival_record import ArrivalRecord
+from media.rtp.congestion_feedback import ArrivalReport
+
+
+def feed(record: ArrivalRecord, delays: list[float | None], *, begin: int = 0, front: int = 0) -> None:
+    """A packet of 100 bytes each 20 ms, told of at once; `front`: bytes sent 2 ms before each fifth."""
+    for n, _ in enumerate(delays, begin):
+        if front and n % 5 == 4:
+            record.sent_other(front, n / 50 - 0.002)
+        record.sent(n, 100, n / 50)
+    stamp = (begin + len(delays)) / 50 + 1
+    ages = tuple(None if d is None else stamp - (n / 50 + d) for n, d in enumerate(delays, begin))
+    record.receive(ArrivalReport(1, begin, ages, stamp))
+
+
+def test_a_queue_is_what_no_packet_escapes() -> None:
+    record = ArrivalRecord()
+    feed(record, [0.05] * 20)
+    assert record.queue == pytest.approx(0.0, abs=1e-6)
+    feed(record, [0.15, 0.05, 0.15, 0.15, 0.05] * 4, begin=20)
+    assert record.queue == pytest.approx(0.0, abs=1e-6), "jitter"
+    feed(record, [0.05 + 0.01 * n for n in range(20)], begin=40)
+    assert record.queue > 0.1
+    assert record.carried_bps() == pytest.approx(8 * 100 / 0.03, rel=0.01) and record.carried_share < 0.9
+
+
+def test_what_was_held_and_comes_at_once_is_no_queue() -> None:
+    record = ArrivalRecord()
+    feed(record, [0.05] * 20)
+    feed(record, [0.05 + 0.2 - 0.02 * n for n in range(8)], begin=20)  # all at the same moment
+    assert record.queue < 0.04
+
+
+def test_what_stands_in_front_shows_the_rate() -> None:
+    thin = ArrivalRecord()
+    feed(thin, [0.05 + (0.016 if n % 5 == 4 else 0.0) for n in range(60)], front=108)
+    assert thin.link_bps == pytest.approx(48_000) and thin.at_least_bps == 0.0
+    wide = ArrivalRecord()
+    feed(wide, [0.05] * 60, front=108)
+    assert wide.link_bps is None and wide.at_least_bps == pytest.approx(432_000)
+
+
+def test_losses_and_what_was_not_told() -> None:
+    record = ArrivalRecord()
+    feed(record, [0.05, None, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05])
+    assert record.loss == pytest.approx(1 / 8)
+    for n in range(8, 50):
+        record.sent(n, 100, n / 50)
+    feed(record, [0.05] * 10, begin=50)
+    assert record.loss == pytest.approx(1 / 18), "packets that no report told of are no losses"
+    assert record.waiting_since is None
