@@ -16,6 +16,7 @@ KEYS = SrtpKeys(PROFILES[1], bytes(range(30)), bytes(range(50, 80)))
 COMMON = {"type", "timestamp"}
 STREAM = COMMON | {"ssrc", "kind", "transportId", "codecId"}
 W3C = {
+    "candidate-pair": COMMON | {"availableOutgoingBitrate"},
     "transport": COMMON
     | {"packetsSent", "packetsReceived", "bytesSent", "bytesReceived", "iceState", "dtlsState", "srtpCipher"},
     "outbound-rtp": STREAM
@@ -72,7 +73,7 @@ W3C = {
     },
 }
 # As the module's docstring says: those of RFC 3611 are of what the peer hears.
-OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns"}
+OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns", "pathQueueDelay"}
 RFC_3611 = {
     "rFactor", "mosLq", "mosCq", "lossRate", "discardRate", "burstDensity", "gapDensity", "burstDuration",
     "gapDuration", "endSystemDelay", "jitterBufferNominalDelay", "jitterBufferMaximumDelay",
@@ -109,7 +110,11 @@ def talked(seconds: float = 2.0, *, skip: frozenset[int] = frozenset()) -> tuple
 
 def test_every_name_is_w3c_s_or_declared_as_our_own() -> None:
     seen = set()
-    for stats in (engine().get_stats(0.0), *talked(3.5)):
+    budgeted = MediaEngine(rng=Random(1))
+    budgeted.configure_audio(
+        AudioParameters("0", 111, frozenset({111}), red_payload_type=63, arrival_feedback=True)
+    )
+    for stats in (engine().get_stats(0.0), budgeted.get_stats(0.0), *talked(3.5)):
         for members in stats.values():
             kind = members["type"]
             seen.add(kind)
