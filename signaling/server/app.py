@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from sqlalchemy.exc import SQLAlchemyError
 
+from signaling.admin.metrics import metrics_app
 from signaling.contact_budget import ContactBudget
 from signaling.counters import Counters
 from signaling.errors import ServerStartError
@@ -28,7 +29,6 @@ from signaling.routing import Sessions
 from signaling.server.contacts import ContactService
 from signaling.server.context import Context
 from signaling.server.devices import DeviceService
-from signaling.server.metrics import metrics_app
 from signaling.server.problem import Handler, problem_middleware
 from signaling.server.reach import Reach
 from signaling.server.registration import RegistrationService
@@ -207,7 +207,7 @@ class Server:
                 waiter.cancel()
         await self._runner.cleanup()
         await self._metrics_runner.cleanup()
-        self._router.close()
+        await self._router.close()
         await self.sms.close()
         await self._context.store.close()
         self._lock.close()

@@ -11,6 +11,7 @@ from signaling.routing import Announced, Asked, Keep, Router, receivers, refuse
 from signaling.server.context import Context
 from signaling.server.reach import Reach
 from signaling.storage.batch import Batch
+from signaling.storage.received import Received
 from signaling.storage.store import KeptMessage
 from signaling.xml import MAX_FRAME_BYTES, Element, local_name, parse, serialise
 
@@ -29,7 +30,7 @@ class StoringRouter:
         self._batch = min(BATCH, context.limits.queue_stanzas // 4)
         self._router = Router(context.domain, context.sessions, context.budget, context.services)
         self._post = Batch(self._keep)
-        self._receipts = Batch(self._drop)
+        self._received = Received(context.store)
         self._expiring: dict[BoundSession, asyncio.TimerHandle] = {}
 
     async def route(self, sender: BoundSession, stanza: Element) -> None:
@@ -55,8 +56,8 @@ class StoringRouter:
         for other in self._sessions.of(session.jid.local):
             if other is not session:
                 other.settle(tags)
+        self._received.add(tags)
         try:
-            await self._receipts.add(tags)
             if session.available and not session.caught_up:
                 await self.deliver_kept(session)
         except SQLAlchemyError as error:  # they are delivered again some day
@@ -87,9 +88,10 @@ class StoringRouter:
                     if entry.tag not in other.in_flight():
                         other.deliver(parse(again(entry, self._context.domain, now)), entry.at, entry.tag)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for session in list(self._expiring):
             self.resumed(session)
+        await self._received.close()
 
     async def _keep(self, batch: list[Keep]) -> list[bool]:
         limits, now = self._context.limits, self._context.clock()
@@ -99,9 +101,9 @@ class StoringRouter:
             )
             for keep in batch
         ]
-        ids = await self._context.store.keep_messages(
-            messages, limits.message_chars, limits.messages_kept, limits.messages_kept_of_one
-        )
+        most = limits.message_chars, limits.messages_kept, limits.messages_kept_of_one
+        with self._received.taken() as received:
+            ids = await self._context.store.keep_messages(messages, *most, received)
         for keep, message, id_ in zip(batch, messages, ids, strict=True):
             for session in receivers(self._sessions, keep.to) if id_ else ():
                 self._context.budget.know(message.number, {message.sender})
@@ -111,10 +113,6 @@ class StoringRouter:
                     session.cursor = id_
                     session.deliver(keep.stanza, now, id_)
         return [id_ > 0 for id_ in ids]
-
-    async def _drop(self, batch: list[list[int]]) -> list[None]:
-        await self._context.store.drop_messages([id_ for tags in batch for id_ in tags])
-        return [None] * len(batch)
 
     async def deliver_kept(self, session: BoundSession) -> None:
         """What is kept for the number and not on its way to a device already: as much as may be on its way at once.
@@ -138,7 +136,7 @@ class StoringRouter:
         busy = {tag for other in self._sessions.of(number) for tag in other.in_flight()}
         for message in messages:
             session.cursor = message.id
-            if message.id not in busy:
+            if message.id not in busy and message.id not in self._received.ids:
                 # Read back from our own store; parsed once more, as nothing is trusted twice.
                 stanza = parse(message.stanza, max_bytes=2 * MAX_FRAME_BYTES)
                 self._context.budget.know(number, {message.sender})

@@ -1,5 +1,9 @@
-"""One client's WebSocket: a reader that feeds the stream, a writer with a bounded queue. Once bound it carries a
-session (bound_session.py), which may go on over another WebSocket."""
+"""One client's WebSocket: a reader that feeds the stream, and a bounded queue. Once bound it carries a session
+(bound_session.py), which may go on over another WebSocket.
+
+An idle connection has one task and one timer. What is to be sent goes out together at the end of a turn of the loop: a
+call to the system costs as much as all else that a stanza needs.
+"""
 
 import asyncio
 from collections import deque
@@ -18,10 +22,14 @@ from signaling.server.tokens import TokenService
 from signaling.server_stream import ServerStream
 from signaling.storage.store import Device
 from signaling.stream import Acknowledged, CredentialsGiven, Ended, ResourceAsked, ResumeAsked, StanzaReceived
+from signaling.websocket_frame import text_frame
 from signaling.xml import Element
 
 # A stanza counts as one unit for each of these that it has (limits.stanzas).
 UNIT_BYTES = 4096
+# So much may wait in the transport (asyncio's own limit) before this queue holds back, and looks again after so long.
+HELD_BYTES = 65536
+LOOK_AGAIN = 0.05
 
 
 class Connection:
@@ -49,20 +57,21 @@ class Connection:
         self._bucket = TokenBucket(context.limits.stanzas, now)
         self._queue: deque[str] = deque()
         self._queued_bytes = 0
-        self._wake = asyncio.Event()
         self._device: Device | None = None
         self._session: BoundSession | None = None
         self._unmanaged: list[int] = []  # kept messages, to a client that does not acknowledge
+        self._receipt: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._drained.set()
-        self._deadline: asyncio.TimerHandle | None = None
         self.finished = asyncio.Event()
         self.on_login_failure: Callable[[], object] = lambda: None
 
     def send(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
         """Queues a stanza. A client that does not read as fast as it is sent to loses its connection."""
         self._stream.send(stanza, at, tag)
-        if tag and self._stream.management is None:
+        if tag and self._stream.management is None and not self._stream.is_ending:
             self._unmanaged.append(tag)
         self._pump()
 
@@ -90,11 +99,49 @@ class Connection:
         limits = self._limits
         if len(self._queue) - count > limits.queue_stanzas or self._queued_bytes - size > limits.queue_bytes:
             self._cut()
-        if self._deadline is None and self._stream.is_ending:
-            self._deadline = self._loop.call_later(self._limits.times.close + 1, self._cut)
+        timer = self._stream.get_timer()
+        if timer is not None and (self._timer is None or timer < self._timer.when()):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(max(timer, self._loop.time() + 0.001), self._tick)
         if self._queue:
             self._drained.clear()
-        self._wake.set()
+            if self._flushing is None:
+                self._flushing = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        transport = self._transport
+        # After WebSocket's own close frame no other may follow (RFC 6455 section 5.5.1).
+        if transport is None or transport.is_closing() or self._socket.closed:
+            return self._cut()
+        data, room = bytearray(), HELD_BYTES - transport.get_write_buffer_size()
+        while self._queue and len(data) < room:
+            frame = self._queue.popleft()
+            self._queued_bytes -= len(frame)
+            data += text_frame(frame)
+        if data:
+            transport.write(data)
+        if self._queue or transport.get_write_buffer_size() > HELD_BYTES:
+            self._flushing = self._loop.call_later(LOOK_AGAIN, self._flush)
+            return
+        self._drained.set()
+        if self._unmanaged and self._session is not None and self._receipt is None:
+            self._receipt = self._loop.create_task(self._note_sent(self._session))
+
+    async def _note_sent(self, session: BoundSession) -> None:
+        while self._unmanaged and self._drained.is_set():
+            tags, self._unmanaged = self._unmanaged, []
+            await self._router.received(session, tags)
+        self._receipt = None
+
+    def _tick(self) -> None:
+        """Runs when the stream's timer may be due: it is not moved to later for every frame."""
+        self._timer = None
+        self._stream.handle_timer(self._loop.time())
+        if self._stream.is_closed:
+            self._cut()
+        self._pump()
 
     def release(self) -> None:
         """The session goes on over another connection."""
@@ -103,16 +150,16 @@ class Connection:
 
     def _cut(self) -> None:
         self._queue.clear()
+        self._unmanaged.clear()
         self._queued_bytes = 0
         self._stream.connection_lost()
-        self._wake.set()
         self._drained.set()
         if self._transport is not None:
             self._transport.abort()
 
     async def run(self) -> None:
-        writer = asyncio.create_task(self._write())
         try:
+            self._pump()
             await self._read()
         except ConnectionError:
             pass
@@ -120,48 +167,22 @@ class Connection:
             if self._session is not None:
                 (self._router.lost if self._session.lost(self) else self._router.over)(self._session)
             self._stream.connection_lost()
-            self._wake.set()
-            if self._deadline is None:
-                self._deadline = self._loop.call_later(self._limits.times.close, self._cut)
+            # Over both: aiohttp waits, too, for a client that does not read.
+            deadline = self._loop.call_later(self._limits.times.close, self._cut)
             try:
-                # Ends by itself, or when the deadline above cuts the connection.
-                await asyncio.wait((writer,))
+                await self._drained.wait()
+                if self._receipt is not None:
+                    await self._receipt
                 await self._socket.close()
             finally:
                 self.finished.set()
-                writer.cancel()
-                self._deadline.cancel()
-
-    async def _write(self) -> None:
-        try:
-            while True:
-                while self._queue:
-                    frame = self._queue.popleft()
-                    self._queued_bytes -= len(frame)
-                    await self._socket.send_str(frame)
-                if self._unmanaged and self._session is not None:
-                    tags, self._unmanaged = self._unmanaged, []
-                    await self._router.received(self._session, tags)
-                    continue
-                self._drained.set()
-                if self._stream.is_closed:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-        except (ConnectionError, RuntimeError):
-            # The client is gone (aiohttp raises RuntimeError on a closing socket); the reader sees it as well.
-            self._cut()
+                for left in (self._receipt, self._flushing, self._timer, deadline):
+                    if left is not None:
+                        left.cancel()
 
     async def _read(self) -> None:
         while not self._stream.is_closed:
-            timer = self._stream.get_timer()
-            assert timer is not None
-            try:
-                message = await self._socket.receive(max(0.001, timer - self._loop.time()))
-            except TimeoutError:
-                self._stream.handle_timer(self._loop.time())
-                self._pump()
-                continue
+            message = await self._socket.receive()
             now = self._loop.time()
             if message.type is WSMsgType.TEXT:
                 self._stream.receive_frame(message.data, now)
@@ -177,8 +198,8 @@ class Connection:
             self._pump()
             # Reading slower is felt by this client only: TCP holds it back.
             cost = max(1.0, size / UNIT_BYTES)
-            # Always a pause: frames that are here already must not be read on without a turn for the writers,
-            # whose queues would overflow.
+            # Always a pause: frames that are here already must not be read on without a turn for what is to be
+            # sent, or the queues would overflow.
             await asyncio.sleep(self._bucket.wait(now, cost))
             self._bucket.take(self._loop.time(), cost)
 

@@ -287,15 +287,17 @@ class Store:
         return True
 
     async def keep_messages(
-        self, batch: list[KeptMessage], max_chars: int, limit: int, of_one: int
+        self, batch: list[KeptMessage], max_chars: int, limit: int, of_one: int, received: Iterable[int] = ()
     ) -> list[int]:
-        """Keeps messages; their ids, which grow.
+        """Keeps messages; their ids, which grow. Those with the ids `received` are deleted.
 
         0 for one that is too long, whose number is not registered, or has `limit` messages, or `of_one` of this sender.
         """
         numbers = {message.number for message in batch}
 
         def work(db: sa.Connection) -> list[int]:
+            if done := list(received):
+                db.execute(delete(messages).where(messages.c.id.in_(done)))
             known = select(devices.c.number).where(devices.c.number.in_(numbers)).distinct()
             registered = set(db.scalars(known))
             pairs = select(messages.c.number, messages.c.sender, func.count()).group_by(

@@ -64,6 +64,7 @@ async def in_store(server):
 
     from signaling.storage.store import messages
 
+    await server.server._router._received.delete()
     database = server.server._context.store.database
     return await database.run(lambda db: db.scalar(select(func.count()).select_from(messages)))
 
@@ -100,6 +101,7 @@ async def test_a_stream_that_the_server_thinks_alive_is_taken_over(server, regis
     await sync(alice)
     assert await sync(again) == ["one", "two"]
     assert len(server.server._context.sessions.of(BOB)) == 1
+    cut(bob)
 
 
 async def test_a_resumption_id_is_worth_nothing_to_another_device(server, register, connect):

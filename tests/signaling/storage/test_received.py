@@ -1,0 +1,103 @@
+"""What a device has is deleted: with the next transaction, after a while, or at the end."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from signaling.storage.received import Received
+from signaling.storage.store import KeptMessage, Store, messages
+
+BOB = "+12025550101"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(f"sqlite:///{tmp_path / 'x.db'}")
+    await store.register_device("r", BOB, "d1", "key", "phone", "hash", 1.0)
+    yield store
+    await store.close()
+
+
+async def keep(store: Store, received: tuple[int, ...] = ()) -> int:
+    message = KeptMessage(0, BOB, "+12025550100", 2.0, "<message/>")
+    (id_,) = await store.keep_messages([message], 100, 100, 100, received)
+    return id_
+
+
+async def ids(store: Store) -> list[int]:
+    query = sa.select(messages.c.id).order_by(messages.c.id)
+    return await store.database.run(lambda db: list(db.scalars(query)))
+
+
+async def test_they_go_with_the_next_transaction(store: Store) -> None:
+    first, second = await keep(store), await keep(store)
+    received = Received(store)
+    received.add([first])
+    with received.taken() as done:
+        third = await keep(store, tuple(done))
+    assert await ids(store) == [second, third]
+    assert not received.ids
+    await received.close()
+
+
+async def test_they_are_remembered_when_the_transaction_fails(store: Store) -> None:
+    received = Received(store)
+    received.add([await keep(store)])
+    with pytest.raises(OSError, match="full"), received.taken():
+        raise OSError("full")
+    assert len(received.ids) == 1
+    await received.close()
+    assert await ids(store) == []
+
+
+async def test_they_go_after_a_while(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signaling.storage.received.DELAY", 0.0)
+    received = Received(store)
+    received.add([await keep(store)])
+    assert received._task is not None
+    await received._task
+    assert await ids(store) == [] and not received.ids
+    await received.close()
+
+
+async def test_many_go_in_several_statements(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signaling.storage.received.MOST", 2)
+    received = Received(store)
+    received.add([await keep(store) for _ in range(5)])
+    with received.taken() as done:
+        assert len(done) == 2
+    await received.close()
+    assert len(await ids(store)) == 2 and not received.ids  # the two were only said to be deleted
+
+
+async def test_a_store_that_fails_is_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signaling.storage.received.DELAY", 0.0)
+
+    async def fails(ids: list[int]) -> None:
+        raise sa.exc.OperationalError("DELETE", {}, OSError("full"))
+
+    received = Received(store)
+    first, second = await keep(store), await keep(store)
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "drop_messages", fails)
+        received.add([first])
+        assert received._task is not None
+        await received._task
+    assert await ids(store) == [first, second]
+    received.add([second])
+    await received._task
+    assert await ids(store) == []
+    await received.close()
+
+
+async def test_a_transaction_is_whole_or_nothing(store: Store) -> None:
+    def work(db: sa.Connection) -> None:
+        db.execute(sa.delete(messages))
+        raise ValueError("no")
+
+    kept = await keep(store)
+    with pytest.raises(ValueError, match="no"):
+        await store.database.run(work)
+    assert await ids(store) == [kept]
