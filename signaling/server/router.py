@@ -101,9 +101,9 @@ class StoringRouter:
             )
             for keep in batch
         ]
-        most = limits.message_chars, limits.messages_kept, limits.messages_kept_of_one
-        with self._received.taken() as received:
-            ids = await self._context.store.keep_messages(messages, *most, received)
+        ids = await self._context.store.keep_messages(
+            messages, limits.message_chars, limits.messages_kept, limits.messages_kept_of_one
+        )
         for keep, message, id_ in zip(batch, messages, ids, strict=True):
             for session in receivers(self._sessions, keep.to) if id_ else ():
                 self._context.budget.know(message.number, {message.sender})

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Double, Integer, String, Table, delete, func, select, update
+from sqlalchemy import Double, Integer, String, Table, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from signaling.one_time_code import Registration
@@ -88,6 +88,42 @@ messages = _table(
     _column("kept", Double, index=True),
     _column("stanza", sa.Text),
     sa.Index("messages_of_number", "number", "id"),
+)
+
+
+def _has(table: Table, owner: Any, number: Any) -> Any:
+    return sa.exists().where(table.c.owner == owner, table.c.number == number)
+
+
+_has_device = sa.exists().where(devices.c.number == accounts.c.number)
+# What is asked for every stanza or login is put together once: that costs more than SQLite's part of it.
+_DEVICE = (
+    select(*(c for c in devices.c if c.name != "token_hash"), accounts.c.generation, accounts.c.since)
+    .join(accounts)
+    .order_by(devices.c.added)
+)
+_THIS_DEVICE = _DEVICE.where(devices.c.number == bindparam("of"), devices.c.device == bindparam("name"))
+_STANDINGS = select(
+    accounts.c.number,
+    accounts.c.findable,
+    _has(listings, accounts.c.number, bindparam("asker")),
+    _has(blocks, accounts.c.number, bindparam("asker")),
+    _has(blocks, bindparam("asker"), accounts.c.number),
+).where(accounts.c.number.in_(bindparam("numbers", expanding=True)), _has_device)
+_KEPT = (
+    select(messages)
+    .where(messages.c.number == bindparam("of"), messages.c.kept >= bindparam("since"))
+    .where(messages.c.id > bindparam("after"))
+    .order_by(messages.c.id)
+    .limit(bindparam("most"))
+)
+_KEEP = messages.insert()
+# A row for each registered number and sender; without messages, one whose sender is NULL.
+_HOW_MANY = (
+    select(accounts.c.number, messages.c.sender, func.count(messages.c.id))
+    .join_from(accounts, messages, messages.c.number == accounts.c.number, isouter=True)
+    .where(accounts.c.number.in_(bindparam("numbers", expanding=True)), _has_device)
+    .group_by(accounts.c.number, messages.c.sender)
 )
 
 
@@ -196,25 +232,23 @@ class Store:
 
         return await self.database.run(work)
 
-    async def _devices(self, condition: Any) -> list[Device]:
-        columns = [c for c in devices.c if c.name != "token_hash"]
-        query = select(*columns, accounts.c.generation, accounts.c.since).join(accounts).where(condition)
-        query = query.order_by(devices.c.added)
-        return await self.database.run(lambda db: [Device(**row) for row in db.execute(query).mappings()])
+    async def _devices(self, query: Any, **values: str) -> list[Device]:
+        rows = await self.database.run(lambda db: db.execute(query, values).mappings().all())
+        return [Device(**row) for row in rows]
 
     async def device_by_token(self, token_hash: str) -> Device | None:
-        found = await self._devices(devices.c.token_hash == token_hash)
+        found = await self._devices(_DEVICE.where(devices.c.token_hash == token_hash))
         return found[0] if found else None
 
     async def devices_of(self, numbers: Iterable[str]) -> dict[str, list[Device]]:
         """By number; a number without devices is absent."""
         result: dict[str, list[Device]] = {}
-        for device in await self._devices(devices.c.number.in_(list(numbers))):
+        for device in await self._devices(_DEVICE.where(devices.c.number.in_(list(numbers)))):
             result.setdefault(device.number, []).append(device)
         return result
 
     async def device(self, number: str, device: str) -> Device | None:
-        found = await self._devices((devices.c.number == number) & (devices.c.device == device))
+        found = await self._devices(_THIS_DEVICE, of=number, name=device)
         return found[0] if found else None
 
     async def delete_device(self, number: str, device: str) -> bool:
@@ -245,19 +279,8 @@ class Store:
 
     async def standings(self, asker: str, numbers: Iterable[str]) -> dict[str, Standing]:
         """Of those that are registered; one query, whatever they are."""
-
-        def pair(table: Table, owner: Any, number: Any) -> Any:
-            return sa.exists().where(table.c.owner == owner, table.c.number == number)
-
-        number = accounts.c.number
-        query = select(
-            number,
-            accounts.c.findable,
-            pair(listings, number, asker),
-            pair(blocks, number, asker),
-            pair(blocks, asker, number),
-        ).where(number.in_(list(numbers)), sa.exists().where(devices.c.number == number))
-        rows = await self.database.run(lambda db: db.execute(query).all())
+        values = {"asker": asker, "numbers": list(numbers)}
+        rows = await self.database.run(lambda db: db.execute(_STANDINGS, values).all())
         return {row[0]: Standing(Findable(row[1]), *map(bool, row[2:])) for row in rows}
 
     async def change_pairs(self, table: Table, owner: str, add: set[str], remove: set[str]) -> None:
@@ -287,24 +310,17 @@ class Store:
         return True
 
     async def keep_messages(
-        self, batch: list[KeptMessage], max_chars: int, limit: int, of_one: int, received: Iterable[int] = ()
+        self, batch: list[KeptMessage], max_chars: int, limit: int, of_one: int
     ) -> list[int]:
-        """Keeps messages; their ids, which grow. Those with the ids `received` are deleted.
+        """Keeps messages; their ids, which grow.
 
         0 for one that is too long, whose number is not registered, or has `limit` messages, or `of_one` of this sender.
         """
-        numbers = {message.number for message in batch}
+        numbers = list({message.number for message in batch})
 
         def work(db: sa.Connection) -> list[int]:
-            if done := list(received):
-                db.execute(delete(messages).where(messages.c.id.in_(done)))
-            known = select(devices.c.number).where(devices.c.number.in_(numbers)).distinct()
-            registered = set(db.scalars(known))
-            pairs = select(messages.c.number, messages.c.sender, func.count()).group_by(
-                messages.c.number, messages.c.sender
-            )
             kept: Counter[Any] = Counter()
-            for number, sender, count in db.execute(pairs.where(messages.c.number.in_(numbers))):
+            for number, sender, count in db.execute(_HOW_MANY, {"numbers": numbers}):
                 kept[number, sender] = count
                 kept[number] += count
             if not self._last_message:
@@ -313,7 +329,7 @@ class Store:
             for message in batch:
                 pair = message.number, message.sender
                 full = kept[message.number] >= limit or kept[pair] >= of_one
-                if full or len(message.stanza) > max_chars or message.number not in registered:
+                if full or len(message.stanza) > max_chars or message.number not in kept:
                     ids.append(0)
                     continue
                 kept.update((message.number, pair))
@@ -321,16 +337,16 @@ class Store:
                 ids.append(self._last_message)
                 rows.append(asdict(message) | {"id": self._last_message})
             if rows:
-                db.execute(messages.insert(), rows)
+                db.execute(_KEEP, rows)
             return ids
 
         return await self.database.run(work)
 
     async def kept_messages(self, number: str, since: float, after: int, limit: int) -> list[KeptMessage]:
         """The oldest kept messages of a number that are not older than `since`, with ids above `after`."""
-        query = select(messages).where(messages.c.number == number, messages.c.kept >= since)
-        query = query.where(messages.c.id > after).order_by(messages.c.id).limit(limit)
-        return await self.database.run(lambda db: [KeptMessage(**r) for r in db.execute(query).mappings()])
+        wanted = {"of": number, "since": since, "after": after, "most": limit}
+        rows = await self.database.run(lambda db: db.execute(_KEPT, wanted).all())
+        return [KeptMessage(*row) for row in rows]
 
     async def drop_messages(self, ids: list[int]) -> None:
         """Deletes these messages: they have been delivered."""
