@@ -138,7 +138,11 @@ class MediaEngine:
 
     def set_path_round_trip_time(self, seconds: float) -> None:
         """What ICE measured: until reports tell, and for an end that sends nothing."""
+        if seconds == self._path_rtt:
+            return
         self._path_rtt = seconds
+        if self.sender is not None:
+            self.sender.set_path_round_trip_time(seconds)
 
     def set_keys(self, keys: SrtpKeys, now: float) -> None:
         """Media may flow from now on."""

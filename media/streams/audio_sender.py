@@ -21,6 +21,7 @@ from media.streams.protection import (
     TRANSPORT_BYTES,
     ProtectionController,
     Scheme,
+    near_scheme,
 )
 
 SAMPLE_RATE = 48000
@@ -42,8 +43,8 @@ DEFAULT_ROUND_TRIP = 0.1
 class AudioSender:
     """`rng` gives SSRC offsets; `encoder` is owned and closed by the stream.
 
-    Towards a peer that reports arrivals and understands RED, copies protect the voice; towards others Opus' in-band
-    FEC does, switched on by the loss in receiver reports. Packets hold as much as the peer asked for.
+    Towards a peer that understands RED, copies protect the voice: chosen on the arrivals that it reports, or on the
+    loss in its receiver reports. Towards others Opus' in-band FEC does. Packets hold as much as the peer asked for.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class AudioSender:
         self._history = RetransmissionHistory()
         self._frames: deque[tuple[int, bytes]] = deque(maxlen=MAX_DISTANCE)  # (media time, payload)
         self._protection = ProtectionController()
+        self._reported_scheme = NO_PROTECTION
         self._rate = AudioRateController()
         self._round_trip_rate = RoundTripRate(parameters.bitrate_bps)
         self._apply_scheme(self._rate.budget_bps)
@@ -75,17 +77,16 @@ class AudioSender:
     @property
     def scheme(self) -> Scheme:
         """How the voice is protected now."""
-        return self._protection.scheme if self._uses_red else NO_PROTECTION
+        return self._protection.scheme if self._hears_arrivals else self._reported_scheme
 
     @property
     def _uses_red(self) -> bool:
-        parameters = self._parameters
         # Longer packets would lie too far apart for copies in later ones; theirs is FEC.
-        return (
-            parameters.red_payload_type is not None
-            and parameters.arrival_feedback
-            and parameters.packet_ms <= 20
-        )
+        return self._parameters.red_payload_type is not None and self._parameters.packet_ms <= 20
+
+    @property
+    def _hears_arrivals(self) -> bool:
+        return self._uses_red and self._parameters.arrival_feedback
 
     def push(self, samples: Samples, captured: float) -> list[bytes]:
         """int16 mono at 48 kHz, whose first sample was taken at `captured` -> the RTP packets that are full now."""
@@ -152,7 +153,7 @@ class AudioSender:
     @property
     def budget_bps(self) -> float | None:
         """What all packets of the stream may take, headers included; None: the peer tells no arrivals."""
-        return self._rate.budget_bps if self._uses_red else None
+        return self._rate.budget_bps if self._hears_arrivals else None
 
     @property
     def path_queue(self) -> float:
@@ -160,7 +161,7 @@ class AudioSender:
         return self._rate.queue
 
     def _apply_scheme(self, budget_bps: float) -> None:
-        if self._uses_red:
+        if self._hears_arrivals:
             scheme = self._protection.scheme
             bitrate = scheme.fitting(budget_bps)
             self._encoder.set_bitrate(min(bitrate, self._parameters.bitrate_bps))
@@ -171,7 +172,7 @@ class AudioSender:
 
         `alone`: no video of ours fills the path, whose rate makes the room that the voice needs.
         """
-        if not self._uses_red:
+        if not self._hears_arrivals:
             return
         if self._parameters.nack and self._parameters.rtx_payload_type is not None:
             self._protection.round_trip_time = self.rtp.round_trip_time
@@ -188,6 +189,8 @@ class AudioSender:
         """Packets to send again, now."""
         self.nack_count += 1
         rtx = self._parameters.rtx_payload_type
+        # Not as the same packet again, which libwebrtc asks for though its answer has no `nack`: measured, its voice
+        # comes up to 160 ms later then, and its reports tell of no loss any more.
         if rtx is None:
             return []
         out = []
@@ -211,23 +214,33 @@ class AudioSender:
         return self._history.bytes_retransmitted
 
     def receive_report(self, block: ReportBlock, unix_time: float) -> None:
-        """What the far end says it lost; switches in-band FEC."""
+        """What the far end says it lost; all that there is to go by where it does not tell arrivals."""
         measured = self.rtp.round_trip_time_measurements
         self.rtp.receive_report(block, unix_time)
-        if (
-            self.rtp.round_trip_time_measurements > measured
-            and self.rtp.round_trip_time
-            and not self._uses_red
-        ):
+        if self.rtp.round_trip_time_measurements > measured and self.rtp.round_trip_time:
             self._round_trip_rate.receive(self.rtp.round_trip_time)
-            self._encoder.set_bitrate(self._round_trip_rate.limit_bps)
         lost = block.fraction_lost / 256
         self._loss += (LOSS_ATTACK if lost > self._loss else LOSS_RELEASE) * (lost - self._loss)
-        if not self._parameters.use_inband_fec or self._uses_red:
-            return
-        self._fec_on = self._loss > (FEC_OFF_LOSS if self._fec_on else FEC_ON_LOSS)
-        percent = min(MAX_EXPECTED_LOSS_PERCENT, round(100 * self._loss) or 1) if self._fec_on else 0
-        self._encoder.set_expected_loss(percent)
+        if not self._hears_arrivals:
+            self._follow_reports()
+
+    def set_path_round_trip_time(self, seconds: float) -> None:
+        """What ICE measured, at first before there was media that could have made a queue."""
+        self._round_trip_rate.compare_with(seconds)
+
+    def _follow_reports(self) -> None:
+        limit = self._round_trip_rate.limit_bps
+        if self._uses_red:
+            # Copies would make a queue longer.
+            room = limit >= self._parameters.bitrate_bps
+            self._reported_scheme = near_scheme(self._loss) if room else NO_PROTECTION
+        copies = self._reported_scheme.distances
+        self._encoder.set_bitrate(min(limit, self._reported_scheme.bitrate_bps) if copies else limit)
+        if self._parameters.use_inband_fec:
+            self._fec_on = self._loss > (FEC_OFF_LOSS if self._fec_on else FEC_ON_LOSS)
+            wanted = self._fec_on and not copies
+            percent = min(MAX_EXPECTED_LOSS_PERCENT, round(100 * self._loss) or 1) if wanted else 0
+            self._encoder.set_expected_loss(percent)
 
     @property
     def bitrate_bps(self) -> int:

@@ -100,6 +100,15 @@ START = Scheme(16_000)  # fits into 48 kbit/s; the first reports tell in a tenth
 FIRST, FIRST_PACKETS, FIRST_LOSS = Scheme(24_000, (1, 2)), 250, 0.06
 
 
+# Towards a peer that tells its loss only (RFC 3550 section 6.4), whose receiver does not wait for far copies.
+NEAR_SCHEMES = (NO_PROTECTION, Scheme(32_000, (1,)), Scheme(24_000, (1, 2)))
+
+
+def near_scheme(loss: float) -> Scheme:
+    """The scheme for so much loss (share, 0..1), taken as independent since nothing else is known."""
+    return max(NEAR_SCHEMES, key=lambda s: _value(s, loss ** (1 + len(s.distances)), runs=False))
+
+
 class ProtectionController:
     """Feed it arrival reports; `scheme` is what to send by."""
 

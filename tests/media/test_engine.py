@@ -255,10 +255,10 @@ def test_lost_packets_are_sent_again_where_that_pays() -> None:
 
 @pytest.mark.parametrize(
     "foreign",
-    [AUDIO, replace(PROTECTED, red_payload_type=None), replace(PROTECTED, arrival_feedback=False)],
-    ids=["nothing", "no RED", "no feedback"],
+    [AUDIO, replace(PROTECTED, red_payload_type=None)],
+    ids=["nothing", "no RED"],
 )
-def test_a_peer_without_our_protection_gets_fec(foreign: AudioParameters) -> None:
+def test_a_peer_without_red_gets_fec(foreign: AudioParameters) -> None:
     rng = Random(3)
     call = Call(
         lost=lambda index: index == 0 and rng.random() < 0.1, parameters=(foreign, foreign), sound=voice()
@@ -267,6 +267,19 @@ def test_a_peer_without_our_protection_gets_fec(foreign: AudioParameters) -> Non
     assert set(payload_types(call, 0, 0)) <= {111, 112}, "no RED"
     assert call.alice.sender is not None and not call.alice.sender.scheme.distances
     assert call.alice.sender._encoder.expected_loss_percent > 0  # type: ignore[attr-defined]
+    assert int(str(call.stats(1, "inbound-rtp-audio")["recoveredFrames"])) > 10
+
+
+def test_a_peer_that_tells_its_loss_only_gets_near_copies() -> None:
+    """As libwebrtc and Chromium."""
+    rng = Random(3)
+    foreign = replace(PROTECTED, arrival_feedback=False, rtx_payload_type=None, nack=False)
+    call = Call(
+        lost=lambda index: index == 0 and rng.random() < 0.1, parameters=(foreign, foreign), sound=voice()
+    )
+    call.run(14.0)
+    assert call.alice.sender is not None and call.alice.sender.scheme.distances in ((1,), (1, 2))
+    assert call.bob.sender is not None and not call.bob.sender.scheme.distances
     assert int(str(call.stats(1, "inbound-rtp-audio")["recoveredFrames"])) > 10
 
 

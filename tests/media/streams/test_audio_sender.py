@@ -1,4 +1,4 @@
-"""The sending half: numbering, MID, and in-band FEC that follows the reported loss."""
+"""The sending half: numbering, MID, and what protects the voice where the far end reports its loss only."""
 
 from random import Random
 
@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 
 from media.negotiation import AudioParameters
 from media.rtp.packet import RtpPacket
+from media.rtp.red import parse
 from media.rtp.rtcp import ReportBlock
+from media.rtp.sender import ntp_time
 from media.streams.audio_sender import MAX_EXPECTED_LOSS_PERCENT, MID_PACKETS, AudioSender
 
 FRAME = np.zeros(960, np.int16)
+RED = 63
 
 
 class FakeEncoder:
@@ -32,9 +35,13 @@ class FakeEncoder:
         self.closed = True
 
 
-def sender(*, fec: bool = True, mid_extension: int | None = 4) -> tuple[AudioSender, FakeEncoder]:
+def sender(
+    *, fec: bool = True, mid_extension: int | None = 4, red: int | None = None
+) -> tuple[AudioSender, FakeEncoder]:
     encoder = FakeEncoder()
-    parameters = AudioParameters("0", 111, frozenset({111}), mid_extension=mid_extension, use_inband_fec=fec)
+    parameters = AudioParameters(
+        "0", 111, frozenset({111}), mid_extension=mid_extension, use_inband_fec=fec, red_payload_type=red
+    )
     stream = AudioSender(encoder, parameters, ssrc=7, rtx_ssrc=8, rng=Random(1))
     return stream, encoder
 
@@ -96,6 +103,37 @@ def test_no_fec_where_it_was_not_negotiated() -> None:
     report(stream, 0.5)
     assert encoder.expected_loss == []
     assert stream.reported_loss > 0.2
+
+
+def copies(stream: AudioSender) -> int:
+    packet = RtpPacket.parse(*stream.push(FRAME, 0.0))
+    return len(parse(packet.payload)) - 1 if packet.payload_type == RED else 0
+
+
+def test_copies_follow_the_reported_loss_where_red_is_understood() -> None:
+    stream, encoder = sender(red=RED)
+    found = []
+    for lost in (0.0, 0.03, 0.2):
+        for _ in range(4):
+            report(stream, lost)
+            stream.push(FRAME, 0.0)
+        found.append(copies(stream))
+    assert found == [0, 1, 2]
+    assert set(encoder.expected_loss) == {0}, "in-band FEC would be a copy of what is there already"
+    for _ in range(60):
+        report(stream, 0.0)
+    assert copies(stream) == 0
+
+
+def test_no_copies_while_the_path_is_full() -> None:
+    stream, encoder = sender(red=RED)
+    stream.set_path_round_trip_time(0.05)
+    for now, round_trip in ((1005.0, 0.4), (1010.0, 0.4)):
+        told = ntp_time(now - round_trip) >> 16 & 0xFFFFFFFF
+        stream.receive_report(ReportBlock(7, 51, 0, 0, 0, told, 0), now)
+        stream.push(FRAME, 0.0)
+    assert copies(stream) == 0
+    assert encoder.bitrate_bps < 32000
 
 
 def test_close_frees_the_encoder() -> None:
