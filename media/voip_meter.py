@@ -2,7 +2,7 @@
 
 from media import webrtc_stats
 from media.jitterbuffer.bursts import GMIN
-from media.jitterbuffer.delay_manager import BIN_MS, BINS
+from media.jitterbuffer.histogram import BIN_MS, BINS
 from media.jitterbuffer.jitter_buffer import EARLY, SAMPLE_RATE
 from media.quality import emodel
 from media.quality.stats import ReceivedSecond, Stats, received

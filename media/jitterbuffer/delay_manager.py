@@ -10,13 +10,9 @@ can be had, and the choice is among these.
 """
 
 from collections import deque
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from media.jitterbuffer.histogram import BIN_MS, BINS, ForgettingHistogram, bin_of
 
-BIN_MS = 1
-BINS = 1024
 FAST_FORGET = 0.99  # per packet: 2 s of 20 ms packets
 SLOW_FORGET = 0.999  # 20 s
 RECOVERED_FORGET = 0.998  # 10 s
@@ -46,9 +42,6 @@ CHANGED, RECENT_SLOTS = 0.100, 3  # seconds, slots of which one has just begun: 
 BEYOND_PACKETS = 5
 SLOWER = 0.010  # seconds: a base that rises by more is a step, not drift or the luck of the last packets
 
-_DELAYS = np.arange(BINS, dtype=np.float64) * BIN_MS
-_DELAY_COST = _DELAYS * DELAY_COST_PER_MS
-
 
 class DelayManager:
     """Feed it every packet's media time and arrival; read `target`."""
@@ -56,21 +49,21 @@ class DelayManager:
     def __init__(self, *, start_target: float = 0.040) -> None:
         self._target = start_target
         self.minimum = 0.0  # asked for by lip sync, seconds
-        self._fast = np.zeros(BINS)
-        self._slow = np.zeros(BINS)
-        self._recovered = np.zeros(BINS)
+        self._fast = ForgettingHistogram()
+        self._slow = ForgettingHistogram()
+        self._recovered = ForgettingHistogram()
         self._recovery_weight = 0.0
         self._count = 0
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)  # (start, least offset)
         self._base = 0.0
         self._last: deque[float] = deque(maxlen=STANDING_PACKETS)
-        self._before_queue: tuple[NDArray[np.float64], ...] = ()  # the histograms when there was none
+        self._before_queue: tuple[ForgettingHistogram, ...] = ()  # the histograms when there was none
         self._queue_since: float | None = None
         self._queues: deque[float] = deque([-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN)  # when they ended
         self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
         self._raised = False  # it had to rise: the start's guess, or what is left of it, was too low
-        self._cost: NDArray[np.float64] | None = None  # R, of each delay; None: to be counted again
+        self._changed = True  # packets came since the last choice
         self._copies = 0.0  # how much later than a frame its farthest copy is sent, seconds
         self._copies_wait = 0.0
         self._recoveries: deque[float] = deque(maxlen=COPIES_NEEDED)  # when
@@ -78,7 +71,7 @@ class DelayManager:
     @property
     def target(self) -> float:
         """The delay to play at, seconds above the fastest packet."""
-        return max(self._target, self._least)
+        return max(self._target, self.minimum, self._copies_wait)
 
     @property
     def _least(self) -> float:
@@ -109,9 +102,9 @@ class DelayManager:
 
         Loss is steadier than jitter, so these are remembered slowly: one lucky repair does not move the target.
         """
-        self._recovered[_bin(now - media_time - self._base)] += self._recovery_weight
+        self._recovered.add(bin_of(now - media_time - self._base), self._recovery_weight)
         self._recoveries.append(now)
-        self._cost = None
+        self._changed = True
 
     def expect_copies(self, distance: float) -> None:
         """Copies of frames come `distance` seconds after the frames; 0: there are none."""
@@ -122,36 +115,44 @@ class DelayManager:
 
         `present`: how much later than the fastest packet's arrival a frame is decoded now.
         """
-        if self._cost is None:
-            self._cost = self._costs()
+        if self._changed:
+            self._changed = False
             self._copies_wait = self._wait_for_copies(now)
         fewest = -int(present / step) if self._count >= SETTLING_PACKETS else 0
-        delays = present + step * np.arange(fewest, REACH_STEPS)
-        delays = delays[delays >= self._least]
-        if self._raised:
-            # From the last target, not from `present`: that may be late by a backlog, which is to go at once.
-            lowest = self._target - step * (now >= self._fall_at)
-            delays = delays[delays > min(present, lowest) - step / 2]
-        if not len(delays):
+        # From the last target, not from `present`: that may be late by a backlog, which is to go at once.
+        lowest = (
+            min(present, self._target - step * (now >= self._fall_at)) - step / 2 if self._raised else -1.0
+        )
+        steps = range(fewest, REACH_STEPS)
+        first = next((k for k in steps if (d := present + step * k) >= self._least and d > lowest), None)
+        if first is None:
             return self._target
-        costs = self._at(delays)
-        best = int(np.argmin(costs))
-        stay = int(np.argmin(np.abs(delays - present)))
-        if costs[stay] - costs[best] < CHANGE_GAIN:
-            best = stay  # every change of delay is a join that can be heard
-        before, self._target = self._target, float(delays[best])
-        if self._target > before + step / 2 and self._at(before) > costs[best] + CHANGE_GAIN:
+        stay = max(first, 0)
+        best, least_cost = stay, stay_cost = stay, self._cost(present + step * stay)
+        for k in range(first, REACH_STEPS):
+            delay = present + step * k
+            if DELAY_COST_PER_MS * _bin_before(delay) > least_cost:
+                break  # nor does any later one cost less
+            if (cost := self._cost(delay)) < least_cost:
+                best, least_cost = k, cost
+        if stay_cost - least_cost < CHANGE_GAIN:
+            best, least_cost = stay, stay_cost  # every change of delay is a join that can be heard
+        before, self._target = self._target, present + step * best
+        if self._target > before + step / 2 and self._cost(before) > least_cost + CHANGE_GAIN:
             self._raised = True
         elif self._target < before:
             self._fall_at = now + (before - self._target) * 1000 / RELEASE_MS_PER_S
         return self._target
 
-    def _at(self, delays: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
-        """What these delays cost, R."""
-        assert self._cost is not None
-        bins = ((np.asarray(delays) * 1000 - MARGIN_MS) / BIN_MS).astype(int)
-        costs: NDArray[np.float64] = self._cost[np.clip(bins, 0, BINS - 1)]
-        return costs
+    def _cost(self, delay: float) -> float:
+        """What a delay costs, R: of waiting, of what is later, of what would not be recovered."""
+        index = _bin_before(delay)
+        late = max(self._fast.above(index), SLOW_SHARE * self._slow.above(index))
+        return (
+            DELAY_COST_PER_MS * index * BIN_MS
+            + LATE_COST * late
+            + RECOVERY_COST * self._recovered.above(index)
+        )
 
     def reset(self) -> None:
         """The source's time line was replaced: its offsets say nothing any more, the network's behaviour does."""
@@ -166,16 +167,19 @@ class DelayManager:
         while now - self._slots[0][0] > BASE_SLOTS * BASE_SLOT_S and len(self._slots) > 1:
             self._slots.popleft()
         self._forget_what_is_over(offset)
-        before, self._base = self._base, min(least for _, least in self._slots)
+        before, self._base = self._base, min([least for _, least in self._slots])
         if known and self._base > before + SLOWER:
             # What was counted since the path became slower, or the sender paused, is not as late as was said.
-            bins = _bin(self._base - before)
+            bins = bin_of(self._base - before)
             for histogram in (self._fast, self._slow, self._recovered):
-                _shift_earlier(histogram, bins)
-            self._cost = None
+                histogram.shift_earlier(bins)
+            self._changed = True
 
     def _forget_what_is_over(self, offset: float) -> None:
         """All packets of a second are far later than before: the path or the sender's time line has changed."""
+        if offset - self._base <= CHANGED:
+            self._beyond = 0
+            return
         self._beyond = self._beyond + 1 if offset - self._base > BINS * BIN_MS / 1000 else 0
         recent = 1 if self._beyond > BEYOND_PACKETS else RECENT_SLOTS
         newest = list(self._slots)[-recent:]
@@ -185,57 +189,40 @@ class DelayManager:
             self._slots = deque(newest, maxlen=BASE_SLOTS)
 
     def _observe_queue(self, now: float) -> None:
-        if self.standing > STANDING_HIGH:
+        standing = self.standing
+        if standing > STANDING_HIGH:
             self._queue_since = now if self._queue_since is None else self._queue_since
-        elif self.standing < STANDING_LOW:
+        elif standing < STANDING_LOW:
             since, self._queue_since = self._queue_since, None
             if since is not None and now - since > STANDING_SPAN:
                 if now - self._queues[0] > STANDING_PAUSE and self._before_queue:
                     self._fast, self._slow = self._before_queue
-                    self._cost = None
                     self._raised = False
                 self._queues.append(now)
             if self._last[-1] < STANDING_LOW:
                 self._before_queue = self._fast.copy(), self._slow.copy()
 
     def _add(self, relative: float) -> None:
-        index = _bin(relative)
+        index = bin_of(relative)
         self._count += 1
         warm_up = 1 - 1 / self._count  # a plain mean until there is something to forget
         for histogram, forget in ((self._fast, FAST_FORGET), (self._slow, SLOW_FORGET)):
             keep = min(forget, warm_up)
-            histogram *= keep
-            histogram[index] += 1 - keep
+            histogram.forget(keep)
+            histogram.add(index, 1 - keep)
         keep = min(RECOVERED_FORGET, warm_up)
-        self._recovered *= keep
+        self._recovered.forget(keep)
         self._recovery_weight = 1 - keep
-        self._cost = None
-
-    def _costs(self) -> NDArray[np.float64]:
-        """Of waiting as long as each bin begins: what is in a bin is late for it."""
-        late = np.maximum(_above(self._fast), SLOW_SHARE * _above(self._slow))
-        return _DELAY_COST + LATE_COST * late + RECOVERY_COST * _above(self._recovered)
+        self._changed = True
 
     def _wait_for_copies(self, now: float) -> float:
         needed = len(self._recoveries) == COPIES_NEEDED and now - self._recoveries[0] < COPIES_MEMORY
         if not self._copies or not needed:
             return 0.0
-        jitter_ms = float(np.searchsorted(np.cumsum(self._fast), COPIES_QUANTILE) + 1) * BIN_MS
+        jitter_ms = (self._fast.quantile(COPIES_QUANTILE) + 1) * BIN_MS
         return self._copies + (jitter_ms + MARGIN_MS) / 1000
 
 
-def _above(histogram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sum of each bin and all later ones."""
-    return np.cumsum(histogram[::-1])[::-1]
-
-
-def _shift_earlier(histogram: NDArray[np.float64], bins: int) -> None:
-    """By `bins`, 1 or more, in place; what would go over the end stays in the first."""
-    gone = histogram[:bins].sum()
-    histogram[:-bins] = histogram[bins:].copy()
-    histogram[-bins:] = 0
-    histogram[0] += gone
-
-
-def _bin(delay: float) -> int:
-    return min(BINS - 1, max(0, int(delay * 1000 / BIN_MS)))
+def _bin_before(delay: float) -> int:
+    """The bin from which on packets are late for a pull at this delay."""
+    return min(BINS - 1, max(0, int((delay * 1000 - MARGIN_MS) / BIN_MS)))
