@@ -7,21 +7,16 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
-from av.container import InputContainer
 
 from media.errors import SourceError
+from media.io.containers import frames_of, open_file, reason
 from media.io.sources import FRAME_SAMPLES, SAMPLE_RATE, PacedSource, Reframer, Samples
 
 logger = logging.getLogger(__name__)
 
-# Suffixes whose content FFmpeg cannot recognise by itself.
-_RAW_FORMATS = {".g722": "g722"}
-# Damaged packets in a row after which the rest of a file is given up.
-_MAX_DAMAGED = 50
 _HEADER_BYTES = 44
 # Sizes in a WAV header have 32 bits (RIFF); recording ends there, after 12 hours.
 _MAX_DATA_BYTES = 2**32 - 1 - _HEADER_BYTES - 1
@@ -29,47 +24,14 @@ _MAX_DATA_BYTES = 2**32 - 1 - _HEADER_BYTES - 1
 _FLUSH_BYTES = SAMPLE_RATE * 2
 
 
-def _open(path: Path) -> InputContainer:
-    if path.is_dir():
-        raise SourceError(f"{path} is a directory, not a sound file")
-    try:
-        return av.open(str(path), format=_RAW_FORMATS.get(path.suffix.lower()), mode="r")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be opened: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _decode(container: InputContainer, path: Path) -> Iterator[AudioFrame]:
-    """The frames of the first audio stream; damaged packets are left out. Raises SourceError."""
-    if not container.streams.audio:
-        raise SourceError(f"{path} has no audio stream")
-    stream = container.streams.audio[0]
-    damaged = 0
-    packets = container.demux(stream)
-    while damaged < _MAX_DAMAGED:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            frames = packet.decode()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            damaged += 1
-            logger.debug("%s: damaged: %s", path, _reason(error))
-            continue
-        damaged = 0
-        for frame in frames:
-            if isinstance(frame, AudioFrame):
-                yield frame
-
-
 def read_pieces(path: Path) -> Iterator[Samples]:
     """The file's first audio stream as pieces of 48 kHz mono int16, in order. Raises SourceError."""
-    with _open(path) as container:
+    with open_file(path) as container:
+        if not container.streams.audio:
+            raise SourceError(f"{path} has no audio stream")
         resampler, shape = None, None
-        for frame in _decode(container, path):
+        for frame in frames_of(container, container.streams.audio[0]):
+            assert isinstance(frame, AudioFrame)
             # The resampler is set up by its first frame; a stream may change its shape midway.
             if shape != (frame.format.name, frame.layout.name, frame.sample_rate):
                 shape = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -178,7 +140,7 @@ class AudioRecorder:
             self._file.write(_wav_header(0))
             self._file.flush()
         except OSError as error:
-            raise SourceError(f"{path} cannot be written: {_reason(error)}") from None
+            raise SourceError(f"{path} cannot be written: {reason(error)}") from None
 
     def write(self, samples: Samples) -> None:
         """Append int16 samples. Does nothing after close()."""
@@ -203,7 +165,7 @@ class AudioRecorder:
             try:
                 file.close()
             except OSError as error:
-                self.error = _reason(error)
+                self.error = reason(error)
 
     def _flush(self) -> None:
         if self._file is None:
@@ -216,7 +178,7 @@ class AudioRecorder:
             self._file.seek(0, 2)
             self._file.flush()
         except OSError as error:
-            self._fail(_reason(error))
+            self._fail(reason(error))
         self._pending.clear()
 
     def _fail(self, reason: str) -> None:

@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from media.errors import SourceError
+from media.io.containers import reason
 from media.io.sources import SAMPLE_RATE, Samples
 from media.pictures import black, fitted, to_av
 from media.video_frame import VideoFrame
@@ -79,7 +80,7 @@ class Film:
             self._open(self._size or (frame.width, frame.height))
             self._encode_picture(frame, at_ms)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(_reason(error)) from None
+            raise SourceError(reason(error)) from None
 
     def sound(self, samples: Samples, at: int) -> None:
         """Samples at a position (samples from the beginning); what is missing before them becomes silence."""
@@ -92,7 +93,7 @@ class Film:
             else:
                 self._encode_sound(samples, at)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(_reason(error)) from None
+            raise SourceError(reason(error)) from None
 
     def close(self) -> None:
         """Finish the file; one that nothing was written to gets a black picture."""
@@ -107,14 +108,14 @@ class Film:
             self._container.mux(self._video.encode(None))
             self._container.mux(self._audio.encode(None))
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(_reason(error)) from None
+            raise SourceError(reason(error)) from None
         finally:
             container, self._container = self._container, None
             if container is not None:
                 try:
                     container.close()
                 except (av.FFmpegError, OSError, ValueError) as error:
-                    raise SourceError(_reason(error)) from None
+                    raise SourceError(reason(error)) from None
 
     def _begin_black(self) -> None:
         width, height = self._size or _DEFAULT_SIZE
@@ -181,7 +182,3 @@ class Film:
             self._written += size
             self._container.mux(self._audio.encode(frame))
         self._rest = joined[whole:]
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)

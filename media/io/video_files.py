@@ -3,27 +3,23 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-import av
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame as AvFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from media.errors import SourceError
+from media.io.containers import frames_of, open_file
 from media.io.video_sources import stalled
 from media.pictures import fitted, from_av, rotated
 from media.video_frame import VideoFrame
 
 logger = logging.getLogger(__name__)
 
-# Damaged packets in a row after which the rest of a file is given up.
-_MAX_DAMAGED = 50
 # A picture this late is left out, but never more than a few in a row: a slow machine shows something, too.
 _SKIP_LATE, _MAX_SKIPPED = 0.05, 4
 # Later than this (a suspended machine) the schedule begins anew.
@@ -146,14 +142,15 @@ def _read(
     path: Path, size: tuple[int, int] | None
 ) -> Generator[tuple[NDArray[np.uint8], float, float], None, None]:
     """The pictures of a file's first video stream: I420, seconds after its first, seconds to the next."""
-    with _open(path) as container:
+    with open_file(path) as container:
         if not container.streams.video:
             raise SourceError(f"{path} has no video stream")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS) or _DEFAULT_FPS
         zero, expected = None, 0.0
-        for frame in _decode(container, stream, path):
+        for frame in frames_of(container, stream):
+            assert isinstance(frame, AvFrame)
             at = frame.time
             if at is not None:
                 zero = at if zero is None else zero
@@ -164,36 +161,3 @@ def _read(
                 data = fitted(data, *size)
             yield data, expected, 1 / rate
             expected += 1 / rate
-
-
-def _open(path: Path) -> InputContainer:
-    if path.is_dir():
-        raise SourceError(f"{path} is a directory, not a video file")
-    try:
-        return av.open(str(path), mode="r")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be opened: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[AvFrame]:
-    """The frames of a stream; damaged packets are left out."""
-    damaged = 0
-    packets = container.demux(stream)
-    while damaged < _MAX_DAMAGED:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            frames = packet.decode()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            damaged += 1
-            logger.debug("%s: damaged: %s", path, _reason(error))
-            continue
-        damaged = 0
-        for frame in frames:
-            if isinstance(frame, AvFrame):
-                yield frame

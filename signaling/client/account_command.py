@@ -111,23 +111,25 @@ def _with_client(arguments: argparse.Namespace, use: Callable[[Client], Awaitabl
 
 
 def block(arguments: argparse.Namespace) -> int:
-    async def use(client: Client) -> str:
-        number = parse_number(arguments.number, region_of(client.number))
-        await client.blocks.block(number)
-        return number
-
-    say(f"{_with_client(arguments, use)} is blocked.")
+    say(f"{_of_number(arguments, lambda client, number: client.blocks.block(number))} is blocked.")
     return 0
 
 
 def unblock(arguments: argparse.Namespace) -> int:
-    async def use(client: Client) -> str:
+    number = _of_number(arguments, lambda client, number: client.blocks.unblock(number))
+    say(f"{number} is not blocked any more.")
+    return 0
+
+
+def _of_number(arguments: argparse.Namespace, use: Callable[[Client, str], Awaitable[object]]) -> str:
+    """Does it with the number on the command line; returns that, in E.164."""
+
+    async def run(client: Client) -> str:
         number = parse_number(arguments.number, region_of(client.number))
-        await client.blocks.unblock(number)
+        await use(client, number)
         return number
 
-    say(f"{_with_client(arguments, use)} is not blocked any more.")
-    return 0
+    return _with_client(arguments, run)
 
 
 def blocked(arguments: argparse.Namespace) -> int:
