@@ -63,7 +63,7 @@ def _bind(library: ctypes.CDLL) -> SimpleNamespace:
         strerror=function("opus_strerror", c_char_p, c_int),
         encoder_create=function("opus_encoder_create", c_void_p, c_int32, c_int, c_int, POINTER(c_int)),
         encoder_destroy=function("opus_encoder_destroy", None, c_void_p),
-        encode=function("opus_encode", c_int32, c_void_p, c_void_p, c_int, c_void_p, c_int32),
+        encode=function("opus_encode", c_int32, c_void_p, c_char_p, c_int, c_void_p, c_int32),
         # Variadic in C: the fixed arguments are typed, the rest is passed as given.
         encoder_ctl=function("opus_encoder_ctl", c_int, c_void_p, c_int),
         decoder_create=function("opus_decoder_create", c_void_p, c_int32, c_int, POINTER(c_int)),

@@ -23,6 +23,15 @@ SET_DTX = 4016
 SET_SIGNAL = 4024
 SIGNAL_VOICE = 3001
 
+# (bitrate from which on it is enough, complexity). What it saves, and costs in PESQ-WB against 9 (8 gives the same
+# bytes): docs/performance.md. At lower rates the loss can be heard.
+COMPLEXITIES = ((32_000, 6), (24_000, 7))
+FULL_COMPLEXITY = 9
+
+STEREO, FRAME_COUNT_MASK = 0x04, 0x03  # of the first byte
+# Samples of a frame by its upper five bits of the first byte (RFC 6716 section 3.1).
+FRAME_SAMPLES = (480, 960, 1920, 2880) * 3 + (480, 960) * 2 + (120, 240, 480, 960) * 4
+
 # Below 10 % libopus 1.6 spends next to nothing on the copy (measured: reference figures in docs/performance.md).
 MIN_EXPECTED_LOSS_PERCENT = 10
 
@@ -34,17 +43,22 @@ def _check(code: int, what: str) -> int:
 
 
 class OpusEncoder:
-    """A voice encoder. `complexity` 0 to 10; FEC off until set_expected_loss; `dtx`: pauses become silence frames."""
+    """A voice encoder. FEC off until set_expected_loss; `dtx`: pauses become silence frames.
 
-    def __init__(self, *, bitrate_bps: int = 32000, complexity: int = 9, dtx: bool = False) -> None:
+    `complexity` 0 to 10; None: what the bitrate needs.
+    """
+
+    def __init__(self, *, bitrate_bps: int = 32000, complexity: int | None = None, dtx: bool = False) -> None:
         self._lib = libopus()
         error = c_int()
         self._state = self._lib.encoder_create(SAMPLE_RATE, 1, APPLICATION_VOIP, byref(error))
         _check(error.value, "Opus encoder")
         self._buffer = np.empty(MAX_PAYLOAD_BYTES, np.uint8)
+        self._address = self._buffer.ctypes.data
         self._expected_loss = 0
+        self._fixed_complexity = complexity
+        self._complexity: int | None = None
         self.bitrate_bps = 0
-        self._ctl(SET_COMPLEXITY, complexity)
         self._ctl(SET_SIGNAL, SIGNAL_VOICE)
         self._ctl(SET_DTX, int(dtx))
         self.set_bitrate(bitrate_bps)
@@ -58,6 +72,12 @@ class OpusEncoder:
         if bitrate_bps != self.bitrate_bps:
             self._ctl(SET_BITRATE, bitrate_bps)
             self.bitrate_bps = bitrate_bps
+            complexity = self._fixed_complexity
+            if complexity is None:
+                complexity = next((c for rate, c in COMPLEXITIES if bitrate_bps >= rate), FULL_COMPLEXITY)
+            if complexity != self._complexity:
+                self._ctl(SET_COMPLEXITY, complexity)
+                self._complexity = complexity
 
     def set_expected_loss(self, percent: int) -> None:
         if percent > 0:
@@ -75,10 +95,9 @@ class OpusEncoder:
         """int16 mono at 48 kHz, 2.5 to 60 ms, to one payload. Raises CodecError for other lengths."""
         if self._state is None:
             raise CodecError("Opus encoder is closed")
-        pcm = np.ascontiguousarray(samples, np.int16)
-        size = self._lib.encode(
-            self._state, pcm.ctypes.data, len(pcm), self._buffer.ctypes.data, MAX_PAYLOAD_BYTES
-        )
+        # A copy costs less than asking numpy for an address.
+        pcm = np.asarray(samples, np.int16).tobytes()
+        size = self._lib.encode(self._state, pcm, len(samples), self._address, MAX_PAYLOAD_BYTES)
         return self._buffer[: _check(size, "Opus encode")].tobytes()
 
     def close(self) -> None:
@@ -124,10 +143,14 @@ class OpusDecoder:
     def duration(self, payload: bytes) -> int:
         if not payload:
             return 0
+        if not payload[0] & FRAME_COUNT_MASK:  # one frame, of any bytes
+            return FRAME_SAMPLES[payload[0] >> 3]
         samples = self._lib.samples(payload, len(payload), SAMPLE_RATE)
         return int(samples) if 0 < samples <= MAX_FRAME_SAMPLES else 0
 
     def has_fec(self, payload: bytes) -> bool:
+        if payload and not payload[0] & (STEREO | FRAME_COUNT_MASK):
+            return has_lbrr(payload)  # without a call into C, which may lose its turn of the interpreter
         if self._lib.has_lbrr is not None:
             return bool(self._lib.has_lbrr(payload, len(payload)) == 1)
         return has_lbrr(payload)
@@ -147,7 +170,7 @@ class OpusDecoder:
 
 
 def has_lbrr(payload: bytes) -> bool:
-    """Whether a single-frame mono payload carries LBRR (RFC 6716 sections 3.1 and 4.2.3), for libopus before 1.5.
+    """Whether a single-frame mono payload carries LBRR (RFC 6716 sections 3.1 and 4.2.3), as libopus since 1.5 says.
 
     SILK and hybrid frames begin with one VAD bit per 20 ms and then the LBRR flag; CELT has none.
     """

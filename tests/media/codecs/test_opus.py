@@ -146,6 +146,27 @@ def test_any_payload_gives_samples_or_a_codec_error(payload: bytes) -> None:
     assert len(decoder.conceal(960)) == 960, "the decoder still works"
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.binary(min_size=1, max_size=20))
+def test_what_is_read_from_the_first_byte_is_what_libopus_says(payload: bytes) -> None:
+    library, decoder = libopus(), OpusDecoder()
+    samples = library.samples(payload, len(payload), 48000)
+    assert decoder.duration(payload) == (samples if 0 < samples <= 5760 else 0)
+    if library.has_lbrr is not None:
+        assert decoder.has_fec(payload) == (library.has_lbrr(payload, len(payload)) == 1)
+
+
+@pytest.mark.parametrize(
+    ("bitrate_bps", "complexity"), [(64_000, 6), (32_000, 6), (28_000, 7), (24_000, 7), (16_000, 9)]
+)
+def test_complexity_follows_the_bitrate(bitrate_bps: int, complexity: int) -> None:
+    speech = generate_voice(3, 0.5)[: 25 * 960].reshape(-1, 960)
+    chosen, fixed = OpusEncoder(), OpusEncoder(bitrate_bps=bitrate_bps, complexity=complexity)
+    chosen.set_bitrate(12_000)
+    chosen.set_bitrate(bitrate_bps)
+    assert [chosen.encode(f) for f in speech] == [fixed.encode(f) for f in speech]
+
+
 def test_a_long_payload() -> None:
     decoder = OpusDecoder()
     for payload in (bytes(65000), b"\xff" * 65000, b"\x03\x30" + bytes(3000)):
