@@ -15,6 +15,7 @@ After any input, drain packets_to_send(). Before set_keys() nothing is sent, and
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -208,7 +209,9 @@ class MediaEngine:
             if self.receiver is not None:
                 self.synchronizer.update(self.receiver.jitter_buffer, self.video_receiver.display, now)
         if reports := self.reports.reports_to_send(now):
-            self._send_rtcp((*reports, *self._feedback(now, with_report=True)), now)
+            if not self.reports.in_pieces:
+                reports = (*reports, *self._feedback(now, with_report=True))
+            self._send_rtcp(reports, now)
 
     def next_event(self) -> EngineEvent | None:
         return self._events.popleft() if self._events else None
@@ -277,7 +280,12 @@ class MediaEngine:
         assert self._srtp is not None
         self._queue(self._srtp.protect(packet))
 
-    def _send_rtcp(self, packets: tuple[RtcpPacket, ...], now: float) -> None:
+    @property
+    def _reduced_size(self) -> bool:
+        """Whether the peer takes feedback without a report in front (RFC 5506)."""
+        return self.parameters is not None and self.parameters.reduced_size_rtcp
+
+    def _send_rtcp(self, packets: Sequence[RtcpPacket], now: float) -> None:
         assert self._srtp is not None
         data = self._srtp.protect_rtcp(serialize_compound(packets))
         if self.sender is not None:
@@ -301,8 +309,7 @@ class MediaEngine:
     def _collect(self, now: float) -> None:
         """Feedback and video packets that are due."""
         if messages := self._feedback(now):
-            # Behind an empty report: a compound for peers without reduced-size RTCP (RFC 5506).
-            self._send_rtcp((ReceiverReport(self.ssrc), *messages), now)
+            self._send_rtcp(messages if self._reduced_size else [ReceiverReport(self.ssrc), *messages], now)
         if self.video_sender is not None:
             for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):
                 self._send_rtp(packet)

@@ -307,6 +307,7 @@ def _audio(match: _Match, codec: Codec) -> AudioParameters:
         rtx_payload_type=capabilities.find_audio_rtx(match.theirs, codec.payload_type),
         arrival_feedback="ack ccfb" in codec.feedback,
         nack="nack" in codec.feedback,
+        reduced_size_rtcp=match.ours.rtcp_rsize and match.theirs.rtcp_rsize,
         extended_reports=all(map(capabilities.takes_extended_reports, (match.ours, match.theirs))),
         codec=name,
         packet_ms=capabilities.packet_ms(match.theirs, name, codec),

@@ -54,6 +54,7 @@ class AudioParameters:
     rtx_payload_type: int | None = None  # RFC 4588
     arrival_feedback: bool = False  # RFC 8888, both ways
     nack: bool = False
+    reduced_size_rtcp: bool = False  # RFC 5506
     extended_reports: bool = False  # RFC 3611, both ways: VoIP metrics and the receiver's round trip
     codec: str = "opus"  # one of AUDIO_CODECS
     packet_ms: int = PACKET_MS  # how much the peer wants in a packet (a=ptime, RFC 8866 section 6.4)

@@ -34,6 +34,7 @@ AUDIO = AudioParameters(
     rtx_payload_type=112,
     arrival_feedback=True,
     nack=True,
+    reduced_size_rtcp=True,
     extended_reports=True,
 )
 VIDEO = VideoParameters(

@@ -24,7 +24,7 @@ MIN_RATE_BPS = 40_000  # of a call that has just begun or is silent
 WIDE_RATE_BPS = 48_000  # below, a long compound would hold up the voice behind it
 STANDING_DELAY = 0.030  # seconds that all of the last packets are late: a queue, told soon as a loss is
 CLEAN_AFTER = 5.0  # seconds without a loss
-NEWEST = 15  # packets that a report tells of where none is missing: they show whether there is a queue
+NEWEST = 10  # packets that a report tells of where none is missing: they show whether there is a queue
 OVERLAP = 5  # packets that a report repeats, since reports are lost, too
 REORDERING = 0.2  # seconds for which packets of the source before may still be on their way
 

@@ -1,6 +1,7 @@
 """Extended reports between two engines, and what all RTCP of a call costs. In virtual time."""
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -19,7 +20,15 @@ from media.rtp.extended_reports import (
     build,
     parse,
 )
-from media.rtp.rtcp import ExtendedReport, RtcpPacket, parse_compound, serialize_compound
+from media.rtp.rtcp import (
+    ExtendedReport,
+    Feedback,
+    RtcpPacket,
+    SenderReport,
+    SourceDescription,
+    parse_compound,
+    serialize_compound,
+)
 from media.simulation.voice import generate_voice
 from media.transport.srtp import PROFILES, SrtpKeys, SrtpSession
 
@@ -39,6 +48,8 @@ class Sent:
 
     media_bytes: int = 0
     rtcp_bytes: int = 0
+    rtcp_sizes: list[int] = field(default_factory=list)
+    kinds: set[type[RtcpPacket]] = field(default_factory=set)
     reports: list[tuple[float, ExtendedReport]] = field(default_factory=list)
 
     @property
@@ -50,12 +61,18 @@ class Call:
     """Two engines, the clocks of which are years apart. `lost(index)`: whether end `index`'s next datagram is lost."""
 
     def __init__(
-        self, first: AudioParameters = OURS, second: AudioParameters = OURS, *, lost: Callable[[int], bool]
+        self,
+        first: AudioParameters = OURS,
+        second: AudioParameters = OURS,
+        *,
+        lost: Callable[[int], bool] = lambda index: False,
+        rate_bps: float = math.inf,
     ) -> None:
         self.ends = tuple(MediaEngine(rng=Random(seed), unix_time_offset=1e9 * (seed + 1)) for seed in (0, 1))
         self.sent = (Sent(), Sent())
         self.now = 0.0
         self._lost = lost
+        self._rate_bps, self._busy_until = rate_bps, [0.0, 0.0]
         self._open = (SrtpSession(KEYS.swapped()), SrtpSession(KEYS))
         self._flying: list[tuple[float, int, int, bytes]] = []
         self._tick = self._order = 0
@@ -81,13 +98,19 @@ class Call:
                     self._count(index, data)
                     self._order += 1
                     if not self._lost(index):
-                        heapq.heappush(self._flying, (self.now + DELAY, self._order, 1 - index, data))
+                        at = max(self.now, self._busy_until[index])
+                        self._busy_until[index] = at + 8 * (len(data) + IP_UDP_BYTES) / self._rate_bps
+                        heapq.heappush(
+                            self._flying, (self._busy_until[index] + DELAY, self._order, 1 - index, data)
+                        )
 
     def _count(self, index: int, data: bytes) -> None:
         sent = self.sent[index]
         if 192 <= data[1] <= 223:
             sent.rtcp_bytes += len(data) + IP_UDP_BYTES
+            sent.rtcp_sizes.append(len(data) + IP_UDP_BYTES)
             packets = parse_compound(self._open[index].unprotect_rtcp(data))
+            sent.kinds |= {type(p) for p in packets}
             sent.reports += [(self.now, p) for p in packets if isinstance(p, ExtendedReport)]
         else:
             sent.media_bytes += len(data) + IP_UDP_BYTES
@@ -214,3 +237,17 @@ def test_all_rtcp_of_a_minute_is_below_5_percent(loss: float) -> None:
         assert sent.reports
         assert total * 8 / 60 <= (110_000 if loss else 63_000)
         assert 0.02 * total < sent.rtcp_bytes <= 0.05 * total
+
+
+def test_on_a_thin_path_reports_go_in_pieces() -> None:
+    """A voice packet waits for what is in front of it."""
+    small = replace(OURS, reduced_size_rtcp=True)
+    call, wide = Call(small, small, rate_bps=48_000), Call(small, small)
+    for each in (call, wide):
+        each.run(12.0)
+    for end, sent in zip(call.ends, call.sent, strict=True):
+        assert max(sent.rtcp_sizes) <= 104 < 170 < max(wide.sent[0].rtcp_sizes)
+        assert end.reports.remote_metrics is not None
+        assert end.sender is not None and end.sender.rtp.round_trip_time_measurements > 3
+        assert {SenderReport, SourceDescription, ExtendedReport, Feedback} <= sent.kinds
+        assert sent.rtcp_bytes < 0.08 * sent.media_bytes  # the first two seconds in it

@@ -52,14 +52,15 @@ def test_a_clean_call_is_heard_as_it_was_spoken(speech: Speech) -> None:
     assert len(call.caller_heard) == pytest.approx(6 * RATE, abs=960)
 
 
-@pytest.mark.parametrize("profile", ["clean", "rtt300"])
-def test_the_estimated_delay_is_the_measured_one(speech: Speech, profile: str) -> None:
+@pytest.mark.parametrize(("profile", "tolerance"), [("clean", 2), ("rtt300", 20)])
+def test_the_estimated_delay_is_the_measured_one(speech: Speech, profile: str, tolerance: int) -> None:
+    """With loss the delay moves in these seconds, by steps of 10 ms, and the medians are of different parts."""
     call = run(profile, speech, 8)
     for report in (call.caller, call.callee):
         assert report.speech is not None and report.speech.mouth_to_ear_median_ms is not None
         later = [s.delay_ms for s in report.received[3:] if s.delay_ms is not None]
         card = 10  # the estimate is without the devices
-        assert np.median(later) + card == pytest.approx(report.speech.mouth_to_ear_median_ms, abs=8)
+        assert np.median(later) + card == pytest.approx(report.speech.mouth_to_ear_median_ms, abs=tolerance)
 
 
 def test_the_reports_loss_is_the_networks(speech: Speech) -> None:
