@@ -5,6 +5,7 @@
 # make bench-voice  voice over many emulated networks, scored
 # make bench-receiver  what a receiver costs the processor
 # make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
+# make fuzz    broken HTTP, WebSocket frames and XML against a real server: FUZZ_ARGS="--minutes 10 --seed 1"
 # make interop installs and starts foreign parts (libwebrtc) and calls them
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,9 +14,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 TALK ?= 10
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test test-long check interop format clean bench-voice bench-receiver voice-docs
+.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-receiver voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -34,6 +36,9 @@ check: $(VENV)/.ready-test
 
 interop: $(VENV)/.ready-interop
 	$(BIN)/python -m pytest -o addopts='--import-mode=importlib -q --strict-markers' --timeout 120 tests/interop
+
+fuzz: $(VENV)/.ready-test
+	$(BIN)/python tests/fuzz/fuzz_signaling.py $(FUZZ_ARGS)
 
 bench-voice: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_voice.py $(BENCH_ARGS)

@@ -14,6 +14,8 @@ class Limits:
     """Seconds unless the name says otherwise. Sources: protocol.md, and reference/signaling.md section 5."""
 
     body_bytes: int = 64 * 1024
+    # For the head of the first request, or of one more over the same connection.
+    keep_alive: float = 75.0
     # Above a stream's own 256 KiB, so that a frame between the two still gets its stream error.
     websocket_message_bytes: int = 1024 * 1024
     queue_stanzas: int = 512

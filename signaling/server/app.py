@@ -116,9 +116,15 @@ class Server:
         self._sweeper: asyncio.Task[None] | None = None
 
     def _make_runner(self, app: web.Application) -> web.AppRunner:
-        timeout = self._context.limits.drain
+        limits = self._context.limits
         return web.AppRunner(
-            app, access_log=None, logger=_http_logger(), shutdown_timeout=timeout, handle_signals=False
+            app,
+            access_log=None,
+            logger=_http_logger(),
+            handle_signals=False,
+            shutdown_timeout=limits.drain,
+            keepalive_timeout=limits.keep_alive,
+            auto_decompress=False,  # no client of ours compresses, and a small body could be a large one
         )
 
     @classmethod
@@ -147,10 +153,9 @@ class Server:
         except BaseException:
             if server is not None:
                 await server.stop()
-            else:
-                if store is not None:
-                    await store.close()
-                lock.close()
+            elif store is not None:
+                await store.close()
+            lock.close()
             raise
         return server
 
@@ -164,9 +169,8 @@ class Server:
         self.url = await _bind(self._runner, config.host, config.port, self._tls)
         self._tokens.issuer = self.url
         if config.metrics_port is not None:
-            self.metrics_url = (
-                await _bind(self._metrics_runner, "127.0.0.1", config.metrics_port, None) + "/metrics"
-            )
+            metrics = await _bind(self._metrics_runner, "127.0.0.1", config.metrics_port, None)
+            self.metrics_url = f"{metrics}/metrics"
         event(logger, logging.INFO, "serving", url=self.url, domain=config.domain, metrics=self.metrics_url)
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -268,7 +272,10 @@ class Server:
             max_msg_size=self._context.limits.websocket_message_bytes,
             timeout=self._context.limits.times.close,
         )
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ValueError:  # aiohttp takes it for granted that the headers of the upgrade are ASCII
+            raise Problem("bad_request", "this upgrade is not understood") from None
         connection = Connection(socket, request.transport, self._context, self._tokens, self._router)
         connection.on_login_failure = lambda: self._login_failed(address)
         self._context.counters.count("streams")
@@ -303,12 +310,16 @@ async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext
     return f"{'https' if tls else 'http'}://{name}:{runner.addresses[0][1]}"
 
 
+# UnicodeError: an Expect header that is not ASCII. aiohttp answers it, with 500, before anybody here is asked.
+_NOT_HTTP = (HttpProcessingError, web.RequestPayloadError, ConnectionError, UnicodeError)
+
+
 def _http_logger() -> logging.Logger:
     """aiohttp logs what is not HTTP with a traceback; a remote's nonsense is worth one line, at debug level."""
 
     def quieten(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError | ConnectionError)
+        return not isinstance(error, _NOT_HTTP)
 
     http = logging.getLogger(f"{__name__}.http")
     http.filters = [quieten]

@@ -1,5 +1,6 @@
 """Exceptions become problems; JSON bodies are read and checked."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,9 @@ from signaling.counters import Counters
 from signaling.problem import BY_STATUS, CONTENT_TYPE, Problem
 
 logger = logging.getLogger(__name__)
+
+# Seconds for a body to arrive.
+BODY_TIMEOUT = 10.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -37,7 +41,7 @@ def problem_middleware(clock: Callable[[], float], counters: Counters) -> Any:
             counters.count("store_failures")
             logger.error("the store failed: %s", type(error).__name__)
             problem = Problem("unavailable")
-        except (ConnectionError, TimeoutError, web.PayloadAccessError):
+        except (ConnectionError, TimeoutError, web.PayloadAccessError, web.RequestPayloadError):
             problem = Problem("bad_request", "the request did not arrive completely")
         except Exception:
             logger.exception("%s %s failed", request.method, type(request.match_info.route).__name__)
@@ -53,10 +57,11 @@ def problem_middleware(clock: Callable[[], float], counters: Counters) -> Any:
 
 
 async def read_body(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body. Raises Problem: not_json, too_large, bad_json, bad_request."""
-    if request.content_type != "application/json":
+    """The JSON object in the body. Raises Problem: not_json, too_large, bad_json, bad_request; TimeoutError."""
+    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise Problem("not_json")
-    data = await request.read()
+    async with asyncio.timeout(BODY_TIMEOUT):
+        data = await request.read()
     try:
         body = json.loads(data.decode())
     except (ValueError, RecursionError):
