@@ -1,6 +1,6 @@
 """MediaEngine: the streams of one call behind one transport. Sans-IO; contains no algorithm.
 
-    receive_packet(data, now)    an SRTP or SRTCP datagram of the peer
+    receive_packet(data, now)    an SRTP or SRTCP datagram of the peer; `arrived`, if it had to wait
     packets_to_send(now)         SRTP and SRTCP datagrams for the peer
     get_timer(), handle_timer()  RTCP
     next_event()                 what the owner may want to know
@@ -165,8 +165,12 @@ class MediaEngine:
 
     # -- the network
 
-    def receive_packet(self, data: bytes, now: float) -> None:
-        """A datagram of any bytes; what is not an authentic packet is counted and dropped."""
+    def receive_packet(self, data: bytes, now: float, *, arrived: float | None = None) -> None:
+        """A datagram of any bytes; what is not an authentic packet is counted and dropped.
+
+        `arrived`: when the machine had it, if that is before `now`: our own slowness is none of the network's.
+        """
+        arrived = now if arrived is None else arrived
         if self._srtp is None or self._closed:
             return
         kind = classify(data)
@@ -174,12 +178,12 @@ class MediaEngine:
             if kind is Kind.RTP:
                 packet = RtpPacket.parse(self._srtp.unprotect(data))
                 self._count_received(data)
-                self._receive_rtp(packet, now)
+                self._receive_rtp(packet, now, arrived)
             elif kind is Kind.RTCP:
                 packets = parse_compound(self._srtp.unprotect_rtcp(data))
                 self._count_received(data)
                 for each in packets:
-                    self._receive_rtcp(each, now)
+                    self._receive_rtcp(each, now, arrived)
         except PacketError:
             self.transport.packets_refused += 1
 
@@ -297,14 +301,14 @@ class MediaEngine:
         self.transport.bytes_sent += len(data)
         self._outgoing.append(data)
 
-    def _receive_rtp(self, packet: RtpPacket, now: float) -> None:
+    def _receive_rtp(self, packet: RtpPacket, now: float, arrived: float) -> None:
         """To the stream whose payload type it has: within a BUNDLE these are distinct (RFC 8843 section 9.2)."""
         video = self.video_receiver
         if video is not None and video.accepts(packet.payload_type):
             if self.video_parameters is not None and self.video_parameters.receive:
-                video.receive(packet, now)
+                video.receive(packet, arrived)
         elif self.receiver is not None and self.parameters is not None and self.parameters.receive:
-            self.receiver.receive(packet, now)
+            self.receiver.receive(packet, now, arrived=arrived)
 
     def _collect(self, now: float) -> None:
         """Feedback and video packets that are due."""
@@ -326,10 +330,10 @@ class MediaEngine:
             messages += self.video_receiver.feedback_to_send(now)
         return messages
 
-    def _receive_rtcp(self, packet: RtcpPacket, now: float) -> None:
+    def _receive_rtcp(self, packet: RtcpPacket, now: float, arrived: float) -> None:
         match packet:
             case SenderReport() | ReceiverReport() | ExtendedReport():
-                self.reports.receive(packet, now)
+                self.reports.receive(packet, arrived)
             case Bye():
                 heard = self.receiver.statistics if self.receiver is not None else None
                 if heard is None or heard.ssrc in packet.sources:  # else a source that the peer had before

@@ -30,15 +30,15 @@ MAX_ERRORS = 16
 class IceTransport:
     """One ICE session.
 
-    `on_datagram` gets what is not STUN. `on_state` gets checking, with the first check; connected, with the first pair
-    that works; disconnected; failed. `on_error` gets the URL of a server and what is wrong with it.
+    `on_datagram` gets what is not STUN, and when it came. `on_state` gets checking, with the first check; connected,
+    with the first pair that works; disconnected; failed. `on_error` gets the URL of a server and what is wrong with it.
     """
 
     def __init__(
         self,
         *,
         controlling: bool,
-        on_datagram: Callable[[bytes], None],
+        on_datagram: Callable[[bytes, float], None],
         on_candidate: Callable[[str], None],
         on_state: Callable[[str], None] | None = None,
         on_error: Callable[[str, str], None] | None = None,

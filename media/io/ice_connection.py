@@ -20,6 +20,7 @@ from media.io.ice_check import Check
 from media.io.ice_syntax import IceServer
 from media.io.impairment import ImpairedTransport
 from media.io.turn import allocate
+from media.io.udp import open_udp
 from media.simulation.link import Link
 from media.transport.demux import Kind, classify
 
@@ -48,7 +49,7 @@ class Owner(Protocol):
 
     network: Link | None
 
-    def on_datagram(self, data: bytes) -> None: ...
+    def on_datagram(self, data: bytes, arrived: float) -> None: ...
     def checks_begun(self) -> None: ...
     def pair_found(self) -> None: ...
     def heard(self) -> None: ...
@@ -73,9 +74,13 @@ class IceSocket(StunProtocol):
         super().connection_made(transport)
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        self.datagram_arrived(cast(bytes, data), addr, asyncio.get_running_loop().time())
+
+    def datagram_arrived(self, data: bytes, addr: tuple[Any, ...], arrived: float) -> bool:
+        """`arrived` on the loop's clock: before now, if the loop was busy. As media.io.udp.Receiver's."""
         connection, addr = self.receiver, (addr[0], addr[1])  # of IPv6 there are four
         proven = connection.heard(addr)
-        kind = classify(cast(bytes, data))
+        kind = classify(data)
         if kind is Kind.STUN:
             try:
                 super().datagram_received(data, addr)
@@ -85,7 +90,8 @@ class IceSocket(StunProtocol):
         elif kind is not Kind.DTLS or proven or connection.expects(addr):
             # A handshake is not authentic before it ends: nobody else may disturb it.
             self.hasten(addr)
-            connection.owner.on_datagram(cast(bytes, data))
+            connection.owner.on_datagram(data, arrived)
+        return kind is not Kind.STUN  # an answer shows a path, which what comes with it may need
 
     async def request(
         self,
@@ -233,13 +239,10 @@ class IceConnection(Connection):
 
     async def gather_host(self, addresses: Sequence[str]) -> list[Candidate]:
         """Bind a socket on every address."""
-        loop = asyncio.get_running_loop()
         self._local_candidates_start = True
         for address in addresses:
             try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    lambda: IceSocket(self), local_addr=(address, 0)
-                )
+                transport, protocol = await open_udp(lambda: IceSocket(self), address)
             except OSError as error:
                 logger.info("cannot bind to %s: %s", address, error)
                 continue

@@ -349,9 +349,9 @@ class PeerConnection:
             raise ConnectionError("there is no connection yet")
         self._transport.send_data(data)
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes, arrived: float) -> None:
         with self._lock:
-            self._engine.receive_packet(data, self._loop.time())
+            self._engine.receive_packet(data, self._loop.time(), arrived=arrived)
         if self._engine.transport.packets_received:
             self._steps.reached("first_packet_received")
             self._sound.received(self.speaker)

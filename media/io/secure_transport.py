@@ -35,12 +35,13 @@ MAX_EARLY_PACKETS = 16  # media that overtakes the end of the handshake
 
 
 class SecureTransport:
-    """`on_keys` once; `on_packet` for RTP and RTCP, still encrypted; `on_state` with a state and a reason."""
+    """`on_keys` once; `on_packet` for RTP and RTCP, still encrypted, with the time of arrival; `on_state` with a state
+    and a reason."""
 
     def __init__(
         self,
         *,
-        on_packet: Callable[[bytes], None],
+        on_packet: Callable[[bytes, float], None],
         on_data: Callable[[bytes], None] | None = None,
         on_keys: Callable[[SrtpKeys], None],
         on_state: Callable[[str, str], None],
@@ -73,7 +74,7 @@ class SecureTransport:
         self._loop = asyncio.get_running_loop()
         self._dtls: DtlsTransport | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
-        self._early_packets: deque[bytes] = deque(maxlen=MAX_EARLY_PACKETS)
+        self._early_packets: deque[tuple[bytes, float]] = deque(maxlen=MAX_EARLY_PACKETS)
         self._have_keys = False
         self._unsent = False  # of DTLS, for want of a path
         self._proven = False  # there was a path
@@ -255,15 +256,15 @@ class SecureTransport:
         if self._proven and self.dtls_state == "connected":
             self._on_state("connected", "")
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes, arrived: float) -> None:
         if self._closed:
             return
         kind = classify(data)
         if kind is Kind.RTP or kind is Kind.RTCP:
             if self._have_keys:
-                self._on_packet(data)
+                self._on_packet(data, arrived)
             else:
-                self._early_packets.append(data)
+                self._early_packets.append((data, arrived))
         elif kind is Kind.DTLS:
             if self._dtls is None or self.ice.state == "new":
                 self._early.append(data)
@@ -303,7 +304,7 @@ class SecureTransport:
         self._have_keys = True
         self._on_keys(keys)
         while self._early_packets:
-            self._on_packet(self._early_packets.popleft())
+            self._on_packet(*self._early_packets.popleft())
 
     def _tick(self) -> None:
         assert self._dtls is not None

@@ -63,8 +63,13 @@ class AudioReceiver:
         self.total_audio_energy = 0.0
         self.ended = False
 
-    def receive(self, packet: RtpPacket, now: float) -> None:
-        """A decrypted packet of this stream, or a retransmission."""
+    def receive(self, packet: RtpPacket, now: float, *, arrived: float | None = None) -> None:
+        """A decrypted packet of this stream, or a retransmission.
+
+        `arrived`: when it came, if it was not taken at once. What is told the peer counts from then; for the jitter
+        buffer it was not there before `now`.
+        """
+        arrived = now if arrived is None else arrived
         parameters = self._parameters
         if packet.payload_type == parameters.rtx_payload_type:
             self._receive_again(packet, now)
@@ -81,10 +86,10 @@ class AudioReceiver:
             self._change_source(packet.ssrc, now)
         assert self.statistics is not None
         self.ended = False
-        self.last_packet_received = now
+        self.last_packet_received = arrived
         size = len(packet.payload)
-        self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, now)
-        self._arrivals.receive(packet.sequence_number, now)
+        self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, arrived)
+        self._arrivals.receive(packet.sequence_number, arrived)
         self._bits += 8 * (size + packet.header_size + TRANSPORT_BYTES)
         queue = self.jitter_buffer.delay_manager.standing > STANDING_DELAY
         lost = self.statistics.packets_lost > self._lost_seen and now - self._last_loss > CLEAN_AFTER
@@ -94,7 +99,7 @@ class AudioReceiver:
             self._next_arrivals = min(self._next_arrivals, now + ARRIVALS_PROMPT)
         self._queue = queue
         silent = self._decoder.is_silence(packet.payload) and not is_red
-        self._repair.receive(packet.sequence_number, now, silent=silent)
+        self._repair.receive(packet.sequence_number, arrived, silent=silent)
         self._repair.redundant = is_red
         if is_red:
             self._receive_red(packet, now)

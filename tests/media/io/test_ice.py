@@ -26,7 +26,7 @@ class End:
         self.settings = IceSettings(servers, ["127.0.0.1"])
         self.transport = IceTransport(
             controlling=controlling,
-            on_datagram=self.received.put_nowait,
+            on_datagram=lambda data, _: self.received.put_nowait(data),
             on_state=self._told,
             on_candidate=self.candidates.append,
             on_error=lambda url, why: self.errors.append((url, why)),

@@ -20,7 +20,7 @@ class End:
         self.states: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.steps = SetupSteps(asyncio.get_running_loop().time)
         self.transport = SecureTransport(
-            on_packet=self.packets.put_nowait,
+            on_packet=lambda data, _: self.packets.put_nowait(data),
             on_keys=self.keys.put_nowait,
             on_state=lambda state, reason: self.states.put_nowait((state, reason)),
             on_candidate=lambda line: None,
@@ -138,12 +138,12 @@ async def test_datagrams_of_any_kind_before_and_after(pair: Pair) -> None:
         b"\x16",
     ]
     for data in junk * 5:
-        pair[0].transport._receive(data)
+        pair[0].transport._receive(data, 0.0)
     await join(pair)
     for end in pair:
         assert await asyncio.wait_for(end.keys.get(), 5)
     for data in junk * 5:
-        pair[0].transport._receive(data)
+        pair[0].transport._receive(data, 0.0)
     assert pair[0].transport.dtls_state == "connected"
 
 

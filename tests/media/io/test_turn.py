@@ -197,7 +197,7 @@ async def test_relay_only_shows_no_address_and_asks_no_stun_server() -> None:
         stun_server = IceServer((f"stun:127.0.0.1:{server.getsockname()[1]}",))
         transport = IceTransport(
             controlling=True,
-            on_datagram=lambda data: None,
+            on_datagram=lambda data, arrived: None,
             on_candidate=found.append,
             settings=IceSettings([stun_server], ["127.0.0.1"], relay_only=True),
         )

@@ -51,6 +51,20 @@ def test_a_payload_type_that_was_not_negotiated_is_discarded(receiver: AudioRece
     assert receiver.statistics is None and receiver.report(1.0) is None
 
 
+def test_what_waited_for_us_is_no_jitter_of_the_network_and_comes_late_all_the_same(
+    receiver: AudioReceiver,
+) -> None:
+    encoder = OpusEncoder()
+    for n in range(100):
+        came = 5.0 + 0.02 * n
+        waited = 0.015 if n % 2 else 0.0
+        packet = RtpPacket(111, n, n * 960, 7, encoder.encode(tone(300, n * 960, 960, 0.3)))
+        receiver.receive(packet, came + waited, arrived=came)
+    assert receiver.statistics is not None and receiver.statistics.jitter == pytest.approx(0.0, abs=1e-4)
+    assert receiver.last_packet_received == pytest.approx(came)
+    assert receiver.jitter_buffer.delay_manager.receive(n * 0.02, came + waited) == pytest.approx(0.015)
+
+
 def test_an_empty_payload_is_counted_and_not_played(receiver: AudioReceiver) -> None:
     receiver.receive(RtpPacket(111, 0, 0, 7, b""), 0.0)
     assert receiver.statistics is not None and receiver.statistics.packets_received == 1
