@@ -61,6 +61,7 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
         help="emulate a network towards the other end, e.g. wifi",
     )
     add("--seed", type=int, default=1, help="of the emulated network (default 1)")
+    add("--preconnect", action="store_true", help="connect while it rings, if the other end wants it as well")
     add("--quiet", action="store_true", help="do not print the report's table")
     add("--address", action="append", metavar="IP", help="use only this local address (may be repeated)")
 

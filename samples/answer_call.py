@@ -2,6 +2,7 @@
 
 python samples/answer_call.py --profile bob.profile --record heard.wav
 python samples/answer_call.py --profile bob.profile --echo --once
+python samples/answer_call.py --profile bob.profile --ring 3 --preconnect
 """
 
 import argparse
@@ -18,7 +19,12 @@ async def answer(incoming: IncomingCall, options: argparse.Namespace) -> None:
     print(f"{incoming.number} calls; answering", flush=True)
     asked = asyncio.get_running_loop().time()
     connection = make_connection(options, caller=False)
-    call = await incoming.accept(connection)
+    await incoming.prepare(connection)
+    try:
+        print(f"it rings no more: {await asyncio.wait_for(incoming.ended(), options.ring)}", flush=True)
+        return
+    except TimeoutError:
+        call = await incoming.accept()
     print(f"connected, identity: {call.trust}", flush=True)
     try:
         async with show_levels(connection):
@@ -30,7 +36,9 @@ async def answer(incoming: IncomingCall, options: argparse.Namespace) -> None:
 
 
 async def answer_calls(options: argparse.Namespace) -> int:
-    async with Client.open(options.profile, ring_unknown=not options.contacts_only) as client:
+    async with Client.open(
+        options.profile, ring_unknown=not options.contacts_only, preconnect=options.preconnect
+    ) as client:
         await client.wait_online()
         print(f"{client.number} waits for calls (Ctrl-C ends it)", flush=True)
         async for incoming in client.incoming():
@@ -50,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--echo", action="store_true", help="send back what is heard")
     parser.add_argument("--once", action="store_true", help="end after the first call")
     parser.add_argument("--contacts-only", action="store_true", help="do not ring for unknown numbers")
+    parser.add_argument(
+        "--ring", type=float, default=0.0, metavar="SECONDS", help="answer after so long (default 0)"
+    )
     add_call_options(parser)
     return parser
 

@@ -13,7 +13,7 @@ from signaling import Client
 
 
 async def place_call(options: argparse.Namespace) -> int:
-    async with Client.open(options.profile) as client:
+    async with Client.open(options.profile, preconnect=options.preconnect) as client:
         print(f"{client.number} calls {options.number} ...", flush=True)
         connection = make_connection(options, caller=True)
         asked = asyncio.get_running_loop().time()

@@ -43,8 +43,12 @@ class MediaEngine(Protocol):
 
     In the middle of a call offers and answers come again, full ones: sections keep their order and mid, new ones
     stand behind. An offer that never got its answer is replaced by the next description of either side. The
-    DTLS certificate stays. An engine may have `mute(bool)` and `hold(bool)`, plain functions: `Call.mute` and
-    `Call.hold` use them where they exist.
+    DTLS certificate stays.
+
+    Plain functions that an engine may have, and that are used where they exist: `mute(bool)` and `hold(bool)` by
+    `Call.mute` and `Call.hold`; `prepare()` while it rings, after `configure`: find candidates and whatever else takes
+    time, send nothing to the peer; `set_media_enabled(bool)`: False comes before the descriptions, and until True the
+    engine connects, but opens no device, sends nothing and plays nothing. Without it there is no preconnecting.
     """
 
     def configure(

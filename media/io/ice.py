@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 
 import aioice.ice
 from aioice import stun
 from aioice.candidate import Candidate
 
+from media.errors import SdpError
 from media.io.ice_connection import MAX_REMOTE_CANDIDATES, IceConnection, IceSocket
 from media.io.ice_settings import IceSettings
 from media.io.ice_syntax import IceServer, parse_candidate, parse_server_url
@@ -161,6 +162,14 @@ class IceTransport:
         self._remote_candidates += 1
         await self._connection.add_remote_candidate(candidate)
         self._connection.begin_checks()
+
+    async def add_candidates(self, lines: Iterable[str]) -> None:
+        """Those of a description; what is none is left out, the others may do."""
+        for line in lines:
+            try:
+                await self.add_candidate(line)
+            except SdpError as error:
+                logger.info("a candidate of the description is left out: %s", error)
 
     def send(self, data: bytes) -> bool:
         """Send on the selected pair; False while none works."""

@@ -5,7 +5,6 @@ devices are opened when both descriptions are known, not before.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from media import negotiation, sdp
 from media.engine import MediaEngine
-from media.errors import ConnectionClosed, NegotiationError, SdpError
+from media.errors import ConnectionClosed, NegotiationError
 from media.io.data_channel import DataChannel, DataChannels
 from media.io.event_queue import Event, EventQueue
 from media.io.ice_settings import IceSettings
@@ -33,9 +32,6 @@ from media.transport.srtp import SrtpKeys
 from media.versions import versions
 from media.webrtc_stats import Stats
 
-logger = logging.getLogger(__name__)
-
-CLOSE_TIMEOUT = 2.0
 SAMPLE_INTERVAL = 1.0
 
 
@@ -69,8 +65,7 @@ class PeerConnection:
         self._loop = asyncio.get_running_loop()
         self._rng = rng if rng is not None else SystemRandom()
         self._engine = MediaEngine(rng=self._rng, unix_time_offset=time.time() - self._loop.time())
-        # The engine is plain code for one thread. A sound card pulls from a thread of its own, and a turn through
-        # the loop would cost it the loop's worst delay; so the few calls into the engine take turns.
+        # A sound card pulls from a thread of its own; the few calls into the engine take turns (ARCHITECTURE.md).
         self._lock = threading.Lock()
         self._session_id = self._rng.getrandbits(62)
         self._transport: SecureTransport | None = None
@@ -106,11 +101,8 @@ class PeerConnection:
             self._make_transport().ice.prepare()
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
-        """An SDP offer with the host candidates; those of servers follow as events.
-
-        A later offer renews the description, with what cameras and screens there are by then; with `ice_restart`,
-        under new ICE credentials.
-        """
+        """An SDP offer with the host candidates; those of servers follow as events. A later one renews the description,
+        with the cameras and screens of then; with `ice_restart`, under new ICE credentials."""
         transport = await self._gather(controlling=True, restart=ice_restart)
         offer = self._jsep.offer(self._local(transport))
         offer.media[0].candidates = list(self._candidates)
@@ -145,12 +137,18 @@ class PeerConnection:
         if candidate:
             await self._transport.latest_ice.add_candidate(candidate)
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """("candidate", mid, line), ("candidate-error", url, why), ("state", new, reason); ends after "closed"."""
-        async for event in self._events.listen():
-            yield event
+        return self._events.listen()
 
     # -- during the call
+
+    def set_media_enabled(self, enabled: bool) -> None:
+        """False, before the descriptions: connect only. No device is opened, nothing said or heard, until True."""
+        self._sound.enabled = enabled
+        if enabled and self._transport is not None and self._transport.started:
+            self._sound.open(self.microphone, self.speaker)
+            self._start_media()
 
     def mute(self, muted: bool = True) -> None:
         """Silence instead of the microphone; the stream goes on, so that nothing is taken for loss."""
@@ -168,7 +166,7 @@ class PeerConnection:
         if on != self._camera_on:
             self._report.happened(self._loop.time(), "camera on" if on else "camera off")
         self._camera_on = on
-        if self.camera is not None and on and not self._sound.held and self._connected:
+        if self.camera is not None and on and self._sound.flows and self._connected:
             self._video.read(self.camera)
         else:
             self._video.stop_reading()
@@ -232,7 +230,7 @@ class PeerConnection:
         await self._channels.close()
         if self._sampler is not None:
             self._sampler.stop()
-            self._report.sample(self.get_stats(), self._loop.time())
+            self._sample(self._loop.time())
         await self._video.close(self.camera)
         await self._sound.close(self.microphone, self.speaker)
         now = self._loop.time()
@@ -240,10 +238,7 @@ class PeerConnection:
             self._engine.close(now)
         if self._transport is not None:
             self._flush(now)
-            try:
-                await asyncio.wait_for(self._transport.close(), CLOSE_TIMEOUT)
-            except TimeoutError:
-                logger.warning("ICE did not close within %s s", CLOSE_TIMEOUT)
+            await self._transport.close()
         self._emit_state("closed", "")
 
     # -- inside
@@ -308,24 +303,27 @@ class PeerConnection:
         self._sound.open(self.microphone, self.speaker)
         self._data = agreed.data
         self._start_channels()
-        for candidate in agreed.transport.candidates:
-            try:
-                await transport.latest_ice.add_candidate(candidate)
-            except SdpError as error:  # the others may do
-                logger.info("a candidate of the description is left out: %s", error)
+        await transport.latest_ice.add_candidates(agreed.transport.candidates)
 
     def _keys(self, keys: SrtpKeys) -> None:
         if self._closed:
             return
         with self._lock:
             self._engine.set_keys(keys, self._loop.time())
-        self._sampler = Ticker(
-            lambda now: self._report.sample(self.get_stats(), now), interval=SAMPLE_INTERVAL
-        )
-        self._sound.start(self.microphone, self.speaker)
         self._connected = True
-        self.set_camera_on(self._camera_on)
+        self._start_media()
+
+    def _start_media(self) -> None:
+        """Once there are keys, and sound and pictures may flow."""
+        if self._connected and self._sound.enabled and not self._closed:
+            self._sampler = self._sampler or Ticker(self._sample, interval=SAMPLE_INTERVAL)
+            self._sound.start(self.microphone, self.speaker)
+            self.set_camera_on(self._camera_on)
+            self._start_channels()
         self._drain()
+
+    def _sample(self, now: float) -> None:
+        self._report.sample(self.get_stats(), now)
 
     def _ice_error(self, url: str, why: str) -> None:
         self._events.put(("candidate-error", url, why))
@@ -339,7 +337,8 @@ class PeerConnection:
     def _start_channels(self) -> None:
         """Once both are there: a section for data in the descriptions, and DTLS."""
         transport, data = self._transport, self._data
-        if data is not None and transport is not None and transport.dtls_state == "connected":
+        stands = transport is not None and transport.dtls_state == "connected" and self._sound.enabled
+        if data is not None and transport is not None and stands:
             self._channels.start(
                 client=transport.dtls_client, port=data.port, max_message=data.max_message_bytes
             )
@@ -350,6 +349,8 @@ class PeerConnection:
         self._transport.send_data(data)
 
     def _receive(self, data: bytes, arrived: float) -> None:
+        if not self._sound.enabled:
+            return  # what is said before is for nobody's ears
         with self._lock:
             self._engine.receive_packet(data, self._loop.time(), arrived=arrived)
         if self._engine.transport.packets_received:

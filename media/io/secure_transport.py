@@ -5,6 +5,7 @@ those that the peer has named, three datagrams to each at most. Media flows as s
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,9 @@ from media.transport.dtls import (
 from media.transport.srtp import SrtpKeys
 from media.webrtc_stats import Stats
 
+logger = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT = 2.0
 MAX_EARLY_DATAGRAMS = 8  # DTLS that comes before the peer's description does
 MAX_EARLY_PACKETS = 16  # media that overtakes the end of the handshake
 
@@ -190,11 +194,15 @@ class SecureTransport:
             self._dtls.close()
             for datagram in self._dtls.datagrams_to_send(self._loop.time()):
                 self.send(datagram)
-        for ice in (self._next_ice, self.ice):
-            if ice is not None:
-                await ice.close()
-        if self._closing:
-            await asyncio.wait(self._closing)
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                for ice in (self._next_ice, self.ice):
+                    if ice is not None:
+                        await ice.close()
+                if self._closing:
+                    await asyncio.wait(self._closing)
+        except TimeoutError:
+            logger.warning("ICE did not close within %s s", CLOSE_TIMEOUT)
 
     # -- inside
 

@@ -41,9 +41,16 @@ class SoundPump:
         self._latest: tuple[Samples, float] | None = None  # what was heard last before the start, and when
         self.muted = False
         self.held = False
+        self.enabled = True  # False: nothing is opened
+
+    @property
+    def flows(self) -> bool:
+        return self.enabled and not self.held
 
     def open(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
         """The connection is being made: open the devices that have a clock of their own."""
+        if not self.enabled:
+            return
         if microphone is not None and getattr(microphone, "live", True):
             self._open_microphone(microphone)
         if isinstance(speaker, PullSink) and getattr(speaker, "opens_slowly", False):
@@ -51,6 +58,8 @@ class SoundPump:
 
     def start(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
         """The connection stands: sound may flow."""
+        if not self.enabled:
+            return
         self._started = True
         if self._latest is not None:
             samples, heard = self._latest

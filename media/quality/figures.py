@@ -99,7 +99,10 @@ FIGURES: dict[str, Figure] = {
     # set-up
     "asked": _step("Asked"),
     "ringing": _step("Ringing"),
+    "preconnected": _step("Connected while ringing"),
     "accepted": _step("Accepted"),
+    "session_initiate": _step("Offer"),
+    "session_accept": _step("Answer"),
     "candidates_gathered": _step("Own addresses known"),
     "first_check": _step("First ICE check"),
     "dtls_begun": _step("DTLS begun"),

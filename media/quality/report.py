@@ -44,7 +44,9 @@ MEDIA_STEPS = (
     "first_packet_received",
     "first_sound",
 )
-SETUP_STEPS = ("asked", "ringing", "accepted", *MEDIA_STEPS)
+# `preconnected`: media could flow, while it rang (signaling's option of that name).
+SIGNALING_STEPS = ("asked", "ringing", "preconnected", "accepted", "session_initiate", "session_accept")
+SETUP_STEPS = (*SIGNALING_STEPS, *MEDIA_STEPS)
 MAX_EVENTS = 500
 MAX_SECONDS = 24 * 3600  # a day; beyond, the oldest seconds go
 # Samples that come sooner than this after the last one make its second longer: a figure of some ms says nothing.
@@ -114,7 +116,7 @@ class QualityReport:
         for name in MEDIA_STEPS:
             at = setup[name]
             setup[name] = None if at is None else at - offset
-        for name in ("asked", "ringing", "accepted"):
+        for name in SIGNALING_STEPS:
             setup[name] = timings.get(name)
         return replace(self, setup=setup, end_reason=end_reason, trust=trust, end=end)
 

@@ -123,6 +123,7 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
         "set-up: time until",
         (
             ("ringing", _setup("ringing")),
+            ("connected while ringing", _setup("preconnected")),
             ("accepted", _setup("accepted")),
             ("ICE connected", _setup("ice_connected")),
             ("DTLS connected", _setup("dtls_connected")),

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from signaling import stanza as st
+from signaling.client.goodbye import tell_peer
 from signaling.client.history import CallEvent, History
 from signaling.client.line import (
     Accepted,
@@ -22,10 +23,12 @@ from signaling.client.line import (
     Input,
     JingleReceived,
     Line,
+    Prepared,
     Renegotiate,
     RestartIce,
 )
 from signaling.client.media import Media
+from signaling.client.preconnect import Preconnect
 from signaling.client.status import OwnStatus
 from signaling.engine import MediaEngine
 from signaling.errors import CallFailed, RegistrationError, ServerUnreachable, SignalingError
@@ -34,7 +37,15 @@ from signaling.jid import Jid
 from signaling.jingle.content import CHANGES, Action, Jingle, Role, SessionDescription, build_jingle
 from signaling.jingle.info import InfoKind
 from signaling.jingle.initiation import Initiation, Kind
-from signaling.jingle.session import CONDITIONS, EndReason, State, Step, advance, error_for, reason_of
+from signaling.jingle.session import (
+    BEFORE_PROCEED,
+    EndReason,
+    State,
+    Step,
+    advance,
+    error_for,
+    reason_of,
+)
 from signaling.jingle.syntax import JingleError
 from signaling.jingle.transport import CandidatePolicy
 from signaling.rate_limit import Rate, TokenBucket
@@ -88,6 +99,11 @@ class Call:
         self.known = True  # somebody whom this number knows, or calls itself
         self.policy = CandidatePolicy(allow_loopback=line.allow_loopback)
         self.engine: Media | None = None
+        self.prepared = False  # the user has handed in an engine while it rings
+        self.taken = False  # and wants the call
+        self.peer_preconnects = False  # the caller proposed it
+        self.offers_preconnect = False  # and this device answered so
+        self.preconnect: Preconnect | None = None  # while it rings and is being connected
         self.local = SessionDescription(())  # what was last said by us, and by the peer
         self.remote = SessionDescription(())
         self.changing = False  # a change of ours is being asked for
@@ -111,7 +127,7 @@ class Call:
 
     async def hang_up(self) -> None:
         """End the call; the peer is told. Returns when the engine is closed."""
-        before = self.state in (State.NEW, State.PROPOSED, State.RINGING, State.PROCEEDED)
+        before = self.state in (State.NEW, *BEFORE_PROCEED, State.PROCEEDED)
         self.stop(Ending(EndReason.CANCELLED if before else EndReason.HUNG_UP))
         await self._done.wait()
 
@@ -238,6 +254,12 @@ class Call:
         """Something happened now: for `timings`, where it is the first of its kind, `events` and `history`."""
         self._history.note(event, media, by_peer=by_peer)
 
+    def up(self) -> None:
+        """Media flow."""
+        self.note("connected")
+        if not self.ready.done():
+            self.ready.set_result(None)
+
     async def next(self, deadline: float | None) -> Input | None:
         """The next thing that this phase must decide about; None at the deadline (of `line.clock`).
 
@@ -247,9 +269,13 @@ class Call:
         if self._aside:
             return self._aside.popleft()
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(
+                deadline if self.preconnect is None else self.preconnect.within(deadline)
+            ):
                 item = await self._inputs.get()
         except TimeoutError:
+            if self.preconnect is not None:
+                self.preconnect.handle_timer()
             return None
         self._check(item)
         return item
@@ -281,6 +307,8 @@ class Call:
             await asyncio.wait((task,))
 
     def _check(self, item: Input) -> None:
+        if self.preconnect is not None:
+            self.preconnect.hear(item)
         match item:
             case JingleReceived(Jingle(action=Action.SESSION_TERMINATE, reason=reason, text=text)):
                 raise Ending(reason_of(reason), self._said(text), by_peer=True)
@@ -328,7 +356,7 @@ class Call:
         tell = not ending.by_peer or before in (State.PROPOSED, State.RINGING)
         try:
             if tell and self.line.connection.online.is_set():
-                self._tell_peer(ending, before)
+                tell_peer(self, ending, before)
                 tell = False
             for media in self._engines():
                 await media.close()
@@ -336,7 +364,7 @@ class Call:
                 # The stream may just be coming back; the media are closed already. Later it says it by itself.
                 with contextlib.suppress(SignalingError):
                     await self.line.connection.wait_online(GOODBYE_TIMEOUT)
-                self._tell_peer(ending, before)
+                tell_peer(self, ending, before)
         finally:
             self.line.gone(self)
             self.step(Step.END, "ended")
@@ -353,28 +381,9 @@ class Call:
         engines = [] if self.engine is None else [self.engine]
         while self._aside or not self._inputs.empty():
             item = self._aside.popleft() if self._aside else self._inputs.get_nowait()
-            if isinstance(item, Accepted):
+            if isinstance(item, Accepted | Prepared) and item.engine is not None:
                 engines.append(Media(item.engine, lambda state, reason: None))
         return engines
-
-    def _tell_peer(self, ending: Ending, before: State) -> None:
-        if before is State.NEW:
-            return
-        condition = CONDITIONS[ending.reason]
-        own = self.line.own.bare
-        if before in (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED):
-            bye = Jingle(Action.SESSION_TERMINATE, self.sid, reason=condition, text=ending.why)
-            self.send_jingle(bye)
-            finish = Initiation(Kind.FINISH, self.sid, reason=condition, migrated_to=ending.migrated_to)
-            self.line.say(finish, self.peer.bare, own)
-        elif self.role is Role.INITIATOR:
-            reason = "expired" if ending.tie_break else "cancel"
-            retract = Initiation(Kind.RETRACT, self.sid, reason=reason, tie_break=ending.tie_break)
-            self.line.say(retract, self.peer.bare)
-        elif before is State.PROCEEDED:
-            self.line.say(Initiation(Kind.FINISH, self.sid, reason=condition), self.peer.bare, own)
-        elif not ending.by_peer and ending.reason in (EndReason.DECLINED, EndReason.BUSY):
-            self.line.say(Initiation(Kind.REJECT, self.sid, reason=condition), self.peer.bare, own)
 
     def send_jingle(self, jingle: Jingle) -> None:
         """Without waiting for the acknowledgement."""

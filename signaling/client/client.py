@@ -50,6 +50,7 @@ class Client:
         allow_unsigned: bool,
         ice_servers: Sequence[IceServer],
         ice_transport_policy: IceTransportPolicy,
+        preconnect: bool,
         wall_clock: Callable[[], float],
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -88,6 +89,7 @@ class Client:
             ice_servers=self._ice_servers,
             allow_loopback=is_loopback(profile.data.server),
             allow_unsigned=allow_unsigned,
+            preconnect=preconnect,
         )
         self._line = line
         self._dispatch = Dispatch(line, self._ring, self._on_missed, ring_unknown=ring_unknown)
@@ -104,6 +106,7 @@ class Client:
         allow_unsigned: bool = False,
         ice_servers: Sequence[IceServer] = (),
         ice_transport_policy: IceTransportPolicy = IceTransportPolicy.ALL,
+        preconnect: bool = False,
         wall_clock: Callable[[], float] = time.time,
     ) -> "_Opening":
         """
@@ -112,6 +115,8 @@ class Client:
             ring_unknown: let numbers ring that are neither contacts nor were called before.
             ice_servers: STUN and TURN servers beside those that the server tells of.
             ice_transport_policy: `RELAY`: media go over relays only, so that no peer learns this host's address.
+            preconnect: connect while it rings, where both ends want to and know each other's keys: sound flows as soon
+                as a call is taken. Who calls learns this host's address before it is; see docs/security.md.
             allow_unsigned: speak to foreign clients without a passport; never to a number whose key is known.
 
         Raises:
@@ -127,6 +132,7 @@ class Client:
                     allow_unsigned=allow_unsigned,
                     ice_servers=ice_servers,
                     ice_transport_policy=ice_transport_policy,
+                    preconnect=preconnect,
                     wall_clock=wall_clock,
                 )
             except BaseException:
@@ -183,7 +189,11 @@ class Client:
             raise CallFailed("the client is closed")
         for other in self._dispatch.calls.values():
             if other.number == number and not other.is_over:
-                if other.role is Role.RESPONDER and other.state in RINGING and other.engine is None:
+                if (
+                    other.role is Role.RESPONDER
+                    and other.state in RINGING
+                    and not (other.prepared or other.taken)
+                ):
                     return IncomingCall(other, True)
                 raise CallFailed(f"there is already a call with {number}")
         peer = Jid(number, self._profile.jid.domain)

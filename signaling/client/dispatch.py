@@ -13,7 +13,7 @@ from signaling.jingle.content import ANSWERS, CHANGES, NS_JINGLE, Action, Jingle
 from signaling.jingle.description import RtpDescription
 from signaling.jingle.info import UnsupportedInfo
 from signaling.jingle.initiation import Initiation, Kind, is_delayed, parse_initiation, stored_at
-from signaling.jingle.session import EndReason, State, Step
+from signaling.jingle.session import BEFORE_PROCEED, PRECONNECTING, EndReason, State, Step
 from signaling.jingle.syntax import NS_JINGLE_ERRORS, JingleError
 from signaling.jingle.transport import CandidatePolicy
 from signaling.xml import CLIENT, DISCO_INFO, Element, child, element, is_named
@@ -29,13 +29,21 @@ FEATURES = (
     "urn:xmpp:jingle:apps:dtls:0",
     "urn:xmpp:jingle-message:0",
 )
-_BEFORE_SESSION = (State.PROPOSED, State.RINGING)
+_IN_SESSION = (*PRECONNECTING, State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)
+# Ends of a call that was not taken of which the user knows already, or which another device tells.
+_KNOWN_ENDS = (
+    EndReason.DECLINED,
+    EndReason.BUSY,
+    EndReason.ANSWERED_ELSEWHERE,
+    EndReason.REPLACED,
+    EndReason.UNTRUSTED,
+)
 # When an action may come: (our role or None for both, states).
 _ALLOWED: dict[Action, tuple[Role | None, tuple[State, ...]]] = {
     Action.SESSION_INITIATE: (Role.RESPONDER, (State.PROCEEDED,)),
-    Action.SESSION_ACCEPT: (Role.INITIATOR, (State.INITIATED,)),
-    Action.TRANSPORT_INFO: (None, (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)),
-    Action.SESSION_INFO: (None, (State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)),
+    Action.SESSION_ACCEPT: (Role.INITIATOR, (State.INITIATED, State.PREINITIATED)),
+    Action.TRANSPORT_INFO: (None, _IN_SESSION),
+    Action.SESSION_INFO: (None, _IN_SESSION),
     Action.SESSION_TERMINATE: (None, tuple(State)),
     **dict.fromkeys((*CHANGES, *ANSWERS), (None, (State.ACCEPTED, State.CONNECTED, State.DISCONNECTED))),
 }
@@ -89,7 +97,7 @@ class Dispatch:
         """The call has ended."""
         self.calls.pop(call.sid, None)
         not_taken = call.role is Role.RESPONDER and call.timings["accepted"] is None
-        if not_taken and call.end_reason in (EndReason.CANCELLED, EndReason.TIMEOUT):
+        if not_taken and call.end_reason not in _KNOWN_ENDS:
             self._miss(call.number, call.media, "not answered")
 
     def _miss(self, number: str, media: tuple[str, ...], why: str, at: float | None = None) -> None:
@@ -113,7 +121,7 @@ class Dispatch:
                 self._propose(initiation, sender, is_delayed(message), at)
         elif call is None or not self._may_say(call, initiation.kind, sender):
             self.ignored += 1
-        elif initiation.kind is Kind.PROCEED and call.state not in _BEFORE_SESSION:
+        elif initiation.kind is Kind.PROCEED and call.state not in BEFORE_PROCEED:
             if sender != call.peer:  # two devices took the call at once: the first one has it
                 self._line.say(Initiation(Kind.RETRACT, call.sid, reason="cancel"), sender)
         else:
@@ -126,7 +134,7 @@ class Dispatch:
         if kind is Kind.RETRACT:
             return call.role is Role.RESPONDER and sender == call.peer
         if sender.bare == self._line.own.bare:  # accept, reject and finish of our other devices
-            return call.role is Role.RESPONDER and call.state in _BEFORE_SESSION
+            return call.role is Role.RESPONDER and call.state in BEFORE_PROCEED
         if kind is Kind.REJECT:
             return peer_says and call.role is Role.INITIATOR
         return kind is Kind.FINISH and peer_says
@@ -137,7 +145,7 @@ class Dispatch:
         error = st.error_of(message)
         if kind == Kind.PROPOSE and call is not None and error is not None:
             domain = Jid("", self._line.own.domain)
-            if sender in (call.peer.bare, domain, self._line.own.bare) and call.state in _BEFORE_SESSION:
+            if sender in (call.peer.bare, domain, self._line.own.bare) and call.state in BEFORE_PROCEED:
                 call.post(MessageBounced(error))
 
     def _propose(self, proposal: Initiation, sender: Jid, delayed: bool, at: float | None) -> None:
@@ -155,7 +163,7 @@ class Dispatch:
         live = [call for call in self.calls.values() if not call.is_over]
         same = [call for call in live if call.number == number]
         for call in same:
-            if call.role is Role.INITIATOR and call.state in (State.NEW, *_BEFORE_SESSION):
+            if call.role is Role.INITIATOR and call.state in (State.NEW, *BEFORE_PROCEED):
                 call.post(InitiationReceived(proposal, sender))  # glare: the call decides
                 return
         if not known and not self._ring_unknown and not same:
@@ -165,6 +173,7 @@ class Dispatch:
         for call in same:
             call.stop(Ending(EndReason.REPLACED, migrated_to=proposal.sid))
         call = Call(line, Role.RESPONDER, number, proposal.sid, proposal.media, sender, ring)
+        call.peer_preconnects = proposal.preconnect
         if not self._ring_here(IncomingCall(call, known)):
             return self._say_busy(proposal, sender)
         self.calls[call.sid] = call
@@ -291,6 +300,8 @@ class Dispatch:
 
     @staticmethod
     def _fits(call: Call, action: Action) -> bool:
+        if action is Action.SESSION_INITIATE and call.offers_preconnect and call.state is State.RINGING:
+            return True
         role, states = _ALLOWED[action]
         return (role is None or role is call.role) and call.state in states
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 MAX_EVENTS = 64  # that nobody has read yet
 MAX_HISTORY = 512
-_MOMENTS = ("ringing", "accepted", "session_initiate", "session_accept", "connected", "ended")
+_MOMENTS = ("ringing", "preconnected", "accepted", "session_initiate", "session_accept", "connected", "ended")
 
 
 @dataclass(frozen=True, slots=True)
 class CallEvent:
     """Something that happened to a call.
 
-    Its life: ringing, accepted, session_initiate, session_accept, connected, disconnected, reconnected, ended.
+    Its life: ringing, accepted, session_initiate, session_accept, preconnected (while it rings), connected,
+    disconnected, reconnected, ended.
     What the peer says of itself: muted, unmuted, held, resumed.
     What both agreed: content-added, content-changed, content-removed, content-rejected; ice-restarted.
     `at` is in seconds since the call was asked for; `media` the kinds that are meant (audio, video,

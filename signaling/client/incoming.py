@@ -4,8 +4,9 @@ import asyncio
 
 from signaling import stanza as st
 from signaling.client.call import Call
-from signaling.client.line import Accepted, Ending, InitiationReceived, JingleReceived
-from signaling.client.negotiation import answer_offer, answer_session
+from signaling.client.line import Accepted, Ending, InitiationReceived, JingleReceived, Prepared
+from signaling.client.negotiation import answer_offer, answer_session, prepare_engine
+from signaling.client.preconnect import Preconnect, may_preconnect
 from signaling.client.running import run_session
 from signaling.engine import MediaEngine
 from signaling.jingle.content import Action, Jingle, build_jingle
@@ -48,8 +49,23 @@ class IncomingCall:
         """Wait until it rings no more without having been accepted, or the call is over."""
         return await self._call.ended()
 
-    async def accept(self, engine: MediaEngine) -> Call:
-        """Take the call; returns when media flow. The engine is closed with the call, or at once on failure.
+    async def prepare(self, engine: MediaEngine) -> None:
+        """Hand the engine in while it rings: what takes time is done before the call is taken. The engine is closed
+        with the call, or at once if that is over.
+
+        Nothing goes to the caller, unless both clients have `preconnect` and know each other's keys: then the
+        connection is made now, and he learns this host's address; media flow after `accept()`.
+        """
+        call = self._call
+        if call.taken or call.prepared:
+            raise RuntimeError("the call has its engine")
+        call.prepared = True
+        if call.is_over or not call.post(Prepared(engine)):
+            await engine.close()
+
+    async def accept(self, engine: MediaEngine | None = None) -> Call:
+        """Take the call, with this engine or the one that was prepared; returns when media flow. The engine is
+        closed with the call, or at once on failure.
 
         The engine sees the caller's offer only after its passport was verified.
 
@@ -57,10 +73,14 @@ class IncomingCall:
             CallUntrusted, CallFailed, CallTimeout: as for `Client.call`.
         """
         call = self._call
-        if call.engine is not None:
+        if call.taken:
             raise RuntimeError("the call was already accepted")
+        if call.prepared is (engine is not None):
+            raise RuntimeError("accept() or prepare() gets an engine, and one of them only")
+        call.taken = True
         if call.is_over or not call.post(Accepted(engine)):
-            await engine.close()
+            if engine is not None:
+                await engine.close()
             reason = await call.ended()
             raise error_for(reason, call.number, call.end_text)
         await wait_ready(call)
@@ -99,15 +119,32 @@ async def ring(call: Call) -> None:
         match item:
             case None:
                 raise Ending(EndReason.TIMEOUT)
+            case Prepared(engine):
+                await _prepare(call, engine)
             case Accepted(engine):
-                call.take_engine(engine)
+                if engine is not None:
+                    call.take_engine(engine)
                 break
+            case JingleReceived(Jingle(action=Action.SESSION_INITIATE) as offer):
+                call.preconnect = Preconnect(call, deadline)
+                call.step(Step.INITIATE, "session_initiate")
+                await answer_offer(call, offer)
+                return await run_session(call)
             case InitiationReceived(Initiation(kind=Kind.ACCEPT)):
                 raise Ending(EndReason.ANSWERED_ELSEWHERE, by_peer=True)
             case InitiationReceived(Initiation(kind=Kind.REJECT)):
                 raise Ending(EndReason.DECLINED, "on another device", by_peer=True)
     await accept_proposal(call)
     await run_session(call)
+
+
+async def _prepare(call: Call, engine: MediaEngine) -> None:
+    """The engine is there before the call is taken; the caller is told where it may connect already."""
+    call.take_engine(engine)
+    ready = await call.during(prepare_engine(call))
+    if ready and call.peer_preconnects and may_preconnect(call, call.peer) and not call.taken:
+        call.offers_preconnect = True
+        call.line.say(Initiation(Kind.RINGING, call.sid, preconnect=True), call.peer.bare)
 
 
 async def ring_session(call: Call, offer: Jingle) -> None:
@@ -124,8 +161,12 @@ async def ring_session(call: Call, offer: Jingle) -> None:
         match item:
             case None:
                 raise Ending(EndReason.TIMEOUT)
-            case Accepted(engine):
+            case Prepared(engine):
                 call.take_engine(engine)
+                await call.during(prepare_engine(call))
+            case Accepted(engine):
+                if engine is not None:
+                    call.take_engine(engine)
                 break
             case JingleReceived():  # candidates, bounded by the session's budget
                 early.append(item)

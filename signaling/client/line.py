@@ -73,7 +73,14 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The user takes the call with this engine."""
+    """The user takes the call with this engine; None: with the one that was prepared."""
+
+    engine: MediaEngine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The engine of a call that rings; the user has not taken it yet."""
 
     engine: MediaEngine
 
@@ -93,7 +100,7 @@ class RestartIce:
 
 
 Request = Renegotiate | RestartIce
-Input = Request | InitiationReceived | JingleReceived | MessageBounced | EngineState | Accepted
+Input = Request | InitiationReceived | JingleReceived | MessageBounced | EngineState | Accepted | Prepared
 
 
 @dataclass(slots=True)
@@ -111,6 +118,7 @@ class Line:
     ice_servers: IceServers
     allow_loopback: bool = False
     allow_unsigned: bool = False
+    preconnect: bool = False
 
     def say(self, initiation: Initiation, *to: Jid) -> None:
         """One message to each; lost when there is no stream (the peer's timers cope)."""

@@ -31,6 +31,7 @@ class Media:
         self._more = asyncio.Event()
         self._early: list[tuple[str, Candidate]] = []
         self._remote_applied = False
+        self.started = False
         self._configured: tuple[tuple[IceServer, ...], IceTransportPolicy] = ((), IceTransportPolicy.ALL)
         self.refused_candidates = 0
         self.trouble: str | None = None  # with a STUN or TURN server, the last one
@@ -38,9 +39,27 @@ class Media:
     def start(
         self, ice_servers: Sequence[IceServer], policy: IceTransportPolicy = IceTransportPolicy.ALL
     ) -> None:
+        self.started = True
         self._configured = tuple(ice_servers), policy
         self.engine.configure(ice_servers, policy)
         self._tasks.append(asyncio.create_task(self._pump(), name="ringline-engine-events"))
+
+    def prepare(self) -> None:
+        """Let the engine do while it rings what takes time."""
+        self._if_it_can("prepare")
+
+    @property
+    def can_preconnect(self) -> bool:
+        return callable(getattr(self.engine, "set_media_enabled", None))
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Whether sound and pictures may flow."""
+        self._if_it_can("set_media_enabled", enabled)
+
+    def _if_it_can(self, name: str, *arguments: bool) -> None:
+        function = getattr(self.engine, name, None)
+        if callable(function):
+            function(*arguments)
 
     def renew(self, ice_servers: Sequence[IceServer]) -> None:
         """Before an ICE restart: the credentials of relays may be others by now."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from signaling.client.call import Call, one_line
 from signaling.client.contacts import Contact
 from signaling.client.ice_servers import has_relay
-from signaling.client.line import Ending, JingleReceived
+from signaling.client.line import Ending, InitiationReceived, JingleReceived
 from signaling.client.media import Media
 from signaling.client.trickle import send_candidates
 from signaling.client.websocket import StanzaError
@@ -16,6 +16,7 @@ from signaling.engine import IceTransportPolicy
 from signaling.errors import RegistrationError, ServerUnreachable
 from signaling.identity import Binding, IdentityError, Party, judge, sign_passport, verify_passport
 from signaling.jingle.content import Action, Content, Group, Jingle, Role, SessionDescription
+from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.sdp import parse_sdp, render_sdp
 from signaling.jingle.session import (
     ACCEPT_TIMEOUT,
@@ -111,8 +112,20 @@ async def create_offer(call: Call) -> str:
     return await _media(call).engine.create_offer()
 
 
+async def prepare_engine(call: Call) -> bool:
+    """While it rings: the engine learns which way media may go, and does what takes time. False: there is no way."""
+    try:
+        await _start(call)
+    except Ending:  # to be told when the call is taken
+        return False
+    _media(call).prepare()
+    return True
+
+
 async def _start(call: Call) -> None:
     """Tell the engine which way media may go."""
+    if _media(call).started:
+        return
     servers = await call.line.ice_servers.get()
     policy = call.line.ice_servers.policy(servers, call.known)
     if policy is IceTransportPolicy.RELAY and not has_relay(servers):
@@ -135,8 +148,10 @@ async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     while True:
         item = await call.next(deadline)
         match item:
-            case None:
+            case None if call.preconnect is None:
                 raise Ending(EndReason.TIMEOUT, "the other device accepted the call, but sent no answer")
+            case None | InitiationReceived(Initiation(kind=Kind.PROCEED)):
+                deadline = call.line.clock() + ACCEPT_TIMEOUT
             case JingleReceived(Jingle(action=Action.SESSION_ACCEPT) as answer):
                 break
             case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):

@@ -6,13 +6,14 @@ from functools import partial
 from signaling.client.call import Call, one_line
 from signaling.client.incoming import accept_proposal
 from signaling.client.line import Ending, InitiationReceived, MessageBounced
-from signaling.client.negotiation import create_offer, offer_session
+from signaling.client.negotiation import create_offer, offer_session, prepare_engine
+from signaling.client.preconnect import Preconnect, may_preconnect, rejected
 from signaling.client.running import run_session
 from signaling.errors import RegistrationError
 from signaling.jid import Jid
 from signaling.jingle.content import Role
 from signaling.jingle.initiation import Initiation, Kind
-from signaling.jingle.session import RINGING_TIMEOUT, EndReason, State, Step, reason_of
+from signaling.jingle.session import RINGING_TIMEOUT, EndReason, State, Step
 
 ONLINE_TIMEOUT = 10.0
 
@@ -21,6 +22,7 @@ async def place_call(call: Call, timeout: float) -> None:
     """The life of an outgoing call that rings for `timeout` seconds at most. Leaves only by Ending."""
     line = call.line
     await line.connection.wait_online(ONLINE_TIMEOUT)
+    line.ice_servers.prepare()
     try:
         contact = await line.contacts.find(call.number)
     except RegistrationError as error:
@@ -29,8 +31,9 @@ async def place_call(call: Call, timeout: float) -> None:
         raise Ending(EndReason.NOT_REGISTERED)
     call.peer = contact.jid
     line.profile.remember(call.number)
-    line.say(Initiation(Kind.PROPOSE, call.sid, media=call.media), call.peer)
+    line.say(Initiation(Kind.PROPOSE, call.sid, media=call.media, preconnect=line.preconnect), call.peer)
     call.step(Step.PROPOSE)
+    await call.during(prepare_engine(call))
     offer: asyncio.Task[str] | None = None
     try:
         offer = await _ring(call, timeout)
@@ -64,14 +67,18 @@ async def _ring(call: Call, timeout: float) -> "asyncio.Task[str] | None":
                             EndReason.FAILED, said or "the server has no room just now", by_peer=True
                         )
                     raise Ending(EndReason.UNREACHABLE, by_peer=True)
-                case InitiationReceived(Initiation(kind=Kind.RINGING)):
+                case InitiationReceived(Initiation(kind=Kind.RINGING, preconnect=wanted), sender):
                     call.step(Step.RING, "ringing")
+                    if wanted and may_preconnect(call, sender):
+                        call.peer = sender
+                        call.preconnect = Preconnect(call, started + timeout)
+                        taken = True
                 case InitiationReceived(Initiation(kind=Kind.PROCEED), sender):
                     call.peer = sender
                     call.step(Step.PROCEED, "accepted")
                     taken = True
                 case InitiationReceived(Initiation(kind=Kind.REJECT) as reject):
-                    raise _rejected(reject)
+                    raise rejected(reject)
                 case InitiationReceived(Initiation(kind=Kind.PROPOSE) as rival, sender):
                     if offer is None and rival.sid < call.sid:
                         _turn_round(call, rival, sender)
@@ -98,14 +105,6 @@ def _end_if_failed(call: Call, offer: "asyncio.Task[str]") -> None:
     error = None if offer.cancelled() else offer.exception()
     if isinstance(error, Exception):
         call.stop(error if isinstance(error, Ending) else Ending(EndReason.FAILED, one_line(error)))
-
-
-def _rejected(reject: Initiation) -> Ending:
-    if reject.tie_break:  # of a rival call that never reached us
-        return Ending(EndReason.BUSY, by_peer=True)
-    reason = reason_of(reject.reason or "decline")
-    why = reject.reason if reason is EndReason.DECLINED else reject.text
-    return Ending(reason, why, by_peer=True)
 
 
 def _turn_round(call: Call, rival: Initiation, sender: Jid) -> None:

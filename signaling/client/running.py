@@ -1,11 +1,21 @@
 """The time that media flow: from the answer to the end of a call."""
 
 from signaling.client.call import Call
-from signaling.client.line import Ending, EngineState, Input, JingleReceived, Renegotiate, RestartIce
+from signaling.client.line import (
+    Accepted,
+    Ending,
+    EngineState,
+    InitiationReceived,
+    Input,
+    JingleReceived,
+    Renegotiate,
+    RestartIce,
+)
 from signaling.client.renegotiation import Renegotiation
 from signaling.client.restart import Restarts
 from signaling.client.status import PeerStatus
 from signaling.jingle.content import ANSWERS, CHANGES, Action
+from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.session import RECOVERY_TIMEOUT, ROUTE_TIMEOUT, EndReason, State, Step
 
 # A restart that did not get through is tried again while the call is disconnected.
@@ -38,6 +48,8 @@ class _Running:
 
     async def handle_timer(self) -> None:
         now = self._call.line.clock()
+        if self._call.preconnect is not None:
+            self._deadline = None  # the ringing has its own
         if self._deadline is not None and self._deadline <= now:
             up = self._call.state is State.DISCONNECTED
             if up or self._call.engine is None:
@@ -51,12 +63,20 @@ class _Running:
     async def handle(self, item: Input) -> None:
         call = self._call
         match item:
+            case EngineState("connected") if call.preconnect is not None:
+                if call.state is State.PREACCEPTED:
+                    call.step(Step.CONNECT, "preconnected")
+            case EngineState("disconnected") if call.state is State.PRECONNECTED:
+                call.step(Step.DISCONNECT)
+            case InitiationReceived(Initiation(kind=Kind.PROCEED)) | Accepted():
+                self._deadline = None if call.state is State.CONNECTED else call.line.clock() + ROUTE_TIMEOUT
             case EngineState("connected") if call.state is not State.CONNECTED:
-                again = call.state is State.DISCONNECTED
-                call.step(Step.CONNECT, "reconnected" if again else "connected")
                 self._deadline = self._restart_at = None
-                if not call.ready.done():
-                    call.ready.set_result(None)
+                if call.state is State.DISCONNECTED:
+                    call.step(Step.CONNECT, "reconnected")
+                else:
+                    call.step(Step.CONNECT)
+                    call.up()
             case EngineState("disconnected") if call.state is State.CONNECTED:
                 call.step(Step.DISCONNECT, "disconnected")
                 self._deadline = call.line.clock() + RECOVERY_TIMEOUT

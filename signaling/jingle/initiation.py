@@ -21,7 +21,7 @@ from signaling import stanza as st
 from signaling.jid import Jid
 from signaling.jingle.content import add_reason, parse_reason
 from signaling.jingle.description import NS_RTP
-from signaling.jingle.syntax import JingleError, add, limited, matching, q, token
+from signaling.jingle.syntax import NS_RINGLINE, JingleError, add, limited, matching, q, token
 from signaling.xml import DELAY, HINTS, Element, child, element
 
 NS_JMI = "urn:xmpp:jingle-message:0"
@@ -51,6 +51,7 @@ class Initiation:
     text: str | None = None
     tie_break: bool = False
     migrated_to: str | None = None
+    preconnect: bool = False  # the sender would connect while it rings
 
 
 def parse_initiation(message: Element) -> Initiation | None:
@@ -80,6 +81,7 @@ def parse_initiation(message: Element) -> Initiation | None:
         text=text,
         tie_break=found.find(q(NS_JMI, "tie-break")) is not None,
         migrated_to=None if migrated is None else token(migrated.get("to"), "to"),
+        preconnect=found.find(q(NS_RINGLINE, "preconnect")) is not None,
     )
 
 
@@ -111,4 +113,6 @@ def build_initiation(initiation: Initiation, to: Jid, id: str) -> Element:
         add(body, NS_JMI, "tie-break")
     if initiation.migrated_to is not None:
         add(body, NS_JMI, "migrated", to=initiation.migrated_to)
+    if initiation.preconnect:
+        add(body, NS_RINGLINE, "preconnect")
     return st.message(to, body, element(HINTS, "store"), id=id)

@@ -28,12 +28,19 @@ class State(StrEnum):
     NEW = "new"
     PROPOSED = "proposed"
     RINGING = "ringing"
+    PREINITIATED = "preinitiated"  # these three: the session begins while it rings
+    PREACCEPTED = "preaccepted"
+    PRECONNECTED = "preconnected"
     PROCEEDED = "proceeded"
     INITIATED = "initiated"
     ACCEPTED = "accepted"
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
     ENDED = "ended"
+
+
+PRECONNECTING = (State.PREINITIATED, State.PREACCEPTED, State.PRECONNECTED)
+BEFORE_PROCEED = (State.PROPOSED, State.RINGING, *PRECONNECTING)
 
 
 class Step(StrEnum):
@@ -56,6 +63,13 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     (State.PROPOSED, Step.PROCEED): State.PROCEEDED,
     (State.RINGING, Step.RING): State.RINGING,  # one more device
     (State.RINGING, Step.PROCEED): State.PROCEEDED,
+    (State.RINGING, Step.INITIATE): State.PREINITIATED,
+    (State.PREINITIATED, Step.ACCEPT): State.PREACCEPTED,
+    (State.PREACCEPTED, Step.CONNECT): State.PRECONNECTED,
+    (State.PRECONNECTED, Step.DISCONNECT): State.PREACCEPTED,
+    (State.PREINITIATED, Step.PROCEED): State.INITIATED,
+    (State.PREACCEPTED, Step.PROCEED): State.ACCEPTED,
+    (State.PRECONNECTED, Step.PROCEED): State.CONNECTED,
     (State.PROCEEDED, Step.INITIATE): State.INITIATED,
     (State.INITIATED, Step.ACCEPT): State.ACCEPTED,
     (State.ACCEPTED, Step.CONNECT): State.CONNECTED,

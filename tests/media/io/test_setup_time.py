@@ -114,3 +114,60 @@ def test_the_steps_of_a_clean_path(run_virtually: RunVirtually) -> None:
 def test_without_preparation_it_works_as_well(run_virtually: RunVirtually) -> None:
     later, _ = run_virtually(_set_up("clean", 0, prepared=False))
     assert later <= 0.12
+
+
+class Film:
+    """A camera that is not to be opened."""
+
+    opened = False
+
+    async def read(self) -> Any:
+        self.opened = True
+        await asyncio.sleep(3600)
+
+    def close(self) -> None:
+        pass
+
+
+async def _preconnect(network: str) -> tuple[float, float]:
+    """A call that is connected while it rings for 12 s: seconds from the answer to the first sound at each end."""
+    loop = asyncio.get_running_loop()
+    cards, film = (Card(), Card()), Film()
+    links = get_profile(network).links(0)
+    ends = [
+        PeerConnection(
+            microphone=card, speaker=card, camera=film, addresses=["127.0.0.1"], network=link, rng=Random(n)
+        )
+        for n, (card, link) in enumerate(zip(cards, links, strict=True))
+    ]
+    alice, bob = ends
+    channel = alice.open_channel("chat")
+    for end in ends:
+        end.set_media_enabled(False)
+    await alice.set_answer(await bob.create_answer(await alice.create_offer()))
+    await asyncio.sleep(12)
+    for end in ends:  # RTCP keeps it alive; nothing else flows
+        assert end.state == "connected" and end.setup_times()["srtp_keys"] is not None
+        assert end.setup_times()["first_sound"] is None and end.report().duration == 0
+    assert [card.opened for card in cards] == [None, None] and not film.opened
+    assert channel.state == "connecting"
+    answered = loop.time()
+    bob.set_media_enabled(True)
+    await asyncio.sleep(1.0)  # what bob says before alice knows of it is heard by nobody, and harms nobody
+    assert cards[1].opened is not None and cards[0].opened is None and not cards[0].heard.done()
+    knows = loop.time()
+    alice.set_media_enabled(True)
+    async with asyncio.timeout(5):
+        at_alice, at_bob = await asyncio.gather(*(card.heard for card in cards))
+    await asyncio.sleep(1.0)
+    assert channel.state == "open"
+    assert film.opened and answered < cards[1].opened + 0.1
+    for end in ends:
+        await end.close()
+    return at_alice - knows, at_bob - knows
+
+
+def test_connected_while_it_rings(run_virtually: RunVirtually) -> None:
+    """10 ms each way: a packet is on its way already, and 40 ms of playout."""
+    at_alice, at_bob = run_virtually(_preconnect("clean"))
+    assert at_alice <= 0.075 and at_bob <= 0.09

@@ -57,6 +57,8 @@ class FakeEngine:
         self.remote: str | None = None
         self.refuse: str | None = None
         self.connected = False
+        self.prepared = False
+        self.enabled: list[bool] = []
         self._ether = ether
         self._queue: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
         self._reading = False
@@ -74,6 +76,16 @@ class FakeEngine:
             self._note("configure_again", "configure")
         else:
             self._note("configure")
+
+    def prepare(self) -> None:
+        if self.log != ["configure"]:
+            raise MisuseError(f"prepare after {self.log}")
+        self.prepared = True
+
+    def set_media_enabled(self, enabled: bool) -> None:
+        if not enabled and self.remote is not None:
+            raise MisuseError("media would have flowed already")
+        self.enabled.append(enabled)
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
         if ice_restart:
