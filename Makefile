@@ -4,6 +4,7 @@
 # make check   format, lint, types, architecture
 # make bench-voice  voice over many emulated networks, scored
 # make bench-receiver  what a receiver costs the processor
+# make bench-signaling  what the signaling server can carry, with Debian's ejabberd beside it (a quarter of an hour)
 # make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
 # make fuzz    broken HTTP, WebSocket frames and XML against a real server: FUZZ_ARGS="--minutes 10 --seed 1"
 # make interop installs and starts foreign parts (libwebrtc) and calls them
@@ -17,7 +18,7 @@ BENCH_ARGS ?=
 FUZZ_ARGS ?=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-receiver voice-docs
+.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-receiver bench-signaling voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -45,6 +46,15 @@ bench-voice: $(VENV)/.ready-test
 
 bench-receiver: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_receiver.py $(BENCH_ARGS)
+
+# ejabberd is a package of Debian's, so only root gets it; its own service is not wanted.
+bench-signaling: $(VENV)/.ready-test
+	@command -v ejabberdctl >/dev/null || [ -x /usr/sbin/ejabberdctl ] || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing ejabberd from Debian, to measure it too ..."; export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -q -y --no-install-recommends ejabberd || echo "That failed: ours is measured alone."; \
+	  { systemctl disable --now ejabberd || service ejabberd stop || true; } 2>/dev/null; \
+	else echo "No ejabberd here, and only root can install it (apt install ejabberd): ours is measured alone."; fi
+	$(BIN)/python tests/bench/bench_signaling.py --out build/signaling.json $(BENCH_ARGS)
 
 voice-docs: $(VENV)/.ready-quality
 	$(BIN)/python tests/bench/voice_docs.py --measurements build/voice.jsonl $(BENCH_ARGS)

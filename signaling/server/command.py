@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import signal
 import sys
@@ -45,6 +46,9 @@ async def _serve(config: ServerConfig) -> None:
     details = f"domain {config.domain}, data {config.data}, {server.sms.description}"
     sys.stdout.write(f"Ringline signaling server: {server.url} ({details})\n")
     sys.stdout.flush()
+    # What is loaded by now stays; the garbage collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
     try:
         await stopping.wait()
     finally:

@@ -1,15 +1,17 @@
 """Capacity of the embedded signaling server, with Debian's ejabberd beside it in the same run.
 
-    .venv/bin/python tests/bench/bench_signaling.py --out build/signaling.json
+    make bench-signaling            (BENCH_ARGS="--connections 1000 --loaded 1000 --seconds 5" for a short one)
 
 One server after the other gets the same phones (bench_signaling_phones.py, several processes) and the same stanzas:
 idle connections with memory and processor time, sign-ins, messages and whole calls, as many as it takes and at a
-steady rate. Method and figures: docs/performance.md.
+steady rate. The last lines are the table of docs/performance.md, where method and figures are.
 """
 
 import argparse
 import asyncio
 import json
+import os
+import platform
 import resource
 import sys
 import tempfile
@@ -32,6 +34,7 @@ from signaling.xml import CLIENT, HINTS, element, serialise
 
 FIXTURES = ROOT / "tests" / "signaling" / "jingle" / "fixtures"
 PASSPORT = "x" * 475  # as long as a real one; a server does not read it
+SPARE = 500  # files and ports beside the connections
 AT_ONCE = 100  # sign-ins, and calls under full load
 TO = Jid("", "TO")
 # Enough for the clients of the steady load to be independent of each other.
@@ -159,7 +162,7 @@ class Crowd:
 async def examine(server: Measured, keys: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Everything about one server that runs."""
     crowd = await Crowd.start(server, keys, options.processes)
-    result: dict[str, Any] = {"idle": []}
+    result: dict[str, Any] = {"version": server.version(), "idle": []}
 
     def say(what: str, value: object) -> None:
         print(f"{server.name:9} {what}: {value}", flush=True)
@@ -227,28 +230,55 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Markdown; the last column is ringline / ejabberd."""
     ours, theirs = results.get("ringline", {}), results.get("ejabberd", {})
-    rows: list[tuple[str, Any, Any]] = []
-    idle = zip(ours.get("idle", []), theirs.get("idle", ours.get("idle", [])), strict=True)
-    for mine, other in idle:
-        other = other if theirs else {}
-        for key, text in (("kib_each", "KiB a connection"), ("cpu_percent", "idle, % of a core")):
-            rows.append((f"{mine['connections']} connections: {text}", mine[key], other.get(key)))
+    rows: list[tuple[str, Any, Any]] = [
+        ("memory, empty: MiB", ours.get("empty_mib"), theirs.get("empty_mib"))
+    ]
+    idle = [{row["connections"]: row for row in found.get("idle", [])} for found in (ours, theirs)]
+    for count in sorted(idle[0] | idle[1]):
+        mine, other = (rows_of.get(count, {}) for rows_of in idle)
+        for key, text in (("kib_each", "KiB a connection"), ("cpu_percent", "% of a core")):
+            rows.append((f"{count} idle: {text}", mine.get(key), other.get(key)))
     names = {"sign_in": "sign-ins", "message": "messages", "kept": "kept messages", "call": "calls"}
     names |= {f"call_{rate}": f"{rate} calls a second" for rate in STEADY}
-    for name, text in names.items():
-        keys = ("per_second", "server_ms_each", "p50_ms", "p99_ms")
-        for key in keys[2:] if name.startswith("call_") else keys:
-            row = (
-                f"{text}: {key.replace('_', ' ')}",
-                ours.get(name, {}).get(key),
-                theirs.get(name, {}).get(key),
-            )
-            rows.append(row)
+    texts = {"per_second": "a second", "server_ms_each": "ms of processor each", "p50_ms": "p50 ms"}
+    texts |= {"p99_ms": "p99 ms", "failed": "failed"}
+    for name, title in names.items():
+        for key, text in texts.items():
+            if key != "per_second" or not name.startswith("call_"):
+                rows.append((f"{title}: {text}", ours.get(name, {}).get(key), theirs.get(name, {}).get(key)))
+    rows.append(("connections lost", ours.get("lost"), theirs.get("lost")))
     lines = ["| | ringline | ejabberd | ratio |", "|---|---|---|---|"]
     for title, a, b in rows:
         ratio = f"{a / b:.2f}" if a is not None and b else ""
         lines.append(f"| {title} | {'' if a is None else a} | {'' if b is None else b} | {ratio} |")
     return "\n".join(lines)
+
+
+def check_host(connections: list[int]) -> list[int]:
+    """Those of the counts that this host allows: open files of one process, and ports to connect from."""
+    need = max(connections) + SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < need:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (need, need))
+        except (OSError, ValueError):
+            print(
+                f"Only {hard} open files a process are allowed here; {max(connections)} connections need {need}. "
+                f"Before, as root: ulimit -n {need} (or LimitNOFILE=, or /etc/security/limits.conf)."
+            )
+    elif soft < need:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    if last - first < need:
+        print(
+            f"Only {last - first} ports to connect from (net.ipv4.ip_local_port_range); {need} are needed. "
+            'Before, as root: sysctl -w net.ipv4.ip_local_port_range="10240 65000"'
+        )
+        most = min(most, last - first - SPARE)
+    if most < max(connections):
+        print(f"So there are at most {most} connections in this run.")
+    return sorted({min(count, most) for count in connections})
 
 
 def main() -> int:
@@ -262,14 +292,12 @@ def main() -> int:
     parser.add_argument("--only", choices=("", "ringline", "ejabberd"), default="")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     options = parser.parse_args()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard < max(options.connections) + 200:
-        print(f"only {hard} open files are allowed here (ulimit -n): fewer connections")
-        options.connections = sorted({min(count, hard - 200) for count in options.connections})
+    options.connections = check_host(options.connections)
     results = asyncio.run(run(options))
-    print(table(results))
+    about = ", ".join(found["version"] for found in results.values())
+    print(
+        f"\n{about}; {os.cpu_count()} cores, {platform.system()} {platform.release()}\n\n{table(results)}\n"
+    )
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(results, indent=1))

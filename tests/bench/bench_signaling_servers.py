@@ -4,6 +4,7 @@ of its own in a scratch folder, that takes our access tokens."""
 import asyncio
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -71,6 +72,9 @@ class Measured:
     path = ""
     pid = 0
 
+    def version(self) -> str:
+        raise NotImplementedError
+
     def memory_kib(self) -> int:
         """Resident memory."""
         found = Path(f"/proc/{self.pid}/status").read_text().partition("VmRSS:")[2].split()
@@ -113,6 +117,9 @@ class Ringline(Measured):
         url = next(word for word in line.split() if word.startswith("http"))
         self.port, self.pid = int(url.rpartition(":")[2]), self._process.pid
         return self
+
+    def version(self) -> str:
+        return f"Ringline on Python {platform.python_version()}"
 
     async def _fill(self, data: Path) -> None:
         """Accounts, as if all had registered: what a registration costs is not measured here."""
@@ -197,6 +204,10 @@ class Ejabberd(Measured):
             await asyncio.sleep(0.2)
         self.pid = int((folder / "ejabberd.pid").read_text())
         return self
+
+    def version(self) -> str:
+        asked = subprocess.run(["dpkg-query", "-W", "ejabberd"], capture_output=True, text=True, check=False)
+        return " ".join(asked.stdout.split()) or "ejabberd"
 
     async def stop(self) -> None:
         if self.pid:
