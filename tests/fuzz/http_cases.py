@@ -277,6 +277,18 @@ async def huge(world: World, rng: random.Random, record: Record) -> None:
             await asyncio.gather(sending, return_exceptions=True)
 
 
+async def deaf(world: World, rng: random.Random, record: Record) -> None:
+    """Many requests from somebody who reads no answer, until he goes."""
+    requests = [_request(world, rng)[1] for _ in range(20)] * rng.choice((1, 10, 50))
+    async with world.target.connect(rng, record) as wire:
+        wire.writer.transport.pause_reading()
+        for data in requests:
+            if not await wire.send("http request", data, patience=1.0):
+                break
+        await asyncio.sleep(rng.uniform(0, 3))
+        wire.abort()
+
+
 async def never_ends(world: World, rng: random.Random, record: Record) -> None:
     """A head or a body that goes on and on: the server loses its patience."""
     whole = world.target.upgrade(rng) if rng.random() < 0.3 else _request(world, rng)[1]
@@ -294,4 +306,4 @@ async def never_ends(world: World, rng: random.Random, record: Record) -> None:
         record.answered(f"http {answer[9:12].decode()}" if answer else "closed")
 
 
-CASES = {api: 30, pipeline: 6, broken: 30, slow: 4, huge: 2, never_ends: 1}
+CASES = {api: 30, pipeline: 6, broken: 30, slow: 4, huge: 2, deaf: 1, never_ends: 1}

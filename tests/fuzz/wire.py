@@ -53,19 +53,20 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, record: Record) -> None:
         self.reader, self.writer, self.record = reader, writer, record
 
-    async def send(self, kind: str, data: bytes, count: int = 1) -> None:
-        """A server that has closed already is not asked to read on."""
+    async def send(self, kind: str, data: bytes, count: int = 1, patience: float = PATIENCE) -> bool:
+        """False if the server does not take it: it has closed, or does not read."""
         self.record.sent(kind, data, count)
-        await self.push(data)
+        return await self.push(data, patience)
 
-    async def push(self, data: bytes) -> None:
+    async def push(self, data: bytes, patience: float = PATIENCE) -> bool:
         """As send, for what is a part of an input."""
         try:
             self.writer.write(data)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 await self.writer.drain()
         except (ConnectionError, TimeoutError, RuntimeError):
-            pass  # RuntimeError: this side is closed already
+            return False  # RuntimeError: this side is closed already
+        return not self.writer.is_closing()
 
     def half_close(self) -> None:
         try:

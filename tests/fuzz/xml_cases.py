@@ -228,6 +228,37 @@ async def _session(world: World, rng: random.Random, record: Record, account: Ac
             await asyncio.gather(listening, return_exceptions=True)
 
 
+async def deaf(world: World, rng: random.Random, record: Record) -> None:
+    """Questions from somebody who reads no answer, until he goes or is cut off."""
+    account = await world.free.get()
+    try:
+        await world.refresh(account)
+        async with world.target.connect(rng, record) as wire:
+            if not await _upgraded(world, wire, rng):
+                return record.answered("http 429")
+            stream = Session(wire, rng, record, account)
+            await stream.sign_in("")
+            wire.writer.transport.pause_reading()
+            for n in range(rng.choice((100, 400))):
+                text = rng.choice(STANZAS[:5]).replace("TO", rng.choice(world.accounts).jid)
+                ids = {
+                    "ID": f"{n}-" + "i" * rng.choice((1, 20_000)),
+                    "DOMAIN": account.bare.partition("@")[2],
+                }
+                for name, value in ids.items():
+                    text = text.replace(name, value)
+                data = frame(rng, text.encode())
+                if not await wire.send("xml", data, patience=1.0):
+                    break
+            await asyncio.sleep(rng.uniform(0, 2))
+            wire.abort()
+            record.answered("deaf")
+    except EOFError:
+        raise Failure("the stream ended in the login") from None
+    finally:
+        world.free.put_nowait(account)
+
+
 async def _say(world: World, rng: random.Random, stream: Session, listening: asyncio.Task[None]) -> None:
     own = stream.account
     devices = {jid.partition("/")[2] for jid in (*world.victims, *(a.jid for a in world.accounts))}
@@ -280,4 +311,4 @@ async def _ended(stream: Session, listening: asyncio.Task[None]) -> None:
         raise Failure("a stream ended without a word")
 
 
-CASES = {before_login: 15, session: 40}
+CASES = {before_login: 15, session: 40, deaf: 1}
