@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -69,7 +69,7 @@ def member(answer: dict[str, Any], name: str, kind: type[T]) -> T:
         ServerUnreachable: it is missing or of another type: what answers is no Ringline server.
     """
     value = answer.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and not _is_sane(value)):
         raise ServerUnreachable("the server's answer is not understood")
     return value
 
@@ -141,9 +141,14 @@ def _problem(status: int, answer: dict[str, Any]) -> RegistrationError:
     return RegistrationError(
         code if isinstance(code, str) else "unknown",
         title if isinstance(title, str) and title.isprintable() else f"the server refused ({status})",
-        float(retry) if isinstance(retry, int | float) and not isinstance(retry, bool) else None,
-        tries if isinstance(tries, int) and not isinstance(tries, bool) else None,
+        float(retry) if _is_sane(retry) else None,
+        int(tries) if _is_sane(tries) else None,
     )
+
+
+def _is_sane(value: object) -> TypeGuard[int | float]:
+    """A number that can be reckoned with: neither nan nor inf, nor an integer that is none as a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
 
 
 class AccessTokens:
