@@ -93,6 +93,14 @@ class BoundSession:
         fits = not self.is_over and self.generation == generation
         return management if fits and management is not None and management.is_named(id) else None
 
+    @property
+    def room(self) -> int:
+        """How many more characters of kept messages may be on their way: all together half of what is allowed, so
+        that they do not cut off who they are for; but always one."""
+        waiting = self.management
+        room = self._max_size // 2 - (0 if waiting is None else waiting.size)
+        return room if waiting is not None and waiting.tags() else max(1, room)
+
     def in_flight(self) -> set[int]:
         """The kept messages that are on their way to this device."""
         return set() if self.management is None else self.management.tags()

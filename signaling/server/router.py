@@ -107,6 +107,7 @@ class StoringRouter:
         for keep, message, id_ in zip(batch, messages, ids, strict=True):
             for session in receivers(self._sessions, keep.to) if id_ else ():
                 self._context.budget.know(message.number, {message.sender})
+                session.caught_up &= session.room > 0
                 if not session.caught_up:
                     session.again = True
                 elif session.cursor < id_:
@@ -123,7 +124,8 @@ class StoringRouter:
         try:
             while await self._deliver_some(session):
                 link, on_its_way = session.link, len(session.in_flight())
-                if link is None or on_its_way >= self._batch or not await link.drained():
+                is_full = on_its_way >= self._batch or session.room <= 0
+                if link is None or is_full or not await link.drained():
                     return
             session.caught_up = True
         finally:
@@ -134,8 +136,11 @@ class StoringRouter:
         number, since = session.jid.local, self._context.clock() - self._context.limits.message_life
         messages = await self._context.store.kept_messages(number, since, session.cursor, self._batch)
         busy = {tag for other in self._sessions.of(number) for tag in other.in_flight()}
+        room = session.room
         for message in messages:
-            session.cursor = message.id
+            if room <= 0:
+                break
+            session.cursor, room = message.id, room - len(message.stanza)
             if message.id not in busy and message.id not in self._received.ids:
                 # Read back from our own store; parsed once more, as nothing is trusted twice.
                 stanza = parse(message.stanza, max_bytes=2 * MAX_FRAME_BYTES)

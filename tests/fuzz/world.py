@@ -95,7 +95,9 @@ class World:
     def value(self, rng: random.Random, name: str) -> str:
         account = rng.choice(self.accounts)
         if rng.random() < 0.1:
-            return "".join(c for c in rng.choice(WORDS) if c.isalnum() or c in "-._~%") or "x"
+            return (
+                "".join(c for c in rng.choice(WORDS) if (c.isascii() and c.isalnum()) or c in "-._~%") or "x"
+            )
         match name:
             case "fresh":
                 return f"+1202555{rng.randint(110, 199):04d}"

@@ -228,6 +228,21 @@ async def test_a_thousand_kept_messages_arrive_in_order(server, register, connec
     assert sid_of(await bob.receive()) == "one more"
 
 
+@pytest.mark.parametrize("limits", [Limits(stanzas=Rate(10_000, 1e-4))], indirect=True)
+@pytest.mark.parametrize("online", [False, True])
+async def test_many_large_kept_messages_cut_nobody_off(register, connect, online):
+    """Together they are more than may be on its way: who sends them could keep somebody off the line."""
+    alice, phone = await connect(await register(ALICE)), await register(BOB)
+    bob = await connect(phone) if online else None  # not reading, for the time being
+    for n in range(30):
+        body = element("urn:x", "y", text="x" * 60_000)
+        await alice.send(st.message(f"{BOB}@calls.example", body, element(HINTS, "store"), id=f"m-{n}"))
+    await nothing(alice)
+    bob = bob or await connect(phone)
+    assert [(await bob.receive()).get("id") for _ in range(30)] == [f"m-{n}" for n in range(30)]
+    await nothing(bob)
+
+
 async def test_one_sender_cannot_fill_what_is_kept_for_another(make_server, http):
     from signaling.storage.store import KeptMessage
 

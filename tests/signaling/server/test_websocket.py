@@ -312,6 +312,16 @@ async def test_who_does_not_log_in_in_time_is_closed(server, http, quiet):
     assert says(await rest(socket), "connection-timeout")
 
 
+@pytest.mark.parametrize("limits", [Limits(times=QUICK)], indirect=True)
+async def test_pings_do_not_keep_a_login_waiting(server, http, quiet):
+    socket = await raw(server, http)
+    ending = asyncio.create_task(rest(socket))
+    while not ending.done():
+        await socket.ping()
+        await asyncio.wait((ending,), timeout=0.02)
+    assert says(await ending, "connection-timeout")
+
+
 @pytest.mark.parametrize("limits", [Limits(times=replace(QUICK, login=5))], indirect=True)
 async def test_silence_is_pinged_and_then_ended(server, register, connect, quiet):
     alice = await connect(await register(ALICE))
