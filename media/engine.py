@@ -187,23 +187,22 @@ class MediaEngine:
         except PacketError:
             self.transport.packets_refused += 1
 
-    def packets_to_send(self, now: float) -> list[bytes]:
-        """Datagrams that are due."""
+    def packets_to_send(self, now: float, *, feedback: bool = True) -> list[bytes]:
+        """Datagrams that are due; `feedback`: also about what has not come."""
         if self._srtp is not None and not self._closed:
-            self._collect(now)
+            self._collect(now, feedback)
         out = list(self._outgoing)
         self._outgoing.clear()
         return out
 
     def get_timer(self) -> float | None:
         """When handle_timer() wants to be called."""
-        if self._closed or (reports := self.reports.get_timer()) is None:
+        if self._closed or (first := self.reports.get_timer()) is None:
             return None
-        times = [reports]
         for stream in (self.receiver, self.video_sender, self.video_receiver):
-            if stream is not None and (due := stream.get_timer()) is not None:
-                times.append(due)
-        return min(times)
+            if stream is not None and (due := stream.get_timer()) is not None and due < first:
+                first = due
+        return first
 
     def handle_timer(self, now: float) -> None:
         if self._srtp is None or self._closed:
@@ -310,9 +309,9 @@ class MediaEngine:
         elif self.receiver is not None and self.parameters is not None and self.parameters.receive:
             self.receiver.receive(packet, now, arrived=arrived)
 
-    def _collect(self, now: float) -> None:
+    def _collect(self, now: float, feedback: bool) -> None:
         """Feedback and video packets that are due."""
-        if messages := self._feedback(now):
+        if feedback and (messages := self._feedback(now)):
             self._send_rtcp(messages if self._reduced_size else [ReceiverReport(self.ssrc), *messages], now)
         if self.video_sender is not None:
             for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):

@@ -31,8 +31,9 @@ MAX_ERRORS = 16
 class IceTransport:
     """One ICE session.
 
-    `on_datagram` gets what is not STUN, and when it came. `on_state` gets checking, with the first check; connected,
-    with the first pair that works; disconnected; failed. `on_error` gets the URL of a server and what is wrong with it.
+    `on_datagram` gets what is not STUN, and when it came; `on_taken` follows what came in one turn of the loop.
+    `on_state` gets checking, with the first check; connected, with the first pair that works; disconnected; failed.
+    `on_error` gets the URL of a server and what is wrong with it.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class IceTransport:
         *,
         controlling: bool,
         on_datagram: Callable[[bytes, float], None],
+        on_taken: Callable[[], None] | None = None,
         on_candidate: Callable[[str], None],
         on_state: Callable[[str], None] | None = None,
         on_error: Callable[[str, str], None] | None = None,
         settings: IceSettings,
     ) -> None:
         self.on_datagram = on_datagram
+        self.on_taken = on_taken or _nothing
         self.on_state = on_state or _ignore
         self.network = settings.network
         self._on_candidate = on_candidate
@@ -269,6 +272,10 @@ class IceTransport:
 
 
 def _ignore(_: str) -> None:
+    pass
+
+
+def _nothing() -> None:
     pass
 
 

@@ -50,6 +50,7 @@ class Owner(Protocol):
     network: Link | None
 
     def on_datagram(self, data: bytes, arrived: float) -> None: ...
+    def on_taken(self) -> None: ...
     def checks_begun(self) -> None: ...
     def pair_found(self) -> None: ...
     def heard(self) -> None: ...
@@ -75,6 +76,11 @@ class IceSocket(StunProtocol):
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         self.datagram_arrived(cast(bytes, data), addr, asyncio.get_running_loop().time())
+        self.datagrams_taken()
+
+    def datagrams_taken(self) -> None:
+        """What had come was given."""
+        self.receiver.owner.on_taken()
 
     def datagram_arrived(self, data: bytes, addr: tuple[Any, ...], arrived: float) -> bool:
         """`arrived` on the loop's clock: before now, if the loop was busy. As media.io.udp.Receiver's."""

@@ -8,6 +8,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from random import Random, SystemRandom
 from typing import Any
 
@@ -76,7 +77,7 @@ class PeerConnection:
         self._events = EventQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._video = VideoPump(self._engine, self._lock, screen, self._drain)
-        self._sound = SoundPump(self._engine, self._lock, self._drain)
+        self._sound = SoundPump(self._engine, self._lock, partial(self._flush, feedback=False))
         self._channels = DataChannels(self._send_data)
         self._report = ReportBuilder(versions())
         self._sampler: Ticker | None = None
@@ -233,11 +234,10 @@ class PeerConnection:
             self._sample(self._loop.time())
         await self._video.close(self.camera)
         await self._sound.close(self.microphone, self.speaker)
-        now = self._loop.time()
         with self._lock:
-            self._engine.close(now)
+            self._engine.close(self._loop.time())
         if self._transport is not None:
-            self._flush(now)
+            self._flush()
             await self._transport.close()
         self._emit_state("closed", "")
 
@@ -264,6 +264,7 @@ class PeerConnection:
         if self._transport is None:
             self._transport = SecureTransport(
                 on_packet=self._receive,
+                on_taken=self._drain,
                 on_data=self._channels.receive,
                 on_keys=self._keys,
                 on_state=self._transport_state,
@@ -353,23 +354,22 @@ class PeerConnection:
             return  # what is said before is for nobody's ears
         with self._lock:
             self._engine.receive_packet(data, self._loop.time(), arrived=arrived)
+
+    def _drain(self) -> None:
+        """After any input, of packets after all that came: send what is due, set the timer anew."""
+        if self._closed:
+            return
         if self._engine.transport.packets_received:
             self._steps.reached("first_packet_received")
             self._sound.received(self.speaker)
-        self._drain()
-
-    def _drain(self) -> None:
-        """After any input: send what is due, set the timer anew."""
-        if self._closed:
-            return
-        now = self._loop.time()
-        self._video.turn(now)
-        self._flush(now)
+        self._video.turn(self._loop.time())
+        self._flush()
         due = self._engine.get_timer()
-        if self._timer is None or due is None or self._timer.when() != due:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None if due is None else self._loop.call_at(due, self._tick)
+        if self._timer is not None and self._timer.when() != due:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and due is not None:
+            self._timer = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -379,10 +379,11 @@ class PeerConnection:
             self._engine.handle_timer(self._loop.time())
         self._drain()
 
-    def _flush(self, now: float) -> None:
+    def _flush(self, *, feedback: bool = True) -> None:
+        """Send what is due; behind the microphone's without feedback: what waits in the socket is not missing."""
         assert self._transport is not None
         with self._lock:
-            packets = self._engine.packets_to_send(now)
+            packets = self._engine.packets_to_send(self._loop.time(), feedback=feedback)
         for packet in packets:
             if self._transport.send(packet):
                 self._steps.reached("first_packet_sent")

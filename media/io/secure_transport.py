@@ -39,13 +39,14 @@ MAX_EARLY_PACKETS = 16  # media that overtakes the end of the handshake
 
 
 class SecureTransport:
-    """`on_keys` once; `on_packet` for RTP and RTCP, still encrypted, with the time of arrival; `on_state` with a state
-    and a reason."""
+    """`on_keys` once; `on_packet` for RTP and RTCP, still encrypted, with the time of arrival, and `on_taken` after
+    those of one turn of the loop; `on_state` with a state and a reason."""
 
     def __init__(
         self,
         *,
         on_packet: Callable[[bytes, float], None],
+        on_taken: Callable[[], None] | None = None,
         on_data: Callable[[bytes], None] | None = None,
         on_keys: Callable[[SrtpKeys], None],
         on_state: Callable[[str, str], None],
@@ -65,6 +66,7 @@ class SecureTransport:
         self._make_ice = partial(
             IceTransport,
             on_datagram=self._receive,
+            on_taken=on_taken,
             on_candidate=on_candidate,
             on_error=on_ice_error,
             settings=settings,

@@ -34,6 +34,9 @@ class Receiver(Protocol):
     def datagram_arrived(self, data: bytes, addr: tuple[Any, ...], arrived: float) -> bool:
         """`arrived` on the loop's clock. False: what is waiting next must not come before a task has acted on this."""
 
+    def datagrams_taken(self) -> None:
+        """Those of this turn were given, one or more."""
+
 
 class UdpTransport(asyncio.DatagramTransport):
     """What the system does not take at once is lost, as it may be anywhere on the way: nothing is queued."""
@@ -86,18 +89,19 @@ class UdpTransport(asyncio.DatagramTransport):
             self._socket.close()
 
     def _ready(self) -> None:
-        for _ in range(MAX_AT_ONCE):
-            if self._closing:
-                return
+        taken, more = 0, True
+        while more and taken < MAX_AT_ONCE and not self._closing:
             try:
                 data, addr, arrived = self._receive()
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError as error:  # a host told that nobody listens there
                 self._protocol.error_received(error)
-                return
-            if not self._protocol.datagram_arrived(data, addr, arrived):
-                return
+                break
+            taken += 1
+            more = self._protocol.datagram_arrived(data, addr, arrived)
+        if taken and not self._closing:
+            self._protocol.datagrams_taken()
 
     def _receive_plain(self) -> tuple[bytes, tuple[Any, ...], float]:
         data, addr = self._socket.recvfrom(MAX_BYTES)

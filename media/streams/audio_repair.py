@@ -72,10 +72,11 @@ class AudioRepair:
     def get_timer(self) -> float | None:
         if not self._useful or self._highest is None:
             return None
-        times = [m.ask_at for m in self._missing.values()]
+        due = min([m.ask_at for m in self._missing.values()]) if self._missing else None
         if self._presumed < MAX_AHEAD and not self.silent:
-            times.append(self._arrival + (self._presumed + 1) * self.frame + self._margin)
-        return min(times, default=None)
+            next_presumed = self._arrival + (self._presumed + 1) * self.frame + self._margin
+            return next_presumed if due is None else min(due, next_presumed)
+        return due
 
     def requests_to_send(self, now: float) -> list[int]:
         """16-bit numbers to ask for now."""
@@ -83,6 +84,8 @@ class AudioRepair:
             self._missing.clear()
             return []
         self._presume(now)
+        if not self._missing:
+            return []
         runs = self._runs()
         out = []
         for number, missing in list(self._missing.items()):

@@ -130,6 +130,28 @@ def voice() -> Callable[[int], Samples]:
 # -- a call
 
 
+@pytest.mark.parametrize("careful", [True, False])
+def test_a_loop_that_stood_still_asks_for_nothing_that_waits_in_its_socket(careful: bool) -> None:
+    """`careful`: as PeerConnection does it; else the feedback is asked for too early, and the test would show it."""
+    call = Call(delay=0.01, parameters=(PROTECTED, PROTECTED))
+    call.run(3.0)
+    receiver = call.bob.receiver
+    assert receiver is not None and receiver.statistics is not None and receiver.nack_count == 0
+    stopped, waiting = call.now, [(at, data) for at, _, to, data in sorted(call._flying) if to == 1]
+    for n in range(10):
+        now = stopped + 0.02 * (n + 1)
+        call.alice.push_audio(call.sound(150 + n), now)
+        waiting += [(now + 0.01, data) for data in call.alice.packets_to_send(now)]
+    late = stopped + 0.22
+    call.bob.push_audio(call.sound(0), late)
+    call.bob.packets_to_send(late, feedback=not careful)
+    for at, data in waiting:
+        call.bob.receive_packet(data, late, arrived=at)
+    call.bob.packets_to_send(late)
+    assert (receiver.nack_count == 0) is careful
+    assert receiver.statistics.packets_lost == 0 and receiver.statistics.jitter < 0.01
+
+
 def test_sound_both_ways() -> None:
     call = Call()
     call.run(3.0)
