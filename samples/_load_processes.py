@@ -72,6 +72,8 @@ class Workers:
     processes: list[asyncio.subprocess.Process]
     records: list[dict[str, Any]] = field(default_factory=list)
     more: asyncio.Condition = field(default_factory=asyncio.Condition)
+    step: int = 0
+    late: int = 0  # records of earlier steps
     gone: dict[int, int] = field(default_factory=dict)  # which one -> its exit code
 
     def tell(self, which: int, **command: Any) -> None:
@@ -88,8 +90,12 @@ class Workers:
         process = self.processes[which]
         assert process.stdout is not None
         while line := await process.stdout.readline():
+            record = json.loads(line)
             async with self.more:
-                self.records.append(json.loads(line))
+                if record.get("step", self.step) == self.step:
+                    self.records.append(record)
+                else:
+                    self.late += 1
                 self.more.notify_all()
         async with self.more:
             self.gone[which] = await process.wait()

@@ -89,6 +89,7 @@ class Worker:
         self._hang_up = asyncio.Event()
         self._pulls, self._lag = Lateness(), Lateness()
         self._started = 0
+        self._step = 0  # what is told of a call names the step that it was placed or taken in
 
     async def run(self) -> None:
         """Until stdin ends."""
@@ -114,14 +115,14 @@ class Worker:
             case "sign_in":
                 self._spawn(self._sign_in(command["callers"], command["callees"]))
             case "place":
-                self._hang_up.clear()
+                self._hang_up, self._step = asyncio.Event(), command["step"]
                 for caller, callee, after in command["calls"]:
                     self._spawn(self._place(caller, callee, after))
             case "begin":  # the time that counts
                 self._pulls.counts.clear()
                 self._lag.counts.clear()
             case "hang_up":
-                tell("load", pulls=self._pulls.counts, lag=self._lag.counts)
+                tell("load", step=self._step, pulls=self._pulls.counts, lag=self._lag.counts)
                 self._hang_up.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -178,25 +179,28 @@ class Worker:
         return PeerConnection(microphone=speech, speaker=ear, addresses=self._options.address)
 
     async def _place(self, caller: str, callee: str, after: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop, hang_up = asyncio.get_running_loop(), self._hang_up
+        said = {"step": self._step, "caller": caller}
         await asyncio.sleep(after)
-        tell("placed", caller=caller)
+        if hang_up.is_set():
+            return tell("failed", **said, reason="the test was stopped before it was placed")
+        tell("placed", **said)
         try:
             connection = self._connection()
             asked = loop.time()
             call = await self._clients[caller].call(callee, connection)
         except Exception as error:
-            return tell("failed", caller=caller, reason=words(error))
-        tell("up", caller=caller)
-        wanted = asyncio.ensure_future(self._hang_up.wait())
+            return tell("failed", **said, reason=words(error))
+        tell("up", **said)
+        wanted = asyncio.ensure_future(hang_up.wait())
         ended = asyncio.ensure_future(call.ended())
         await asyncio.wait((wanted, ended), return_when=asyncio.FIRST_COMPLETED)
-        lost = not self._hang_up.is_set()
+        lost = not hang_up.is_set()
         wanted.cancel()
         await call.hang_up()
         tell(
             "ended",
-            caller=caller,
+            **said,
             end="caller",
             lost=lost,
             reason=str(call.end_reason) + (f": {call.end_text}" if call.end_text else ""),
@@ -206,14 +210,15 @@ class Worker:
     async def _answer(self, client: Client) -> None:
         """Take every call, one after the other."""
         async for incoming in client.incoming():
+            said = {"step": self._step, "caller": incoming.number}
             try:
                 connection = self._connection()
                 call = await incoming.accept(connection)
             except Exception as error:
-                tell("not_answered", caller=incoming.number, reason=words(error))
+                tell("not_answered", **said, reason=words(error))
                 continue
             await call.ended()
-            tell("ended", caller=incoming.number, end="callee", **figures(connection, call.timings, 0.0))
+            tell("ended", **said, end="callee", **figures(connection, call.timings, 0.0))
 
 
 def figures(connection: PeerConnection, timings: dict[str, float | None], asked: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,8 +51,8 @@ class Town:
         return self.folder / f"{number}.profile"
 
     @contextlib.asynccontextmanager
-    async def online(self, number: str) -> AsyncIterator[Client]:
-        async with Client.open(self.profile(number), ring_unknown=True) as client:
+    async def online(self, number: str, **options: Any) -> AsyncIterator[Client]:
+        async with Client.open(self.profile(number), ring_unknown=True, **options) as client:
             await client.wait_online(5)
             yield client
 

@@ -75,6 +75,31 @@ async def test_a_third_number_is_told_that_the_line_is_busy(town, connect) -> No
         await call.hang_up()
 
 
+async def test_connected_while_it_rings(town, connect) -> None:
+    async with town.online(ALICE, preconnect=True) as alice, town.online(BOB, preconnect=True) as bob:
+        call, other = await join(alice, bob, connect(), connect())  # now they know each other's keys
+        await call.hang_up()
+        await other.ended()
+        ears = Until(0.3), Until(0.3)
+        ours, theirs = (connect(speaker=ear) for ear in ears)
+        async with asyncio.timeout(15):
+            calling = asyncio.create_task(alice.call(BOB, ours))
+            incoming = await bob.next_incoming()
+            await incoming.prepare(theirs)
+            async for event in incoming._call.events():
+                if event.name == "preconnected":
+                    break
+            assert theirs.state == "connected" and not calling.done()
+            assert theirs.microphone.started_at is None and ours.microphone.started_at is None
+            await incoming.accept()
+            call = await calling
+            await asyncio.gather(*(ear.reached.wait() for ear in ears))
+        await call.hang_up()
+        for end in (ours, theirs):
+            setup = end.report().with_signaling(call.timings, "hung_up", end="caller").setup
+            assert setup["preconnected"] < setup["accepted"]
+
+
 async def test_a_call_outlives_the_server(town, connect) -> None:
     async with town.online(ALICE) as alice, town.online(BOB) as bob:
         ear = Until(0.1)
