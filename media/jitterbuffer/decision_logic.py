@@ -16,8 +16,8 @@ class Operation(Enum):
 # error above which speech is shortened, and the least time between two joins: small backlogs are not hurried
 _QUIET_ONLY = 2.0  # a correlation that no speech has: only pauses are shortened
 _ACCELERATE = ((0.200, 0.0, 0.4), (0.100, 0.020, 0.6), (0.040, 0.040, 0.7), (0.0005, 0.0, _QUIET_ONLY))
-# Below the target is a pull too early for some packets, so this has hardly a dead zone.
-EXPAND_ABOVE = 0.0002
+# A sample too early is a pull too early: what arrives before the pull that was chosen is missed at the one before.
+EXPAND_ABOVE = 0.5 / 48_000
 IMPATIENCE_PER_S = 1.0
 _EXPAND = ((0.030, 0.020, 0.6), (EXPAND_ABOVE, 0.040, 0.75))
 

@@ -53,7 +53,7 @@ class JitterBuffer:
     """insert() packets as they come, get_audio() every 10 ms; never blocks, never flushes."""
 
     def __init__(
-        self, decoder: AudioDecoder, *, clock_rate: int = SAMPLE_RATE, start_delay: float = 0.040
+        self, decoder: AudioDecoder, *, clock_rate: int = SAMPLE_RATE, start_delay: float = 0.030
     ) -> None:
         self._decoder = decoder
         self._scale = SAMPLE_RATE // clock_rate  # samples a tick of the RTP clock

@@ -5,7 +5,7 @@ import pytest
 from media.jitterbuffer.decision_logic import DecisionLogic, Operation
 
 
-@pytest.mark.parametrize("error", [-0.0001, 0.0, 0.0004])
+@pytest.mark.parametrize("error", [-1e-9, 0.0, 0.0004])
 def test_small_errors_are_left_alone(error: float) -> None:
     assert DecisionLogic().decide(error, 10.0)[0] is Operation.NORMAL
 
@@ -20,7 +20,8 @@ def test_late_playout_is_hurried(error: float) -> None:
     assert DecisionLogic().decide(error, 10.0)[0] is Operation.ACCELERATE
 
 
-@pytest.mark.parametrize("error", [-0.005, -0.05, -5.0])
+# A sample too early is a pull too early.
+@pytest.mark.parametrize("error", [-1 / 48_000, -0.005, -0.05, -5.0])
 def test_early_playout_is_slowed(error: float) -> None:
     assert DecisionLogic().decide(error, 10.0)[0] is Operation.PREEMPTIVE_EXPAND
 
