@@ -69,7 +69,10 @@ class _Running:
             case EngineState("disconnected") if call.state is State.PRECONNECTED:
                 call.step(Step.DISCONNECT)
             case InitiationReceived(Initiation(kind=Kind.PROCEED)) | Accepted():
-                self._deadline = None if call.state is State.CONNECTED else call.line.clock() + ROUTE_TIMEOUT
+                if call.state is State.ACCEPTED:
+                    self._deadline = call.line.clock() + ROUTE_TIMEOUT
+                    if call.timings["preconnected"] is not None:  # the path was lost again while it rang
+                        await self._restart()
             case EngineState("connected") if call.state is not State.CONNECTED:
                 self._deadline = self._restart_at = None
                 if call.state is State.DISCONNECTED:

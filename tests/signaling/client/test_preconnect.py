@@ -9,8 +9,13 @@ import pytest
 from signaling.client import Client
 from signaling.client.call import Call
 from signaling.client.incoming import IncomingCall
+from signaling.client.line import InitiationReceived
+from signaling.client.websocket import StanzaError
 from signaling.errors import CallFailed, CallRejected, CallTimeout, CallUntrusted
-from signaling.jingle.content import NS_JINGLE
+from signaling.jid import Jid
+from signaling.jingle.content import NS_JINGLE, Action, Jingle, Role, build_jingle
+from signaling.jingle.initiation import Initiation, Kind
+from signaling.jingle.sdp import parse_sdp
 from signaling.jingle.syntax import NS_RINGLINE
 from signaling.xml import Element, child
 
@@ -200,6 +205,64 @@ async def test_taken_before_it_is_connected(friends: Any, ringing: Ringing) -> N
         ours = await calling
     assert ours.state == theirs.state == "connected"
     assert one.enabled[-1:] in ([], [True]) and two.enabled[-1:] in ([], [True])
+
+
+async def test_the_path_is_lost_while_it_rings_and_found_again(friends: Any, ringing: Ringing) -> None:
+    alice, bob = await friends(WANTED, WANTED)
+    calling, incoming, one, two = await ringing(alice, bob)
+    await until("preconnected", incoming)
+    await idle(alice, bob)
+    for end in (one, two):
+        end.say("disconnected")
+    await idle(alice, bob)
+    assert incoming.state == "preaccepted" and not incoming.is_over
+    async with asyncio.timeout(5):
+        theirs = await incoming.accept()
+        ours = await calling
+    assert "restart_offer" in one.log and ours.state == theirs.state == "connected"
+    assert one.enabled == two.enabled == [False, True]
+
+
+async def test_a_path_that_fails_while_it_rings_is_a_missed_call(friends: Any, ringing: Ringing) -> None:
+    alice, bob = await friends(WANTED, WANTED)
+    calling, incoming, one, two = await ringing(alice, bob)
+    await until("preconnected", incoming)
+    two.say("failed", "no consent")
+    async with asyncio.timeout(5):
+        assert await incoming.ended() == "no_route"
+        with pytest.raises(CallFailed, match="no_route"):
+            await calling
+    assert one.log[-1] == two.log[-1] == "close"
+    assert [(m.number, m.why) for m in bob.missed] == [(ALICE, "not answered")]
+
+
+async def test_taken_by_a_device_that_was_linked_meanwhile(friends: Any, ringing: Ringing) -> None:
+    alice, bob = await friends(WANTED, WANTED)
+    calling, incoming, one, two = await ringing(alice, bob)
+    await until("preconnected", incoming)
+    other = Jid(BOB, bob._profile.jid.domain, "d0123456789abcdef")
+    alice._dispatch.calls[incoming.sid].post(
+        InitiationReceived(Initiation(Kind.PROCEED, incoming.sid), other)
+    )
+    async with asyncio.timeout(5):
+        with pytest.raises(CallFailed, match="another device"):
+            await calling
+        await incoming.ended()
+    assert one.log[-1] == two.log[-1] == "close" and True not in one.enabled + two.enabled
+
+
+async def test_uninvited_sessions_do_not_begin_while_it_rings(friends: Any, ringing: Ringing) -> None:
+    """A caller who sends his offer although this device did not ask for it."""
+    alice, bob = await friends(WANTED, {})
+    calling, incoming, one, two = await ringing(alice, bob)
+    offer = Jingle(Action.SESSION_INITIATE, incoming.sid, parse_sdp(one._describe("actpass"), Role.INITIATOR))
+    with pytest.raises(StanzaError) as refused:
+        await alice._connection.ask("set", build_jingle(offer), bob._profile.jid)
+    assert refused.value.info.condition == "unexpected-request"
+    assert incoming.state == "ringing" and two.log == ["configure"]
+    await incoming.reject()
+    with pytest.raises(CallRejected):
+        await calling
 
 
 async def test_both_call_each_other(friends: Any, engine: Engine) -> None:
