@@ -161,10 +161,10 @@ class GapRepair(AudioRepair):
 
 
 class GapReceiver(AudioReceiver):
-    def receive(self, packet: RtpPacket, now: float) -> None:
+    def receive(self, packet: RtpPacket, now: float, **when: Any) -> None:
         if not isinstance(self._repair, GapRepair):
             self._repair = GapRepair()
-        super().receive(packet, now)
+        super().receive(packet, now, **when)
 
 
 BLIND = Scheme(24_000, (1, 2))
