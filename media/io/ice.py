@@ -81,10 +81,11 @@ class IceTransport:
         """Who nominates; before connect()."""
         self._connection.ice_controlling = controlling
 
-    def prepare(self) -> None:
-        """Begin to gather now; what is found waits for gather()."""
+    def prepare(self) -> asyncio.Future[None]:
+        """Begin to gather now; what is found waits for gather(). Done when the host candidates are known."""
         if self._gathering is None:
             self._gathering = asyncio.ensure_future(self._gather())
+        return self._gathering
 
     async def gather(self) -> list[str]:
         """Host candidates, and others that are known by now, as lines; later ones go to on_candidate."""

@@ -71,7 +71,6 @@ class PeerConnection:
         self._session_id = self._rng.getrandbits(62)
         self._transport: SecureTransport | None = None
         self._steps = SetupSteps(self._loop.time)
-        self._gathered = False
         self._jsep = Jsep()
         self._candidates: list[str] = []
         self._events = EventQueue()
@@ -83,8 +82,7 @@ class PeerConnection:
         self._sampler: Ticker | None = None
         self._camera_on = True
         self._data: negotiation.DataParameters | None = None
-        self._connected = False
-        self._closed = False
+        self._gathered = self._connected = self._closed = False
         self.state = "new"
         self.failure = ""  # why, when the state is failed
         self.created_at = self._loop.time()
@@ -99,7 +97,8 @@ class PeerConnection:
     def prepare(self) -> None:
         """Find the candidates now, while it rings say: no description has to wait. Sends nothing to the peer."""
         if not self._closed:
-            self._make_transport().ice.prepare()
+            gathering = self._make_transport().ice.prepare()
+            gathering.add_done_callback(lambda _: self._steps.reached("candidates_gathered"))
 
     async def create_offer(self, *, ice_restart: bool = False) -> str:
         """An SDP offer with the host candidates; those of servers follow as events. A later one renews the description,
