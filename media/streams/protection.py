@@ -5,8 +5,10 @@ frame travels, the outcomes of the last seconds say what would have remained los
 random loss need no model and no threshold. The scheme with the best expected quality for the bytes wins.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +123,7 @@ class ProtectionController:
         )
         self.loss = 0.0
         self._better_since: int | None = None  # the packet at which another scheme began to look better
-        self._residuals: dict[Scheme, float] = {}
+        self._residuals: dict[tuple[int, ...], float] = {}  # by the distances of copies
         self._had_first = False
 
     def receive(self, report: ArrivalReport, *, budget_bps: float = MAX_WIRE_BPS) -> None:
@@ -131,17 +133,24 @@ class ProtectionController:
             self._outcomes[begin + index] = self._outcomes.get(begin + index, False) or age is not None
         if not self._outcomes:
             return
-        newest = max(self._outcomes)
+        numbers = np.fromiter(self._outcomes, np.int64, len(self._outcomes))
+        gone = ~np.fromiter(self._outcomes.values(), bool, len(self._outcomes))
+        newest = int(numbers.max())
         oldest = newest - WINDOW + 1
-        losses = [n for n, arrived in self._outcomes.items() if not arrived and n <= newest - UNSETTLED]
-        if losses and newest - max(losses) > CLEAN_PACKETS:
-            oldest = max(oldest, max(losses) + 1)
-        self._outcomes = {n: arrived for n, arrived in self._outcomes.items() if n >= oldest}
-        self._choose(budget_bps)
+        settled = numbers <= newest - UNSETTLED
+        losses = numbers[gone & settled]
+        if len(losses) and newest - losses.max() > CLEAN_PACKETS:
+            oldest = max(oldest, int(losses.max()) + 1)
+        recent = numbers >= oldest
+        for number in numbers[~recent].tolist():
+            del self._outcomes[number]
+        self._choose(
+            numbers[recent & settled], gone[recent & settled], int(numbers[recent].min()), budget_bps
+        )
 
     def residual(self, scheme: Scheme) -> float:
         """Share of frames that would have stayed lost, as of the last report."""
-        return self._residuals.get(scheme, 0.0)
+        return self._residuals.get(scheme.distances, 0.0)
 
     def _repair(self, scheme: Scheme) -> int | None:
         """Packets after a lost one at which its retransmission is sent, where that comes before the last copy."""
@@ -149,19 +158,19 @@ class ProtectionController:
             return None
         if self.round_trip_time + REPAIR_OVERHEAD > scheme.waiting:
             return None
-        return int(np.ceil((REPAIR_OVERHEAD + self.round_trip_time / 2) * 1000 / scheme.packet_ms))
+        return math.ceil((REPAIR_OVERHEAD + self.round_trip_time / 2) * 1000 / scheme.packet_ms)
 
-    def _choose(self, budget_bps: float) -> None:
-        numbers = np.fromiter(self._outcomes, np.int64)
-        first, last = int(numbers.min()), int(numbers.max())
-        numbers = numbers[numbers <= last - UNSETTLED]
+    def _choose(
+        self, numbers: NDArray[np.int64], gone: NDArray[np.bool_], first: int, budget_bps: float
+    ) -> None:
+        """By what is known since packet `first`: `numbers` of packets, `gone` those that were lost."""
         if not len(numbers):
             return
-        last -= UNSETTLED
+        last = max(self._outcomes) - UNSETTLED
         lost = np.zeros(last - first + 1, bool)
         known = np.zeros(last - first + 1, bool)
         known[numbers - first] = True
-        lost[numbers - first] = [not self._outcomes[n] for n in numbers.tolist()]
+        lost[numbers - first] = gone
         weights = np.exp((np.arange(len(lost)) - len(lost)) / MEMORY) * known
         total = float(weights.sum())
         self.loss = float(weights @ lost) / total
@@ -179,19 +188,24 @@ class ProtectionController:
         deviation = (self.loss * (1 - self.loss) / before) ** 0.5 if before else 0.0
         runs = following > RUN_RATIO * self.loss + RUN_DEVIATIONS * deviation
         prior = PRIOR if runs else PRIOR_INDEPENDENT
-        best, value = self.scheme, -1e9
-        values = {}
+        best, value, present = self.scheme, -1e9, None
+        self._residuals.clear()
         for scheme in SCHEMES:
             if scheme.wire_bps > budget_bps and scheme is not THINNEST:
                 continue
-            residual = _residual(lost, weights, scheme.distances, self._repair(scheme))
-            independent = likely ** (1 + len(scheme.distances))
-            residual = (residual * total + independent * prior) / (total + prior)
-            self._residuals[scheme] = residual
-            values[scheme] = _value(scheme, residual, runs)
-            if values[scheme] > value:
-                best, value = scheme, values[scheme]
-        present = values.get(self.scheme)
+            residual = self._residuals.get(scheme.distances)
+            if residual is None:  # copies are used with packets of one length only
+                residual = (
+                    _residual(lost, weights, scheme.distances, self._repair(scheme)) if self.loss else 0.0
+                )
+                independent = likely ** (1 + len(scheme.distances))
+                residual = (residual * total + independent * prior) / (total + prior)
+                self._residuals[scheme.distances] = residual
+            worth = _value(scheme, residual, runs)
+            if scheme == self.scheme:
+                present = worth
+            if worth > value:
+                best, value = scheme, worth
         if present is not None and value < present + CHANGE_GAIN:
             self._better_since = None
             return
@@ -227,13 +241,18 @@ def _residual(
     return unanswered + unasked * (share - unanswered)
 
 
+@cache
+def _quality(bitrate_bps: int) -> float:
+    """PESQ-WB without loss."""
+    rates, scores = zip(*QUALITY, strict=True)
+    return float(np.interp(bitrate_bps, rates, scores))
+
+
 def _value(scheme: Scheme, residual: float, runs: bool) -> float:
     """Expected PESQ-WB, less the cost of waiting for the farthest copy. `runs`: losses come in runs."""
-    rates, scores = zip(*QUALITY, strict=True)
-    quality = float(np.interp(scheme.bitrate_bps, rates, scores))
-    damage = LOSS_DEPTH * (1 - np.exp(-100 * residual / LOSS_SCALE_PERCENT))
+    damage = LOSS_DEPTH * (1 - math.exp(-100 * residual / LOSS_SCALE_PERCENT))
     longer = (scheme.packet_ms - FRAME_MS) / 1000  # is waited for, too, and is more that is lost at once
     waiting = scheme.waiting + longer
     far = max(0.0, waiting - FAR_DELAY) if runs else 0.0
     cost = DELAY_COST_PER_S * (waiting - far) + FAR_DELAY_COST_PER_S * far
-    return quality - float(damage) - cost - LONG_PACKET_COST_PER_S * longer
+    return _quality(scheme.bitrate_bps) - damage - cost - LONG_PACKET_COST_PER_S * longer
