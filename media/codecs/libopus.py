@@ -45,16 +45,19 @@ def _load() -> SimpleNamespace:
         import opuslib.api.encoder  # noqa: F401
 
         library = ctypes.CDLL(path)
+        # Functions that keep the interpreter while they run. Giving it back and asking for it costs more than a
+        # frame's decoding (30 µs) once the threads of several calls want it.
+        holding = ctypes.PyDLL(path)
     except OSError as error:
         raise CodecError(f"libopus at {path} cannot be loaded: {error}") from None
     finally:
         ctypes.util.find_library = original
-    return _bind(library)
+    return _bind(library, holding)
 
 
-def _bind(library: ctypes.CDLL) -> SimpleNamespace:
-    def function(name: str, result: object, *arguments: object) -> object:
-        bound = getattr(library, name)
+def _bind(library: ctypes.CDLL, holding: ctypes.PyDLL) -> SimpleNamespace:
+    def function(name: str, result: object, *arguments: object, of: ctypes.CDLL = library) -> object:
+        bound = getattr(of, name)
         bound.restype, bound.argtypes = result, list(arguments)
         return bound
 
@@ -68,8 +71,10 @@ def _bind(library: ctypes.CDLL) -> SimpleNamespace:
         encoder_ctl=function("opus_encoder_ctl", c_int, c_void_p, c_int),
         decoder_create=function("opus_decoder_create", c_void_p, c_int32, c_int, POINTER(c_int)),
         decoder_destroy=function("opus_decoder_destroy", None, c_void_p),
-        decode=function("opus_decode", c_int, c_void_p, c_char_p, c_int32, c_void_p, c_int, c_int),
-        samples=function("opus_packet_get_nb_samples", c_int, c_char_p, c_int32, c_int32),
+        decode=function(
+            "opus_decode", c_int, c_void_p, c_char_p, c_int32, c_void_p, c_int, c_int, of=holding
+        ),
+        samples=function("opus_packet_get_nb_samples", c_int, c_char_p, c_int32, c_int32, of=holding),
         # since 1.5; absent in a system's older library
         has_lbrr=function("opus_packet_has_lbrr", c_int, c_char_p, c_int32)
         if hasattr(library, "opus_packet_has_lbrr")
