@@ -14,6 +14,7 @@ WINDOW = 0.2  # seconds in which one packet without delay shows that there is no
 MIN_PACKETS, MIN_SPAN = 4, 0.06  # of the window: what was held and comes all at once is no queue
 BASE_SLOT, BASE_SLOTS = 1.0, 30  # seconds; the least delay of these is that of the empty path
 PAIRS, MIN_PAIRS = 24, 4
+PAIR_MEMORY = 30.0  # seconds
 PAIR_RISE, PAIR_NO_RISE = 0.003, 0.001  # seconds of delay more than the packet before
 PAIR_AGREES = 1.3
 PAIR_GAP = 0.001  # seconds; closer is not measured
@@ -37,8 +38,8 @@ class ArrivalRecord:
         self._behind: dict[
             int, tuple[float, int]
         ] = {}  # number -> (time since, bytes) of what was sent in front
-        self._pairs: deque[tuple[float, float]] = deque(maxlen=PAIRS)  # (rate that they show, rise)
-        self._last_arrived: tuple[int, float] = -2, 0.0  # (number, delay)
+        self._pairs: deque[tuple[float, float, float]] = deque(maxlen=PAIRS)  # (sent, rate they show, rise)
+        self._last_arrived = (-2, 0.0, 0.0, 0)  # (number, sent, delay, bytes)
         self._begun = 0.0
         self._other: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
         self._arrived: deque[tuple[float, float, int]] = deque(maxlen=MAX_SENT)  # (arrival, delay, bytes)
@@ -85,12 +86,7 @@ class ArrivalRecord:
             self._told_since = min(self._told_since, stamp - age)
             self.outcomes.append((at, size, False))
             newest, newest_sent = number, at
-            before, delay = self._last_arrived
-            self._last_arrived = number, stamp - age - at
-            behind = self._behind.pop(number, None)
-            if behind is not None and before == number - 1:
-                rise = max(0.0, stamp - age - at - delay)
-                self._pairs.append((8 * behind[1] / (behind[0] + rise), rise))
+            self._measure_link(number, at, stamp - age - at, size)
         if newest is not None:
             for number in [n for n in self._sent if n < newest - SETTLED]:
                 at, size = self._sent.pop(number)
@@ -98,6 +94,25 @@ class ArrivalRecord:
                     self.outcomes.append((at, size, True))
             self._measure_queue()
         return newest_sent
+
+    def _measure_link(self, number: int, sent: float, delay: float, size: int) -> None:
+        """From a packet behind something else: what the link was busy with, over the time.
+
+        It was busy since the packet before had left, if what is in front met it there, or else since that was sent.
+        Each is too little where the other is true.
+        """
+        before, sent_before, delay_before, size_before = self._last_arrived
+        self._last_arrived = number, sent, delay, size
+        behind = self._behind.pop(number, None)
+        if behind is None or before != number - 1:
+            return
+        since, front = behind
+        rise = max(0.0, delay - delay_before)
+        met = (front + size) / (sent - sent_before + rise)
+        free = (front + size - size_before) / (since + rise)
+        self._pairs.append((sent, 8 * max(met, free), rise))
+        while self._pairs[0][0] < sent - PAIR_MEMORY:
+            self._pairs.popleft()
 
     @property
     def waiting_since(self) -> float | None:
@@ -131,15 +146,15 @@ class ArrivalRecord:
         What was sent in front (RTCP, a retransmission) delays the next packet by its length over that rate, less the
         time between them.
         """
-        shown = sorted(rate for rate, rise in self._pairs if rise > PAIR_RISE)
+        shown = sorted(rate for _, rate, rise in self._pairs if rise > PAIR_RISE)
         if len(shown) < MIN_PAIRS or self.at_least_bps > PAIR_AGREES * shown[len(shown) // 2]:
             return None
-        return shown[3 * len(shown) // 4]
+        return shown[len(shown) // 2]
 
     @property
     def at_least_bps(self) -> float:
         """What it carries at least: where nothing waited for what was sent in front; 0: nothing shows it."""
-        free = sorted(rate for rate, rise in self._pairs if rise < PAIR_NO_RISE)
+        free = sorted(rate for _, rate, rise in self._pairs if rise < PAIR_NO_RISE)
         return free[-2] if len(free) > 1 else 0.0
 
     @property

@@ -6,6 +6,8 @@ does not follow what is sent is somebody else's: there is nothing to win by send
 unless it grew with what is sent and no more arrives than before. So random loss is met with copies.
 """
 
+import math
+
 from media.congestion.arrival_record import ArrivalRecord
 from media.rtp.congestion_feedback import ArrivalReport
 
@@ -25,10 +27,7 @@ CALM_OTHER_BPS = 2_500  # RTCP in both directions, once a second
 STEP = (
     1.08  # what is tried is so much more: the queue that it may cost grows slowly enough to be told in time
 )
-THIN_BPS, ENOUGH_BPS = (
-    60_000,
-    44_000,
-)  # a link that is plainly no faster; a good voice without copies, and RTCP
+FASTER = 1.25  # a link that shows so much more is another one, or has become faster
 STEP_CALM, STEP_MAX = 1.15, 1.25
 STEP_PAUSE = 0.12  # seconds of packets of the last step that must have come without a queue
 PATIENCE = 2.0  # seconds until a step is made though packets wait a little
@@ -66,6 +65,7 @@ class AudioRateController:
         self._step = STEP
         self._next_probe = 0.0
         self._probe_pause = PROBE_PAUSE
+        self._link_then = math.inf  # how fast the link showed to be at least since the limit was met
         self._silent_since: float | None = None
         self._before_silence = self._budget
 
@@ -109,6 +109,7 @@ class AudioRateController:
         newest = self.record.receive(report)
         if newest is None:
             return
+        self._compare_with_link()
         if self._begun is None:
             self._begun = self._stepped = now
         self._other = self.record.other_bps(now)
@@ -161,20 +162,27 @@ class AudioRateController:
         if self._proven is not None:
             self._probe_pause = min(PROBE_PAUSE_MAX, 2 * self._probe_pause)
         known = self._proven or LOWER * (self.capacity_bps or 0.0)
+        carried = min(carried, self.record.link_bps or math.inf)
         if carried > UNCHANGED * known:
             carried = max(carried, known)  # from a longer time
         self.capacity_bps, self._proven = carried, None
+        self._link_then = self.record.link_bps or math.inf
         factor = min(BACK_OFF, max(BACK_OFF_MOST, 1 - self.queue / DRAIN_TIME))
         self._budget = max(MIN_BPS, min(self._budget, factor * carried))
         self._decreased, self._queue_then = now, self.queue
         self._plan_probe(now)
 
-    def _is_enough(self, now: float) -> bool:
-        """A thin link without losses: for the first minute a good voice is better than a queue for a little more."""
-        link = self.record.link_bps
-        if self.capacity_bps is not None or link is None or self._begun is None:
-            return False
-        return link < THIN_BPS and self.record.loss < GOOD_LOSS and now < self._begun + PROBE_PAUSE_MAX
+    def _compare_with_link(self) -> None:
+        """Where what was met was the speed of the link, and it shows to be faster now, that is the limit."""
+        link, least = self.record.link_bps, self.record.at_least_bps
+        if self.capacity_bps is None:
+            return
+        if link is not None:
+            self._link_then = min(link, self._link_then)
+        shown = max(link or 0.0, least)
+        if shown > FASTER * self._link_then and self.capacity_bps > UNCHANGED * self._link_then:
+            self.capacity_bps, self._proven, self._link_then = shown, None, shown
+            self._budget = max(self._budget, min(MAX_BPS, BESIDE_CAPACITY * shown))
 
     def _plan_probe(self, now: float) -> None:
         good = self.steady_bps > GOOD_BPS and self.record.loss < GOOD_LOSS
@@ -184,10 +192,10 @@ class AudioRateController:
         used = self.record.sent_bps(now) + self._other
         if self.capacity_bps is None and self.record.at_least_bps > MAX_BPS:
             self._budget = MAX_BPS
-        elif self._is_enough(now):
-            self._budget = min(self._budget, ENOUGH_BPS)
-            if self._budget * STEP > ENOUGH_BPS:
-                return
+        elif self.capacity_bps is None and (link := self.record.link_bps) is not None:
+            # Known before there was a queue: more is not tried.
+            self._budget = max(START_BPS * BESIDE_CAPACITY, min(MAX_BPS, BESIDE_CAPACITY * link))
+            return
         wait = 0.0 if self.queue < QUEUE_NONE else PATIENCE
         if self.capacity_bps is not None and self._budget < BESIDE_CAPACITY * self.capacity_bps:
             self._budget = BESIDE_CAPACITY * self.capacity_bps
