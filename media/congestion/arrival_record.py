@@ -6,12 +6,15 @@ packet, a queue none. While there is one, what arrives is what the path carries.
 
 import math
 from collections import deque
+from itertools import pairwise
 
 from media.rtp.congestion_feedback import ArrivalReport
 from media.rtp.sequence import Unwrapper
 
 WINDOW = 0.2  # seconds in which one packet without delay shows that there is no queue
 MIN_PACKETS, MIN_SPAN = 4, 0.06  # of the window: what was held and comes all at once is no queue
+GROWING = 5  # packets, each later than the one before by this share of the time between: chance is 1 to 120
+GROWING_SHARE = 0.15
 BASE_SLOT, BASE_SLOTS = 1.0, 30  # seconds; the least delay of these is that of the empty path
 PAIRS, MIN_PAIRS = 24, 4
 PAIR_MEMORY = 30.0  # seconds
@@ -194,7 +197,20 @@ class ArrivalRecord:
             self._slots.append((arrival, least))
         elif least < self._slots[-1][1]:
             self._slots[-1] = (self._slots[-1][0], least)
-        self.queue = least - self._base
+        self.queue = max(least, self._grown()) - self._base
+
+    def _grown(self) -> float:
+        """The delay of the last packets where each was later than the one before; 0: they were not.
+
+        A queue that grows fast has had packets without delay in the last moments.
+        """
+        last = list(self._arrived)[-GROWING:]
+        if len(last) < GROWING:
+            return 0.0
+        rises = all(
+            late[1] - early[1] > GROWING_SHARE * (late[0] - early[0]) for early, late in pairwise(last)
+        )
+        return last[-2][1] if rises else 0.0
 
 
 def _rate(packets: list[tuple[float, int]]) -> float:

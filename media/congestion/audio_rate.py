@@ -121,7 +121,7 @@ class AudioRateController:
             if newest > self._decreased + DRAIN:
                 self._meet_queue(newest, now)
         elif self._loss_grew(newest):
-            self._decrease(now)
+            self._decrease(newest, now)
         elif self.queue < QUEUE_LOW:
             self._in_vain, self._queue_then = 0, 0.0
             self._increase(newest, now)
@@ -136,7 +136,7 @@ class AudioRateController:
             if self._is_foreign:
                 self._budget, self._decreased = self._before, now
         if not (self._is_foreign and carried):
-            self._decrease(now)
+            self._decrease(newest, now)
 
     def _loss_grew(self, newest: float) -> bool:
         """Whether more is sent than some time ago, more is lost than chance can explain, and no more arrives."""
@@ -154,7 +154,7 @@ class AudioRateController:
         variance = share * (1 - share) * (1 / len(late) + 1 / len(early)) * _mean_run(early)
         return bool(lost / len(late) - lost_before / len(early) > DEVIATIONS * variance**0.5)
 
-    def _decrease(self, now: float) -> None:
+    def _decrease(self, newest: float, now: float) -> None:
         sent = self.record.sent_bps(now)
         carried = min(self.record.carried_bps() or sent, COMPRESSED * sent) + self._other
         if not self._queue_then:
@@ -167,7 +167,10 @@ class AudioRateController:
             carried = max(carried, known)  # from a longer time
         self.capacity_bps, self._proven = carried, None
         self._link_then = self.record.link_bps or math.inf
-        factor = min(BACK_OFF, max(BACK_OFF_MOST, 1 - self.queue / DRAIN_TIME))
+        # What was sent since the newest packet that was told of has made the queue longer, or shorter.
+        share = max(BACK_OFF_MOST, self.record.carried_share)
+        queue = self.queue + (now - newest) * (1 / share - 1)
+        factor = min(BACK_OFF, max(BACK_OFF_MOST, 1 - queue / DRAIN_TIME))
         self._budget = max(MIN_BPS, min(self._budget, factor * carried))
         self._decreased, self._queue_then = now, self.queue
         self._plan_probe(now)

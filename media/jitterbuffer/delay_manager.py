@@ -32,6 +32,7 @@ SETTLING_PACKETS = 25  # the target does not fall before it has seen this many
 STANDING_PACKETS = 5
 STANDING_HIGH, STANDING_LOW = 0.025, 0.010  # seconds
 STANDING_SPAN, STANDING_PAUSE = 0.15, 10.0
+STANDING_REST = 0.2  # of its height: so little may be what packets take now on a link that has become thinner
 STANDING_OFTEN = 2  # times within that pause
 RELEASE_MS_PER_S = 30.0  # the target falls no faster, once it had to be raised
 MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
@@ -59,6 +60,7 @@ class DelayManager:
         self._last: deque[float] = deque(maxlen=STANDING_PACKETS)
         self._before_queue: tuple[ForgettingHistogram, ...] = ()  # the histograms when there was none
         self._queue_since: float | None = None
+        self._queue_height = 0.0
         self._queues: deque[float] = deque([-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN)  # when they ended
         self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
@@ -190,16 +192,20 @@ class DelayManager:
 
     def _observe_queue(self, now: float) -> None:
         standing = self.standing
-        if standing > STANDING_HIGH:
+        low = STANDING_LOW
+        if self._queue_since is not None:
+            self._queue_height = max(self._queue_height, standing)
+            low = max(low, STANDING_REST * self._queue_height)
+        if standing > max(STANDING_HIGH, low):
             self._queue_since = now if self._queue_since is None else self._queue_since
-        elif standing < STANDING_LOW:
-            since, self._queue_since = self._queue_since, None
+        elif standing < low:
+            since, self._queue_since, self._queue_height = self._queue_since, None, 0.0
             if since is not None and now - since > STANDING_SPAN:
                 if now - self._queues[0] > STANDING_PAUSE and self._before_queue:
                     self._fast, self._slow = self._before_queue
                     self._raised = False
                 self._queues.append(now)
-            if self._last[-1] < STANDING_LOW:
+            if self._last[-1] < low:
                 self._before_queue = self._fast.copy(), self._slow.copy()
 
     def _add(self, relative: float) -> None:

@@ -19,6 +19,7 @@ ENERGY_FULL_SCALE = 32768.0
 # Arrivals are told so often while packets are lost, and so often while none are, but soon after the first that is.
 ARRIVALS_INTERVAL, ARRIVALS_INTERVAL_CLEAN, ARRIVALS_PROMPT = 0.3, 1.5, 0.1
 ARRIVALS_INTERVAL_START, START = 0.2, 2.0  # and so often in the first seconds, when nothing is known
+ARRIVALS_FIRST = 0.13  # after the first packet: some packets tell whether they form a queue
 FEEDBACK_SHARE, REPORT_BITS = 0.05, 8 * 100  # of what comes; a report with all its headers
 MIN_RATE_BPS = 40_000  # of a call that has just begun or is silent
 WIDE_RATE_BPS = 48_000  # below, a long compound would hold up the voice behind it
@@ -117,6 +118,7 @@ class AudioReceiver:
         self._arrivals = congestion_feedback.ArrivalLog(ssrc)
         self._repair = AudioRepair()
         self._begun, self._lost_seen = now, 0
+        self._next_arrivals = now + ARRIVALS_FIRST
 
     def _use_codec(self, codec: str) -> None:
         if not codec or codec == self.codec:
@@ -200,7 +202,7 @@ class AudioReceiver:
         interval = ARRIVALS_INTERVAL_CLEAN if clean else ARRIVALS_INTERVAL
         self._rate_bps = self._bits / max(FRAME, now - self._told)
         self._bits, self._told = 0, now
-        if now - self._begun < START:
+        if now - self._begun < START and not self._queue:
             return ARRIVALS_INTERVAL_START
         # Not more than its share of a thin path.
         return max(interval, REPORT_BITS / (FEEDBACK_SHARE * max(MIN_RATE_BPS, self._rate_bps)))
