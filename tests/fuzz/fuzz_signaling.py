@@ -211,6 +211,8 @@ def main() -> int:
         "--out", type=Path, default=ROOT / "build" / "fuzz", help="for what failed, and summary.json"
     )
     arguments = parser.parse_args()
+    for old in arguments.out.glob("*.txt"):
+        old.unlink()
     with tempfile.TemporaryDirectory() as name:
         result = asyncio.run(Run(arguments, Path(name)).run())
     text = json.dumps(result, indent=1)
