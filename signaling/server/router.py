@@ -51,12 +51,16 @@ class StoringRouter:
             logger.error("the store failed: %s", type(error).__name__)
             refuse(sender, stanza, "resource-constraint", NOT_NOW)
 
-    async def received(self, session: BoundSession, tags: list[int]) -> None:
+    def settle(self, session: BoundSession, tags: list[int]) -> None:
         """The device has these kept messages."""
         for other in self._sessions.of(session.jid.local):
             if other is not session:
                 other.settle(tags)
         self._received.add(tags)
+
+    async def received(self, session: BoundSession, tags: list[int]) -> None:
+        """The same, and there is room for more."""
+        self.settle(session, tags)
         try:
             if session.available and not session.caught_up:
                 await self.deliver_kept(session)

@@ -60,7 +60,6 @@ class Connection:
         self._device: Device | None = None
         self._session: BoundSession | None = None
         self._unmanaged: list[int] = []  # kept messages, to a client that does not acknowledge
-        self._receipt: asyncio.Task[None] | None = None
         self._flushing: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
@@ -120,20 +119,14 @@ class Connection:
             frame = self._queue.popleft()
             self._queued_bytes -= len(frame)
             data += text_frame(frame)
-        if data:
-            transport.write(data)
+        transport.write(data)
         if self._queue or transport.get_write_buffer_size() > HELD_BYTES:
             self._flushing = self._loop.call_later(LOOK_AGAIN, self._flush)
             return
         self._drained.set()
-        if self._unmanaged and self._session is not None and self._receipt is None:
-            self._receipt = self._loop.create_task(self._note_sent(self._session))
-
-    async def _note_sent(self, session: BoundSession) -> None:
-        while self._unmanaged and self._drained.is_set():
-            tags, self._unmanaged = self._unmanaged, []
-            await self._router.received(session, tags)
-        self._receipt = None
+        if self._unmanaged and self._session is not None:
+            self._router.settle(self._session, self._unmanaged)
+            self._unmanaged = []
 
     def _tick(self) -> None:
         """Runs when the stream's timer may be due: it is not moved to later for every frame."""
@@ -150,7 +143,6 @@ class Connection:
 
     def _cut(self) -> None:
         self._queue.clear()
-        self._unmanaged.clear()
         self._queued_bytes = 0
         self._stream.connection_lost()
         self._drained.set()
@@ -171,12 +163,13 @@ class Connection:
             deadline = self._loop.call_later(self._limits.times.close, self._cut)
             try:
                 await self._drained.wait()
-                if self._receipt is not None:
-                    await self._receipt
                 await self._socket.close()
             finally:
                 self.finished.set()
-                for left in (self._receipt, self._flushing, self._timer, deadline):
+                if (error := self._socket.exception()) is not None:
+                    # Its frames hold all of this, and all of this holds it: garbage that only a collection finds.
+                    error.__traceback__ = error.__context__ = None
+                for left in (self._flushing, self._timer, deadline):
                     if left is not None:
                         left.cancel()
 
@@ -188,16 +181,14 @@ class Connection:
                 self._stream.receive_frame(message.data, now)
                 if self._session is not None:
                     self._session.management = self._stream.management
-                size = len(message.data)
             elif message.type is WSMsgType.BINARY:
                 self._stream.end("unsupported-encoding", "text frames only", now=now)
-                size = 0
             else:
                 return self._stream.connection_lost()
             await self._handle_events()
             self._pump()
             # Reading slower is felt by this client only: TCP holds it back.
-            cost = max(1.0, size / UNIT_BYTES)
+            cost = max(1.0, len(message.data) / UNIT_BYTES)
             # Always a pause: frames that are here already must not be read on without a turn for what is to be
             # sent, or the queues would overflow.
             await asyncio.sleep(self._bucket.wait(now, cost))
