@@ -102,10 +102,8 @@ class Server:
             middlewares=[problem_middleware(clock, context.counters), self._gate],
             client_max_size=limits.body_bytes,
         )
-        app.add_routes(registration.routes())
-        app.add_routes(self._tokens.routes())
-        app.add_routes(contacts.routes())
-        app.add_routes(DeviceService(context, self._tokens, accounts).routes())
+        for service in (registration, self._tokens, contacts, DeviceService(context, self._tokens, accounts)):
+            app.add_routes(service.routes())
         app.add_routes([web.get("/v1/server", self._describe), web.get("/xmpp", self._xmpp)])
         for path in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
             app.router.add_get(path, self._health)
@@ -315,12 +313,7 @@ _NOT_HTTP = (HttpProcessingError, web.RequestPayloadError, ConnectionError, Unic
 
 
 def _http_logger() -> logging.Logger:
-    """aiohttp logs what is not HTTP with a traceback; a remote's nonsense is worth one line, at debug level."""
-
-    def quieten(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, _NOT_HTTP)
-
+    """aiohttp logs what is not HTTP with a traceback; a remote's nonsense is not worth that."""
     http = logging.getLogger(f"{__name__}.http")
-    http.filters = [quieten]
+    http.filters = [lambda record: not isinstance(record.exc_info and record.exc_info[1], _NOT_HTTP)]
     return http
