@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import gc
 import logging
+import weakref
 from dataclasses import replace
 
 import aiohttp
@@ -455,3 +457,28 @@ async def test_a_burst_cuts_nobody_who_reads(register, connect):
     for _ in range(2000):
         assert (await bob.receive()).get("id") == "m"
     await sending
+
+
+async def test_a_connection_that_ended_leaves_nothing_to_the_garbage_collector(
+    server, register, connect, no_gc
+):
+    alice = await connect(await register(ALICE))
+    (connection,) = server.server._connections
+    over, gone = connection.finished, weakref.ref(connection._socket)
+    del connection
+    alice.socket._writer.transport.abort()
+    async with asyncio.timeout(5):
+        await over.wait()
+        while server.server._connections:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    for session in server.server._context.sessions.of(ALICE):
+        server.server._router.over(session)
+    await asyncio.sleep(0)
+    assert gone() is None
+
+
+@pytest.fixture
+def no_gc():
+    gc.disable()
+    yield
+    gc.enable()
