@@ -104,11 +104,11 @@ class Worker:
         finally:
             self._hang_up.set()
             lag.cancel()
+            await self._stack.aclose()  # ends their calls, and whoever waits for calls
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=15)
+                await asyncio.wait(self._tasks, timeout=5)
             for task in self._tasks:
                 task.cancel()
-            await self._stack.aclose()
 
     def _handle(self, command: dict[str, Any]) -> None:
         match command["do"]:
