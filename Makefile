@@ -3,6 +3,7 @@
 # make test-long  those that take minutes of virtual time, or many calls
 # make check   format, lint, types, architecture
 # make bench-voice  voice over many emulated networks, scored
+# make bench-rate   voice on thin, stepping and shared links: rates, queues, scores
 # make bench-receiver  what a receiver costs the processor
 # make bench-signaling  what the signaling server can carry, with Debian's ejabberd beside it (a quarter of an hour)
 # make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
@@ -18,7 +19,7 @@ BENCH_ARGS ?=
 FUZZ_ARGS ?=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-receiver bench-signaling voice-docs
+.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-rate bench-receiver bench-signaling voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -43,6 +44,9 @@ fuzz: $(VENV)/.ready-test
 
 bench-voice: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_voice.py $(BENCH_ARGS)
+
+bench-rate: $(VENV)/.ready-test
+	$(BIN)/python tests/bench/bench_rate.py $(BENCH_ARGS)
 
 bench-receiver: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_receiver.py $(BENCH_ARGS)

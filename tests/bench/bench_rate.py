@@ -1,12 +1,17 @@
 """Voice on thin, stepping and lossy thin links in virtual time: what is sent, how late it is, how it sounds.
 
-python tests/bench/bench_rate.py --seeds 1-3 --seconds 30
+    python tests/bench/bench_rate.py --seeds 1-3 --seconds 30      as `make bench-rate`
+    python tests/bench/bench_rate.py --plots docs/voice            and draws rates and queues over time
+
+A second table has links that are shared, packet by packet and without sound.
 """
 
 import argparse
 import sys
+from pathlib import Path
 from statistics import mean
 
+from rate_shared import table_and_figures
 from voice_trial import HEADER_BYTES, LEAD_IN, SPEAKERS, speech
 
 from media.simulation.call import simulate
@@ -53,12 +58,20 @@ def main() -> int:
     )
     parser.add_argument("--seeds", default="1-3", help="such as 1-3")
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--plots", type=Path, help="folder for rate.svg and rate-queue.svg")
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
     print("| kbit/s | PESQ-WB | mouth-to-ear median ms | p95 ms | concealed % | sent kbit/s |")
     print("| --- | --- | --- | --- | --- | --- |")
+    seeds = range(int(first), int(last or first) + 1)
     for name in NETWORKS:
-        print(row(name, range(int(first), int(last or first) + 1), options.seconds), flush=True)
+        print(row(name, seeds, options.seconds), flush=True)
+    table, rates, queues = table_and_figures(seeds)
+    print(f"\n{table}")
+    if options.plots is not None:
+        options.plots.mkdir(parents=True, exist_ok=True)
+        (options.plots / "rate.svg").write_text(rates)
+        (options.plots / "rate-queue.svg").write_text(queues)
     return 0
 
 

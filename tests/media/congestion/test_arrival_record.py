@@ -6,11 +6,18 @@ from media.congestion.arrival_record import ArrivalRecord
 from media.rtp.congestion_feedback import ArrivalReport
 
 
-def feed(record: ArrivalRecord, delays: list[float | None], *, begin: int = 0, front: int = 0) -> None:
-    """A packet of 100 bytes each 20 ms, told of at once; `front`: bytes sent 2 ms before each fifth."""
+def feed(
+    record: ArrivalRecord,
+    delays: list[float | None],
+    *,
+    begin: int = 0,
+    front: int = 0,
+    before: float = 0.002,
+) -> None:
+    """A packet of 100 bytes each 20 ms, told of at once; `front`: bytes sent `before` each fifth, seconds."""
     for n, _ in enumerate(delays, begin):
         if front and n % 5 == 4:
-            record.sent_other(front, n / 50 - 0.002)
+            record.sent_other(front, n / 50 - before)
         record.sent(n, 100, n / 50)
     stamp = (begin + len(delays)) / 50 + 1
     ages = tuple(None if d is None else stamp - (n / 50 + d) for n, d in enumerate(delays, begin))
@@ -28,6 +35,17 @@ def test_a_queue_is_what_no_packet_escapes() -> None:
     assert record.carried_bps() == pytest.approx(8 * 100 / 0.03, rel=0.01) and record.carried_share < 0.9
 
 
+def test_a_queue_that_grows_is_told_before_the_moment_is_over() -> None:
+    record = ArrivalRecord()
+    feed(record, [0.05] * 20)
+    feed(record, [0.06, 0.07, 0.08, 0.09, 0.1], begin=20)
+    assert record.queue == pytest.approx(0.04)
+    jittered = ArrivalRecord()
+    feed(jittered, [0.05] * 20)
+    feed(jittered, [0.06, 0.07, 0.06, 0.09, 0.1], begin=20)
+    assert jittered.queue == pytest.approx(0.0, abs=1e-6)
+
+
 def test_what_was_held_and_comes_at_once_is_no_queue() -> None:
     record = ArrivalRecord()
     feed(record, [0.05] * 20)
@@ -39,6 +57,11 @@ def test_what_stands_in_front_shows_the_rate() -> None:
     thin = ArrivalRecord()
     feed(thin, [0.05 + (0.016 if n % 5 == 4 else 0.0) for n in range(60)], front=108)
     assert thin.link_bps == pytest.approx(48_000) and thin.at_least_bps == 0.0
+    # 800 bits take 16.7 ms: what is sent 5 ms after a packet meets it, and waits.
+    meets = ArrivalRecord()
+    rise = (100 + 108) * 8 / 48_000 - 0.02
+    feed(meets, [0.05 + (rise if n % 5 == 4 else 0.0) for n in range(60)], front=108, before=0.015)
+    assert meets.link_bps == pytest.approx(48_000)
     wide = ArrivalRecord()
     feed(wide, [0.05] * 60, front=108)
     assert wide.link_bps is None and wide.at_least_bps == pytest.approx(432_000)
