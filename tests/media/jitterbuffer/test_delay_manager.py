@@ -72,6 +72,16 @@ def test_it_rises_with_the_first_spikes_and_comes_back_when_they_are_over() -> N
     assert feed(manager, [0.0] * 7500, start=555) == quiet
 
 
+@pytest.mark.parametrize("rest", [0.0, 0.02])
+def test_a_queue_that_has_drained_is_no_jitter(rest: float) -> None:
+    """Also where `rest` stays, as on a link that has become thinner: each packet takes longer there."""
+    manager = DelayManager()
+    feed(manager, [0.0] * 200)
+    assert feed(manager, [0.015 * n for n in range(20)] + [0.3] * 20, start=200) > 0.25
+    drained = [0.28 - 0.02 * n for n in range(13)] + [rest] * 50
+    assert feed(manager, drained, start=240) < 0.06
+
+
 def test_it_does_not_fall_before_it_has_seen_enough() -> None:
     manager = DelayManager()
     manager.receive(0.0, 50.0)
