@@ -105,13 +105,19 @@ class SoundPump:
                 close_quietly(device)
 
     async def _read(self, microphone: AudioSource) -> None:
+        before = 0.0
         try:
             while True:
                 samples = await microphone.read()
+                now = self._loop.time()
                 if self._started:
-                    self._push(samples, self._loop.time())
+                    self._push(samples, now)
                 else:
-                    self._latest = samples, self._loop.time()
+                    self._latest = samples, now
+                if now - before < FRAME / 2:
+                    # It did not wait, since we are late: what came from the network has its turn between the frames.
+                    await asyncio.sleep(0)
+                before = now
         except Exception as error:  # a source is the caller's code
             logger.error("the microphone failed, the call goes on without it: %s", error)
 

@@ -90,3 +90,27 @@ async def test_closing_before_the_first_packet_opens_nothing() -> None:
     statistics.packets_received = 2
     pump.received(card)
     assert not card.started.is_set() and card.closed
+
+
+async def test_a_microphone_that_is_late_leaves_others_their_turn() -> None:
+    class Late:
+        """Has seconds of sound waiting: read() never suspends."""
+
+        frames = 0
+
+        async def read(self) -> Any:
+            self.frames += 1
+            assert self.frames < 100, "the loop belongs to the microphone"
+            return np.zeros(960, np.int16)
+
+        def close(self) -> None:
+            pass
+
+    pump, _ = pump_with(0)
+    microphone: Any = Late()
+    pump.open(microphone, None)
+    for turn in range(10):
+        await asyncio.sleep(0)
+        assert microphone.frames <= turn + 2
+    assert microphone.frames > 3
+    await pump.close(microphone, None)
