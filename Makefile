@@ -5,6 +5,7 @@
 # make bench-voice  voice over many emulated networks, scored
 # make bench-rate   voice on thin, stepping and shared links: rates, queues, scores
 # make bench-receiver  what a receiver costs the processor
+# make bench-engine  what both engines of a call cost it
 # make bench-signaling  what the signaling server can carry, with Debian's ejabberd beside it (a quarter of an hour)
 # make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
 # make fuzz    broken HTTP, WebSocket frames and XML against a real server: FUZZ_ARGS="--minutes 10 --seed 1"
@@ -47,6 +48,9 @@ bench-voice: $(VENV)/.ready-test
 
 bench-rate: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_rate.py $(BENCH_ARGS)
+
+bench-engine: $(VENV)/.ready-test
+	$(BIN)/python tests/bench/bench_engine.py $(BENCH_ARGS)
 
 bench-receiver: $(VENV)/.ready-test
 	$(BIN)/python tests/bench/bench_receiver.py $(BENCH_ARGS)

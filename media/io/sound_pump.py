@@ -22,6 +22,7 @@ from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
+AT_ONCE = 5  # frames of a late microphone in one turn of the loop: about a millisecond
 FIRST_PULL = (
     0.004  # seconds after that packet: those that come a little later in their period are in time, too
 )
@@ -105,7 +106,7 @@ class SoundPump:
                 close_quietly(device)
 
     async def _read(self, microphone: AudioSource) -> None:
-        before = 0.0
+        before, at_once = 0.0, 0
         try:
             while True:
                 samples = await microphone.read()
@@ -114,8 +115,10 @@ class SoundPump:
                     self._push(samples, now)
                 else:
                     self._latest = samples, now
-                if now - before < FRAME / 2:
-                    # It did not wait, since we are late: what came from the network has its turn between the frames.
+                at_once = at_once + 1 if now - before < FRAME / 2 else 0
+                if at_once == AT_ONCE:
+                    # It does not wait, since we are late: what came from the network has its turn, too.
+                    at_once = 0
                     await asyncio.sleep(0)
                 before = now
         except Exception as error:  # a source is the caller's code
