@@ -23,10 +23,8 @@ SET_DTX = 4016
 SET_SIGNAL = 4024
 SIGNAL_VOICE = 3001
 
-# (bitrate from which on it is enough, complexity). What it saves, and costs in PESQ-WB against 9 (8 gives the same
-# bytes): docs/performance.md. At lower rates the loss can be heard.
-COMPLEXITIES = ((32_000, 6), (24_000, 7))
-FULL_COMPLEXITY = 9
+# What less saves, and costs in PESQ-WB: docs/performance.md. 8 gives the same bytes.
+COMPLEXITY = 9
 
 STEREO, FRAME_COUNT_MASK = 0x04, 0x03  # of the first byte
 # Samples of a frame by its upper five bits of the first byte (RFC 6716 section 3.1).
@@ -45,10 +43,10 @@ def _check(code: int, what: str) -> int:
 class OpusEncoder:
     """A voice encoder. FEC off until set_expected_loss; `dtx`: pauses become silence frames.
 
-    `complexity` 0 to 10; None: what the bitrate needs.
+    `complexity`: 0 to 10.
     """
 
-    def __init__(self, *, bitrate_bps: int = 32000, complexity: int | None = None, dtx: bool = False) -> None:
+    def __init__(self, *, bitrate_bps: int = 32000, complexity: int = COMPLEXITY, dtx: bool = False) -> None:
         self._lib = libopus()
         error = c_int()
         self._state = self._lib.encoder_create(SAMPLE_RATE, 1, APPLICATION_VOIP, byref(error))
@@ -56,11 +54,10 @@ class OpusEncoder:
         self._buffer = np.empty(MAX_PAYLOAD_BYTES, np.uint8)
         self._address = self._buffer.ctypes.data
         self._expected_loss = 0
-        self._fixed_complexity = complexity
-        self._complexity: int | None = None
         self.bitrate_bps = 0
         self._ctl(SET_SIGNAL, SIGNAL_VOICE)
         self._ctl(SET_DTX, int(dtx))
+        self._ctl(SET_COMPLEXITY, complexity)
         self.set_bitrate(bitrate_bps)
 
     def _ctl(self, request: int, value: int) -> None:
@@ -72,12 +69,6 @@ class OpusEncoder:
         if bitrate_bps != self.bitrate_bps:
             self._ctl(SET_BITRATE, bitrate_bps)
             self.bitrate_bps = bitrate_bps
-            complexity = self._fixed_complexity
-            if complexity is None:
-                complexity = next((c for rate, c in COMPLEXITIES if bitrate_bps >= rate), FULL_COMPLEXITY)
-            if complexity != self._complexity:
-                self._ctl(SET_COMPLEXITY, complexity)
-                self._complexity = complexity
 
     def set_expected_loss(self, percent: int) -> None:
         if percent > 0:

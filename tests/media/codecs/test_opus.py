@@ -156,17 +156,6 @@ def test_what_is_read_from_the_first_byte_is_what_libopus_says(payload: bytes) -
         assert decoder.has_fec(payload) == (library.has_lbrr(payload, len(payload)) == 1)
 
 
-@pytest.mark.parametrize(
-    ("bitrate_bps", "complexity"), [(64_000, 6), (32_000, 6), (28_000, 7), (24_000, 7), (16_000, 9)]
-)
-def test_complexity_follows_the_bitrate(bitrate_bps: int, complexity: int) -> None:
-    speech = generate_voice(3, 0.5)[: 25 * 960].reshape(-1, 960)
-    chosen, fixed = OpusEncoder(), OpusEncoder(bitrate_bps=bitrate_bps, complexity=complexity)
-    chosen.set_bitrate(12_000)
-    chosen.set_bitrate(bitrate_bps)
-    assert [chosen.encode(f) for f in speech] == [fixed.encode(f) for f in speech]
-
-
 def test_a_long_payload() -> None:
     decoder = OpusDecoder()
     for payload in (bytes(65000), b"\xff" * 65000, b"\x03\x30" + bytes(3000)):
