@@ -11,6 +11,7 @@ from typing import Protocol
 from signaling.jid import Jid
 from signaling.stream_management import StreamManagement, Unacknowledged
 from signaling.xml import CLIENT, DELAY, MAX_FRAME_BYTES, Element, child, element, is_named, parse, serialise
+from signaling.xml_parser import ForgettingParser
 
 # What is sent again after longer than this says how old it is: such a proposal rings no more (its caller has
 # given up, protocol.md section 4).
@@ -118,18 +119,18 @@ def with_delay(stanza: Element, domain: str, at: float) -> Element:
     return stanza
 
 
-def again(entry: Unacknowledged, domain: str, now: float) -> str:
+def again(entry: Unacknowledged, domain: str, now: float, parser: ForgettingParser | None = None) -> str:
     """The frame of a stanza that is sent once more; of an old message, with its age."""
     if not entry.is_message or now - entry.at <= STAMPED_AFTER:
         return entry.frame
-    stanza = parse(entry.frame, max_bytes=2 * MAX_FRAME_BYTES)
+    stanza = parse(entry.frame, 2 * MAX_FRAME_BYTES, parser)
     if child(stanza, DELAY, "delay") is None:
         with_delay(stanza, domain, entry.at)
     return serialise(stanza)
 
 
-def lost_for_good(entry: Unacknowledged) -> Element | None:
+def lost_for_good(entry: Unacknowledged, parser: ForgettingParser | None = None) -> Element | None:
     """The stanza, if it never arrived, nobody keeps it, and its sender is to be told; else None."""
-    stanza = parse(entry.frame, max_bytes=2 * MAX_FRAME_BYTES)
+    stanza = parse(entry.frame, 2 * MAX_FRAME_BYTES, parser)
     silent = is_named(stanza, CLIENT, "presence") or stanza.get("type") in ("error", "result", "headline")
     return None if entry.tag or silent else stanza

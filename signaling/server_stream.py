@@ -30,6 +30,7 @@ from signaling.xml import (
     element,
     is_named,
 )
+from signaling.xml_parser import ForgettingParser
 
 
 class ServerStream(Stream):
@@ -53,9 +54,12 @@ class ServerStream(Stream):
         rng: random.Random,
         times: StreamTimes = DEFAULT_TIMES,
         resumable: float = 0.0,
+        parser: ForgettingParser | None = None,
     ) -> None:
-        """`resumable`: for how many seconds after its loss a session can be resumed; told to the client."""
+        """`resumable`: for how many seconds after its loss a session can be resumed; told to the client. `parser`:
+        the server's, for all its streams."""
         super().__init__(domain, now, rng, times)
+        self._parser = parser
         self.jid: Jid | None = None
         self._bind_id: str | None = None
         self._resumable = resumable

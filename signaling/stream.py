@@ -35,6 +35,7 @@ from signaling.xml import (
     parse,
     serialise,
 )
+from signaling.xml_parser import ForgettingParser
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ class Stream:
         self._pinged = now
         self._pings: set[str] = set()
         self.management: StreamManagement | None = None
+        self._parser: ForgettingParser | None = None
         self._in_hand = False  # the application has a stanza that it has not handled yet
         self._asking = False  # for an acknowledgement
 
@@ -205,7 +207,7 @@ class Stream:
             return
         self._heard = now
         try:
-            node = parse(frame)
+            node = parse(frame, parser=self._parser)
         except XmlError as error:
             return self.end(error.condition, str(error), now=now)
         kind = self._kind(node)

@@ -11,6 +11,7 @@ from functools import cache
 from lxml import etree
 
 from signaling.errors import XmlError
+from signaling.xml_parser import ForgettingParser, new_parser
 
 Element = etree._Element
 
@@ -35,17 +36,16 @@ RINGLINE = "urn:ringline:0"
 
 @cache
 def _parser() -> etree.XMLParser:
-    # The encoding is fixed: RFC 6120 11.6 knows UTF-8 only, whatever a declaration in the frame says.
-    return etree.XMLParser(
-        encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False
-    )
+    return new_parser()
 
 
-def parse(frame: str | bytes, max_bytes: int = MAX_FRAME_BYTES) -> Element:
+def parse(
+    frame: str | bytes, max_bytes: int = MAX_FRAME_BYTES, parser: ForgettingParser | None = None
+) -> Element:
     """The root element of one frame. Raises XmlError, and nothing else, whatever the bytes are.
 
     `<!DOCTYPE` is looked for before parsing, so that no entity is ever declared (a CDATA section that holds
-    this word is refused with it).
+    this word is refused with it). `parser`: a server's, which strangers send to without end (xml_parser.py).
     """
     try:
         data = frame.encode() if isinstance(frame, str) else frame
@@ -56,7 +56,7 @@ def parse(frame: str | bytes, max_bytes: int = MAX_FRAME_BYTES) -> Element:
     if b"<!DOCTYPE" in data:
         raise XmlError("DTD", "policy-violation")
     try:
-        root = etree.fromstring(data, _parser())
+        root = etree.fromstring(data, _parser() if parser is None else parser.for_frame(len(data)))
     except (etree.XMLSyntaxError, ValueError, AssertionError) as error:
         # One line, and never the frame itself: it may hold a token.
         raise XmlError(f"not well-formed XML ({type(error).__name__})", "not-well-formed") from None

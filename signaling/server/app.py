@@ -43,6 +43,7 @@ from signaling.storage.data_folder import load_limits, lock_data, open_store
 from signaling.storage.keys import load_keys
 from signaling.storage.store import Store
 from signaling.tokens import ACCESS_TOKEN_LIFE
+from signaling.xml_parser import ForgettingParser
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Server:
             clock=clock,
             rng=rng,
             caller_of=self._caller_of,
+            parser=ForgettingParser(),
         )
         self._tls: ssl.SSLContext | None = None
         self._tokens = TokenService(context)

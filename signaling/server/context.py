@@ -16,6 +16,7 @@ from signaling.routing import Sessions
 from signaling.server_limits import Limits
 from signaling.storage.keys import Keys
 from signaling.storage.store import Store
+from signaling.xml_parser import ForgettingParser
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,4 @@ class Context:
     clock: Callable[[], float]
     caller_of: Callable[[web.Request], Caller]
     rng: random.Random
+    parser: ForgettingParser

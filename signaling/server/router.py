@@ -81,16 +81,17 @@ class StoringRouter:
         self.resumed(session)
         session.is_over, session.available = True, False
         is_current = self._sessions.remove(session)
-        now = self._context.clock()
+        now, parser = self._context.clock(), self._context.parser
         for entry in session.management.unacknowledged if session.management is not None else ():
-            stanza = lost_for_good(entry)
+            stanza = lost_for_good(entry, parser)
             if stanza is not None and (sender := st.sender_of(stanza)) is not None:
                 if (back := self._sessions.find(sender)) is not None:
                     refuse(back, stanza, "recipient-unavailable")
             elif entry.tag > 0 and is_current:
                 for other in self._sessions.online(session.jid.local):
                     if entry.tag not in other.in_flight():
-                        other.deliver(parse(again(entry, self._context.domain, now)), entry.at, entry.tag)
+                        frame = again(entry, self._context.domain, now, parser)
+                        other.deliver(parse(frame, 2 * MAX_FRAME_BYTES, parser), entry.at, entry.tag)
 
     async def close(self) -> None:
         for session in list(self._expiring):
@@ -147,7 +148,7 @@ class StoringRouter:
             session.cursor, room = message.id, room - len(message.stanza)
             if message.id not in busy and message.id not in self._received.ids:
                 # Read back from our own store; parsed once more, as nothing is trusted twice.
-                stanza = parse(message.stanza, max_bytes=2 * MAX_FRAME_BYTES)
+                stanza = parse(message.stanza, 2 * MAX_FRAME_BYTES, self._context.parser)
                 self._context.budget.know(number, {message.sender})
                 session.deliver(
                     with_delay(stanza, self._context.domain, message.kept), message.kept, message.id

@@ -52,8 +52,9 @@ class Connection:
         self._sessions = context.sessions
         self._clock = context.clock
         self._limits = limits = context.limits
+        self._parser = parser = context.parser
         now = self._loop.time()
-        self._stream = ServerStream(context.domain, now, context.rng, limits.times, limits.resumable)
+        self._stream = ServerStream(context.domain, now, context.rng, limits.times, limits.resumable, parser)
         self._bucket = TokenBucket(context.limits.stanzas, now)
         self._queue: deque[str] = deque()
         self._queued_bytes = 0
@@ -259,6 +260,6 @@ class Connection:
         if not self._stream.resume(broken, asked.h, session.jid, self._loop.time()):
             return
         for entry in broken.unacknowledged:
-            self._stream.resend(again(entry, self._domain, self._clock()))
+            self._stream.resend(again(entry, self._domain, self._clock(), self._parser))
         self._pump()
         await self._router.deliver_kept(session)

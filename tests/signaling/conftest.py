@@ -1,6 +1,7 @@
 """A real signaling server in the test's own process, on port 0, with a clock that a test can turn."""
 
 import asyncio
+import ctypes
 import json
 import re
 import time
@@ -266,3 +267,29 @@ async def connect(http: aiohttp.ClientSession) -> AsyncIterator[Callable[..., Aw
     yield run
     for wire in wires:
         await wire.socket.close()
+
+
+class _Mallinfo2(ctypes.Structure):
+    _fields_ = (
+        ("arena_ordblks_smblks_hblks", ctypes.c_size_t * 4),
+        ("hblkhd", ctypes.c_size_t),
+        ("usmblks_fsmblks", ctypes.c_size_t * 2),
+        ("uordblks", ctypes.c_size_t),
+        ("fordblks_keepcost", ctypes.c_size_t * 2),
+    )
+
+
+@pytest.fixture
+def allocated_bytes() -> Callable[[], int]:
+    """allocated_bytes(): what malloc has handed out and not got back, to the byte. All that libxml2 has is in it, what
+    Python makes of small objects is not."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        pytest.skip("mallinfo2 is glibc's, from 2.33 on")
+    libc.mallinfo2.restype = _Mallinfo2
+
+    def ask() -> int:
+        info = libc.mallinfo2()
+        return int(info.hblkhd + info.uordblks)
+
+    return ask

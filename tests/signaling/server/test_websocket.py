@@ -308,6 +308,21 @@ async def test_not_utf8(server, quiet):
     writer.close()
 
 
+async def test_names_that_strangers_send_are_not_kept(server, http, allocated_bytes):
+    async def attack(n):
+        socket = await raw(server, http)
+        await socket.send_str(f"<a>{''.join(f'<of{n}x{k}/>' for k in range(16_000))}</a>")
+        assert says(await rest(socket), "policy-violation")
+
+    await attack(0)
+    await attack(1)
+    before = allocated_bytes()
+    for n in range(2, 8):
+        await attack(n)
+    # libxml2 needs about 700 KB for the names of one.
+    assert allocated_bytes() - before < 700_000
+
+
 @pytest.mark.parametrize("limits", [Limits(times=QUICK)], indirect=True)
 async def test_who_does_not_log_in_in_time_is_closed(server, http, quiet):
     socket = await raw(server, http)
