@@ -160,8 +160,9 @@ class Connection:
             if self._session is not None:
                 (self._router.lost if self._session.lost(self) else self._router.over)(self._session)
             self._stream.connection_lost()
-            # Over both: aiohttp waits, too, for a client that does not read.
-            deadline = self._loop.call_later(self._limits.times.close, self._cut)
+            if self._transport is not None:
+                # Never cancelled: for who does not read, aiohttp waits, and so does a transport that it has closed.
+                self._loop.call_later(self._limits.times.close, self._transport.abort)
             try:
                 await self._drained.wait()
                 await self._socket.close()
@@ -170,7 +171,7 @@ class Connection:
                 if (error := self._socket.exception()) is not None:
                     # Its frames hold all of this, and all of this holds it: garbage that only a collection finds.
                     error.__traceback__ = error.__context__ = None
-                for left in (self._flushing, self._timer, deadline):
+                for left in (self._flushing, self._timer):
                     if left is not None:
                         left.cancel()
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gc
 import logging
+import socket
 import weakref
 from dataclasses import replace
 
@@ -305,6 +306,36 @@ async def test_not_utf8(server, quiet):
     async with asyncio.timeout(5):
         data = await reader.read()
     assert b" 101 " in data and b"\x03\xef" in data  # close code 1007, invalid payload
+    writer.close()
+
+
+@pytest.mark.parametrize("limits", [Limits(times=replace(QUICK, login=5))], indirect=True)
+async def test_who_says_goodbye_and_reads_nothing_is_cut(server, quiet):
+    port = int(server.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, limit=1024
+    )  # reads no more than twice that
+    upgrade = "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    more = "Host: x", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: xmpp", "", ""
+    writer.write("\r\n".join(("GET /xmpp HTTP/1.1", *upgrade, *more)).encode())
+    await reader.readuntil(b"\r\n\r\n")
+    (connection,) = server.server._connections
+    transport = connection._transport
+    for end in (transport, writer):
+        buffer = socket.SO_SNDBUF if end is transport else socket.SO_RCVBUF
+        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 4096)
+    async with asyncio.timeout(5):
+        while transport.get_write_buffer_size() < 20_000:  # of answers to pings
+            writer.write((b"\x89\xfd\0\0\0\0" + b"a" * 125) * 50)
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"\x88\x82\0\0\0\0\x03\xe8")  # close, 1000
+        await connection.finished.wait()
+        assert transport.get_write_buffer_size() > 0
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(b"a" * 1000)
+                await writer.drain()
     writer.close()
 
 
