@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -220,6 +221,10 @@ class Server:
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._draining and not request.path.endswith("/healthz"):
             raise Problem("unavailable", "the server is going down")
+        if (transport := request.transport) is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # A transport that is closed waits for ever for a client to read the rest; Linux does not (RFC 5482).
+            handle, gone = transport.get_extra_info("socket"), self._context.limits.times.gone
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * gone))
         if not is_local_caller(request.remote, request.headers, self.config.behind_proxy):
             wait = self._requests.take(address_key(self._address_of(request)), self._context.clock())
             if wait:
@@ -236,15 +241,9 @@ class Server:
         return Caller(self._address_of(request), local and not self.sms.leaves_host)
 
     async def _describe(self, request: web.Request) -> web.Response:
-        return web.json_response(
-            {
-                "protocol": PROTOCOL,
-                "domain": self.config.domain,
-                "websocket": websocket_url(self.url, request.headers, self.config.behind_proxy),
-                "region": self.config.region,
-                "token_life_s": ACCESS_TOKEN_LIFE,
-            }
-        )
+        url = websocket_url(self.url, request.headers, self.config.behind_proxy)
+        about = {"domain": self.config.domain, "websocket": url, "region": self.config.region}
+        return web.json_response({"protocol": PROTOCOL, **about, "token_life_s": ACCESS_TOKEN_LIFE})
 
     async def _health(self, request: web.Request) -> web.Response:
         if request.path.endswith("readyz"):

@@ -3,19 +3,21 @@
 import asyncio
 import gzip
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from signaling.server_limits import Limits
+from signaling.stream import StreamTimes
 
 HEAD = b"POST /v1/tokens HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(keep_alive=0.2)
+    return Limits(keep_alive=0.2, times=StreamTimes(gone=1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +92,16 @@ async def test_an_upgrade_that_is_not_ascii(server, name):
 async def test_an_expectation_that_is_not_ascii_is_answered(server):
     said = await answer(server, HEAD + b"Expect: \xdd\r\nContent-Length: 2\r\n\r\n{}")
     assert said.startswith(b"HTTP/1.")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
+async def test_who_reads_no_answer_is_cut(server):
+    _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    writer.transport.pause_reading()
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    async with asyncio.timeout(5):
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(b"GET /v1/server HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+                await writer.drain()
+    writer.close()
