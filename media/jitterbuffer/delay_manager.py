@@ -9,6 +9,7 @@ Sound is pulled in blocks, so a frame is decoded at one pull or at the next: onl
 can be had, and the choice is among these.
 """
 
+import math
 from collections import deque
 
 from media.jitterbuffer.histogram import BIN_MS, BINS, ForgettingHistogram, bin_of
@@ -121,12 +122,7 @@ class DelayManager:
             self._changed = False
             self._copies_wait = self._wait_for_copies(now)
         fewest = -int(present / step) if self._count >= SETTLING_PACKETS else 0
-        # From the last target, not from `present`: that may be late by a backlog, which is to go at once.
-        lowest = (
-            min(present, self._target - step * (now >= self._fall_at)) - step / 2 if self._raised else -1.0
-        )
-        steps = range(fewest, REACH_STEPS)
-        first = next((k for k in steps if (d := present + step * k) >= self._least and d > lowest), None)
+        first = next((k for k in range(fewest, REACH_STEPS) if present + step * k >= self._least), None)
         if first is None:
             return self._target
         stay = max(first, 0)
@@ -139,6 +135,11 @@ class DelayManager:
                 best, least_cost = k, cost
         if stay_cost - least_cost < CHANGE_GAIN:
             best, least_cost = stay, stay_cost  # every change of delay is a join that can be heard
+        if self._raised:
+            # A step at a time, also through delays that cost more. From the last target, not from `present`: that
+            # may be late by a backlog, which is to go at once.
+            lowest = min(present, self._target - step * (now >= self._fall_at))
+            best = max(best, math.floor((lowest - present) / step + 0.5))
         before, self._target = self._target, present + step * best
         if self._target > before + step / 2 and self._cost(before) > least_cost + CHANGE_GAIN:
             self._raised = True
