@@ -105,6 +105,22 @@ def test_a_copy_that_must_be_waited_for_counts_as_a_packet() -> None:
     assert settle(with_copies, 0.004, 60.0) >= 0.020 > settle(without, 0.004, 60.0)
 
 
+def test_what_comes_late_and_seldom_does_not_hold_a_target_that_had_to_rise() -> None:
+    """Falling a step at a time, it goes on through delays that cost more than the last one."""
+    manager, present = DelayManager(), 0.004
+    for n in range(3000):
+        now = 50.0 + n * 0.02
+        manager.receive(n * 0.02, now)
+        # At first one in ten is there after 95 ms only, as when it was asked for again; then a copy is, mostly.
+        if n % 10 == 0:
+            late = 0.095 if n < 300 or n % 150 == 0 else 0.042
+            manager.receive_recovery((n - 5) * 0.02, (n - 5) * 0.02 + 50.0 + late)
+        present = manager.choose(present, STEP, now)
+        if n == 300:
+            assert present == pytest.approx(0.104)
+    assert present == pytest.approx(0.044)
+
+
 def test_the_farthest_copy_is_waited_for_while_some_are_needed() -> None:
     manager = DelayManager()
     feed(manager, [0.0] * 500)
