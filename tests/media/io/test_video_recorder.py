@@ -108,6 +108,7 @@ def test_a_call_is_recorded_with_its_times(tmp_path: Path, clock: Clock, suffix:
     assert lip_sync(path) == pytest.approx([0.0, 0.0, 0.0], abs=0.012)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_sizes_that_change_are_fitted_into_the_first(tmp_path: Path, clock: Clock, suffix: str) -> None:
     path = tmp_path / f"call{suffix}"

@@ -231,6 +231,7 @@ def test_the_sample(before: Document, after: Document, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

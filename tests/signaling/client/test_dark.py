@@ -69,6 +69,7 @@ async def outcome(call: Any) -> str:
 STEPS = ["propose", "ringing", "proceed", "session-initiate", "session-accept", "transport-info", "finish"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", STEPS)
 async def test_dark_at(
     open_client: Any, between: Any, engine: Callable[..., Any], connected: Any, step: str
