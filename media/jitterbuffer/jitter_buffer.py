@@ -10,6 +10,7 @@ from media.jitterbuffer.bursts import BurstMeter
 from media.jitterbuffer.decision_logic import DecisionLogic, Operation
 from media.jitterbuffer.delay_manager import DelayManager
 from media.jitterbuffer.packet_buffer import PacketBuffer
+from media.jitterbuffer.pull_clock import PullClock
 from media.jitterbuffer.time_stretch import QUIET_RMS, accelerate, preemptive_expand
 from media.rtp.sequence import Unwrapper
 
@@ -59,6 +60,7 @@ class JitterBuffer:
         self._scale = SAMPLE_RATE // clock_rate  # samples a tick of the RTP clock
         self._start_delay = start_delay
         self._packets = PacketBuffer()
+        self._pulls = PullClock(TICK / SAMPLE_RATE)
         self._arrivals: dict[int, float] = {}
         self._unwrapper = Unwrapper(32)
         self.delay_manager = DelayManager(start_target=start_delay)
@@ -175,6 +177,7 @@ class JitterBuffer:
 
     def get_audio(self, now: float) -> Samples:
         """The next 480 samples, int16 mono at 48 kHz; silence before the first packet's turn."""
+        now = self._pulls.pull(now)
         if self._next is None:
             if self._started_waiting is None or now - self._started_waiting < self._start_delay:
                 return np.zeros(TICK, np.int16)
