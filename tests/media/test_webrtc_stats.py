@@ -146,7 +146,7 @@ def test_both_ends_agree() -> None:
     assert alice["transport"]["packetsReceived"] == bob["transport"]["packetsSent"] > 0
     assert alice["transport"]["srtpCipher"] == "AES128_CM_SHA1_80"
     assert alice["media-source-audio"]["totalSamplesDuration"] == 2.0
-    assert out["targetBitrate"] == 32000
+    assert out["targetBitrate"] == 36000
     assert bob["outbound-rtp-audio"]["packetsSent"] == 0
 
 

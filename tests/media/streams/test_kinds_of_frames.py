@@ -47,7 +47,8 @@ def levels(sound: Samples, window: int = 480) -> NDArray[np.float64]:
 
 def clicks(sound: Samples) -> float:
     """The loudest 2.5 ms above 12 kHz, RMS."""
-    spectrum = np.fft.rfft(sound.astype(float))
+    fade = np.minimum(1.0, np.arange(len(sound)) / 480)  # a cut through a wave is no click of ours
+    spectrum = np.fft.rfft(sound * fade * fade[::-1])
     spectrum[: int(12000 / RATE * len(sound))] = 0
     return float(levels(np.fft.irfft(spectrum, len(sound)), 120).max())
 
@@ -165,7 +166,7 @@ def test_an_outage_of_two_seconds(make_line: MakeLine) -> None:
     again = int(np.flatnonzero(levels(heard[2 * RATE :]) > 5000)[0])
     assert again <= 10, "loud again after 100 ms"
     assert levels(heard[2 * RATE + again * 480 :]).min() > 5000
-    assert clicks(heard[2 * RATE - 4800 :]) < 10 * usual + 30
+    assert clicks(heard[2 * RATE - 4800 :]) < 10 * usual
     assert max(line.delays[-280:]) < 0.060 and line.delays[-1] < 0.045
     assert line.counters.concealment_events == 1
     assert line.counters.concealed_samples <= 2.06 * RATE
