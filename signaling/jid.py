@@ -13,9 +13,9 @@ FORBIDDEN_DOMAIN = frozenset("\"&'/<>@\\")
 
 
 def _check(part: str, what: str, forbidden: frozenset[str] = frozenset(), space: bool = False) -> str:
-    if not part or not part.isprintable() or (not space and " " in part) or forbidden & set(part):
+    if not part or not part.isprintable() or (not space and " " in part) or not forbidden.isdisjoint(part):
         raise InvalidJid(f"bad {what} in a JID")
-    if len(part.encode()) > MAX_PART_BYTES:
+    if 4 * len(part) > MAX_PART_BYTES and len(part.encode()) > MAX_PART_BYTES:
         raise InvalidJid(f"{what} of a JID is too long")
     return part
 
@@ -40,7 +40,7 @@ class Jid:
         if slash:
             _check(resource, "resource", space=True)
         domain = _check(domain.removesuffix("."), "domain", FORBIDDEN_DOMAIN).lower()
-        if "" in domain.split("."):
+        if domain[0] == "." or domain[-1] == "." or ".." in domain:
             raise InvalidJid("bad domain in a JID")
         return cls(local, domain, resource)
 

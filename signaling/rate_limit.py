@@ -44,6 +44,12 @@ class TokenBucket:
             self._tokens -= amount
         return wait
 
+    def spend(self, now: float, amount: float = 1.0) -> float:
+        """Takes `amount` in any case; seconds until it would have been there, 0 if it was."""
+        self._refill(now)
+        self._tokens -= amount
+        return max(0.0, -self._tokens * self._rate.seconds_per_token)
+
     def give_back(self, amount: float = 1.0) -> None:
         """What was taken did not happen after all."""
         self._tokens = min(self._rate.burst, self._tokens + amount)

@@ -104,6 +104,11 @@ class Keep:
     to: Jid
     stanza: Element
 
+    @property
+    def sender(self) -> str:
+        """The number that it is from."""
+        return self.stanza.get("from", "").partition("@")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Announced:

@@ -12,7 +12,7 @@ from signaling.server.context import Context
 from signaling.server.reach import Reach
 from signaling.storage.batch import Batch
 from signaling.storage.received import Received
-from signaling.storage.store import KeptMessage
+from signaling.storage.room import KeptMessage
 from signaling.xml import MAX_FRAME_BYTES, Element, local_name, parse, serialise
 
 logger = logging.getLogger(__name__)
@@ -96,16 +96,12 @@ class StoringRouter:
     async def close(self) -> None:
         for session in list(self._expiring):
             self.resumed(session)
+        await self._post.close()
         await self._received.close()
 
     async def _keep(self, batch: list[Keep]) -> list[bool]:
         limits, now = self._context.limits, self._context.clock()
-        messages = [
-            KeptMessage(
-                0, keep.to.local, keep.stanza.get("from", "").partition("@")[0], now, serialise(keep.stanza)
-            )
-            for keep in batch
-        ]
+        messages = [KeptMessage(0, keep.to.local, keep.sender, now, serialise(keep.stanza)) for keep in batch]
         ids = await self._context.store.keep_messages(
             messages, limits.message_chars, limits.messages_kept, limits.messages_kept_of_one
         )

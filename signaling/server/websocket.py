@@ -30,6 +30,8 @@ UNIT_BYTES = 4096
 # So much may wait in the transport (asyncio's own limit) before this queue holds back, and looks again after so long.
 HELD_BYTES = 65536
 LOOK_AGAIN = 0.05
+# Frames that are here already are not read on without a turn for what is to be sent: the queues would overflow.
+READ_ON = 8
 
 
 class Connection:
@@ -63,6 +65,7 @@ class Connection:
         self._unmanaged: list[int] = []  # kept messages, to a client that does not acknowledge
         self._flushing: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._read_on = 0
         self._drained = asyncio.Event()
         self._drained.set()
         self.finished = asyncio.Event()
@@ -191,10 +194,10 @@ class Connection:
             self._pump()
             # Reading slower is felt by this client only: TCP holds it back.
             cost = max(1.0, len(message.data) / UNIT_BYTES)
-            # Always a pause: frames that are here already must not be read on without a turn for what is to be
-            # sent, or the queues would overflow.
-            await asyncio.sleep(self._bucket.wait(now, cost))
-            self._bucket.take(self._loop.time(), cost)
+            wait, self._read_on = self._bucket.spend(now, cost), self._read_on + 1
+            if wait or self._read_on >= READ_ON:
+                self._read_on = 0
+                await asyncio.sleep(wait)
 
     async def _handle_events(self) -> None:
         while event := self._stream.next_event():

@@ -1,6 +1,5 @@
 """What survives a restart: registrations, devices, used assertions, messages for who is away. SQLAlchemy 2 async."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from signaling.one_time_code import Registration
 from signaling.reachability import Findable, Standing
 from signaling.storage.database import Database
 from signaling.storage.migrations import migrate
+from signaling.storage.room import KeptMessage, Room
 
 metadata = sa.MetaData()
 
@@ -125,6 +125,7 @@ _HOW_MANY = (
     .where(accounts.c.number.in_(bindparam("numbers", expanding=True)), _has_device)
     .group_by(accounts.c.number, messages.c.sender)
 )
+_DROP = delete(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +142,13 @@ class Device:
     since: float
 
 
-@dataclass(frozen=True, slots=True)
-class KeptMessage:
-    """`id` grows with each message; it is 0 for one that is not yet in the store."""
-
-    id: int
-    number: str
-    sender: str
-    kept: float
-    stanza: str
-
-
 class Store:
     """All the database access of the server; every method is one transaction. Raises SQLAlchemyError."""
 
     def __init__(self, database: Database) -> None:
         self.database = database  # for what keeps its tables here, too (accounts.py)
         self._last_message = 0
+        self._room = Room()
 
     @classmethod
     async def open(cls, url: str) -> "Store":
@@ -262,7 +253,10 @@ class Store:
                 db.execute(stale)
             return found
 
-        return await self.database.run(work)
+        try:
+            return await self.database.run(work)
+        finally:
+            self._room.forget(number)  # it may have been the last
 
     async def findable(self, number: str) -> Findable:
         found = await self._scalar(select(accounts.c.findable).where(accounts.c.number == number))
@@ -316,26 +310,21 @@ class Store:
 
         0 for one that is too long, whose number is not registered, or has `limit` messages, or `of_one` of this sender.
         """
-        numbers = list({message.number for message in batch})
 
         def work(db: sa.Connection) -> list[int]:
-            kept: Counter[Any] = Counter()
-            for number, sender, count in db.execute(_HOW_MANY, {"numbers": numbers}):
-                kept[number, sender] = count
-                kept[number] += count
+            if unsure := self._room.unsure(batch, limit, of_one):
+                self._room.know(unsure, db.execute(_HOW_MANY, {"numbers": unsure}).all())
             if not self._last_message:
                 self._last_message = db.scalar(select(func.max(messages.c.id))) or 0
             ids, rows = list[int](), list[dict[str, Any]]()
             for message in batch:
-                pair = message.number, message.sender
-                full = kept[message.number] >= limit or kept[pair] >= of_one
-                if full or len(message.stanza) > max_chars or message.number not in kept:
+                if len(message.stanza) > max_chars or not self._room.take(message, limit, of_one):
                     ids.append(0)
                     continue
-                kept.update((message.number, pair))
                 self._last_message += 1  # never used twice while we run, even if it is not committed
                 ids.append(self._last_message)
-                rows.append(asdict(message) | {"id": self._last_message})
+                row = {"id": self._last_message, "number": message.number, "sender": message.sender}
+                rows.append(row | {"kept": message.kept, "stanza": message.stanza})
             if rows:
                 db.execute(_KEEP, rows)
             return ids
@@ -350,7 +339,7 @@ class Store:
 
     async def drop_messages(self, ids: list[int]) -> None:
         """Deletes these messages: they have been delivered."""
-        await self._execute(delete(messages).where(messages.c.id.in_(ids)))
+        await self.database.run(lambda db: db.execute(_DROP, {"ids": ids}))
 
     async def sweep(self, now: float, kept_since: float) -> None:
         """Deletes what is over: registrations, assertions, old messages."""

@@ -20,7 +20,7 @@ def test_parts():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "@", "/", "a@", "@b", "a@b/", "a b@c", "a@b c", "a@b/\n", "a\x00@b", "a@@b", "a<@b", "a:b@c", "é\ud800@b",
+    ["", "@", "/", "a@.b", "a@b..", "a@b..c", "a@.", "a@", "@b", "a@b/", "a b@c", "a@b c", "a@b/\n", "a\x00@b", "a@@b", "a<@b", "a:b@c", "é\ud800@b",
      "x" * 1024 + "@b", "a@" + "x" * 1024, "a@b/" + "x" * 1024, "x" * 10_000],
 )  # fmt: skip
 def test_refused(text):

@@ -19,6 +19,13 @@ def test_all_or_nothing():
     assert bucket.take(0.0, 2) == 0
 
 
+def test_what_is_spent_is_waited_for():
+    bucket = TokenBucket(Rate(2, 30), 0.0)
+    assert bucket.spend(0.0) == bucket.spend(0.0) == 0 and bucket.spend(0.0, 3) == 90
+    assert bucket.spend(60.0) == 60, "who does not wait waits longer the next time"
+    assert bucket.spend(120.0, 0) == 0 and bucket.wait(120.0) == 30
+
+
 def test_time_running_backwards_gives_nothing():
     bucket = TokenBucket(Rate(1, 10), 100.0)
     assert (

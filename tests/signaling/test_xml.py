@@ -41,6 +41,8 @@ from signaling.xml import (
         ("<a><?x y?></a>", "policy-violation"),
         ("<?x y?><a/>", "policy-violation"),
         ("<a>" * 33 + "</a>" * 33, "policy-violation"),
+        ("<a>" * 32 + "<a/>" + "</a>" * 32, "policy-violation"),
+        ("<a>" * 32 + "<!--x-->" + "</a>" * 32, "policy-violation"),
         ("<a>" + "<b/>" * 2000 + "</a>", "policy-violation"),
         ("<a>" + "x" * 262_144 + "</a>", "policy-violation"),
     ],
@@ -54,6 +56,7 @@ def test_what_is_refused(frame, condition):
 
 def test_the_bounds_themselves_are_allowed():
     assert local_name(parse("<a>" * 32 + "</a>" * 32)) == "a"
+    assert len(parse("<a>" + "<b></b>" * 40 + "</a>")) == 40
     assert len(parse("<a>" + "<b/>" * 1999 + "</a>")) == 1999
     assert parse("<a>" + "x" * (262_144 - 7) + "</a>").text is not None
 

@@ -244,7 +244,7 @@ async def test_many_large_kept_messages_cut_nobody_off(register, connect, online
 
 
 async def test_one_sender_cannot_fill_what_is_kept_for_another(make_server, http):
-    from signaling.storage.store import KeptMessage
+    from signaling.storage.room import KeptMessage
 
     server = make_server()
     await server.start()

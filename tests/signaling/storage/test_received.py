@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from signaling.storage.received import Received
-from signaling.storage.store import KeptMessage, Store, messages
+from signaling.storage.room import KeptMessage
+from signaling.storage.store import Store, messages
 
 BOB = "+12025550101"
 
