@@ -18,9 +18,11 @@ TALK ?= 10
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
+# Kept, whatever the shell says: every process that a test or a sample starts would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-rate bench-receiver bench-signaling voice-docs
+.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-rate bench-engine bench-receiver bench-signaling voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)

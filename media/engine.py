@@ -53,6 +53,7 @@ from media.webrtc_stats import Stats, collect
 
 TICK_SAMPLES = 480
 MAX_EVENTS = 64
+UDP_BYTES = 28  # and IPv4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,6 @@ class TransportCounters:
     packets_received: int = 0
     bytes_received: int = 0
     packets_refused: int = 0  # not authentic, replayed, or not what they claimed to be
-
-
-UDP_BYTES = 28  # and IPv4
 
 
 class MediaEngine:

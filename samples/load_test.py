@@ -51,7 +51,10 @@ async def run_step(calls: int, workers: Workers, meter: Meter, options: argparse
     try:
         await sign_in(step, workers)
         placed = place(step, workers, options.rate)
-        settled = lambda: len(workers.said("up", "failed")) >= placed  # noqa: E731
+
+        def settled() -> bool:
+            return len(workers.said("up", "failed")) >= placed
+
         await workers.until(settled, calls / options.rate + CALL_TIMEOUT + calls)
         print(f"  {len(workers.said('up'))} of {placed} placed are up", flush=True)
         await asyncio.sleep(SETTLE)

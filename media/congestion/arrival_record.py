@@ -38,9 +38,8 @@ class ArrivalRecord:
         self._sent: dict[int, tuple[float, int]] = {}  # number -> (time, bytes), of what was not told yet
         self._sending: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
         self._front = (0.0, 0)  # what was sent since the last packet of the stream: (since, bytes)
-        self._behind: dict[
-            int, tuple[float, int]
-        ] = {}  # number -> (time since, bytes) of what was sent in front
+        # number -> (time since, bytes) of what was sent in front
+        self._behind: dict[int, tuple[float, int]] = {}
         self._pairs: deque[tuple[float, float, float]] = deque(maxlen=PAIRS)  # (sent, rate they show, rise)
         self._last_arrived = (-2, 0.0, 0.0, 0)  # (number, sent, delay, bytes)
         self._begun = 0.0
@@ -111,7 +110,7 @@ class ArrivalRecord:
             return
         since, front = behind
         rise = max(0.0, delay - delay_before)
-        met = (front + size) / (sent - sent_before + rise)
+        met = (front + size) / max(PAIR_GAP, sent - sent_before + rise)
         free = (front + size - size_before) / (since + rise)
         self._pairs.append((sent, 8 * max(met, free), rise))
         while self._pairs[0][0] < sent - PAIR_MEMORY:

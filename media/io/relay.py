@@ -12,6 +12,7 @@ emulation takes no time from the engines that are measured.
 import asyncio
 import ipaddress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import cast
 
 from media.errors import MediaError
@@ -106,7 +107,7 @@ class Relay:
         try:
             for link, port, peer in zip((b_to_a, a_to_b), self._wanted, self._peers, strict=True):
                 _, protocol = await loop.create_datagram_endpoint(
-                    lambda link=link, peer=peer: _Port(link, peer),  # type: ignore[misc]
+                    partial(_Port, link, peer),
                     local_addr=(self._host, port),
                 )
                 self._ports.append(protocol)

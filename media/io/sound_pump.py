@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -138,9 +139,13 @@ class SoundPump:
         return np.zeros_like(samples) if self.held else samples
 
 
-def close_quietly(device: object) -> None:
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+def close_quietly(device: _Closable) -> None:
     """A device is the caller's code, too."""
     try:
-        device.close()  # type: ignore[attr-defined]
+        device.close()
     except Exception as error:
         logger.error("a device did not close: %r", error)

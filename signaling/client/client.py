@@ -29,6 +29,7 @@ from signaling.jid import Jid
 from signaling.jingle.content import Role
 from signaling.jingle.session import ANSWER_TIMEOUT, EndReason, State
 from signaling.phone_number import parse_number, region_of
+from signaling.xml import Element
 
 __all__ = ["Client", "MissedCall"]
 
@@ -265,9 +266,9 @@ class Client:
         if not self._waiting.full():
             self._waiting.put_nowait(None)
 
-    def _on_stanza(self, stanza: object) -> None:
+    def _on_stanza(self, stanza: Element) -> None:
         try:
-            self._dispatch.receive(stanza)  # type: ignore[arg-type]
+            self._dispatch.receive(stanza)
         except Exception:
             log.exception("a stanza could not be handled")
 

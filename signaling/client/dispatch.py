@@ -51,7 +51,7 @@ _ALLOWED: dict[Action, tuple[Role | None, tuple[State, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class MissedCall:
-    """A call that nobody took here. `at` is Unix time; `why` is "unknown caller", "offline" or "not answered"."""
+    """A call that nobody took here. `at` is Unix time; `why`: "unknown caller", "offline", "busy" or "not answered"."""
 
     number: str
     media: tuple[str, ...]

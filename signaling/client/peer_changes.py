@@ -1,5 +1,6 @@
 """The peer's changes in the middle of a call: content-add, -modify and -remove. The engine decides."""
 
+import logging
 from dataclasses import replace
 
 from signaling import stanza as st
@@ -12,6 +13,8 @@ from signaling.jingle.sdp import parse_sdp, render_sdp
 from signaling.jingle.session import EndReason
 from signaling.jingle.syntax import MAX_CONTENTS
 from signaling.xml import Element
+
+log = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
@@ -123,6 +126,7 @@ class PeerChanges:
         except Ending:
             raise
         except Exception:
+            log.debug("the engine does not take a change of the peer's", exc_info=True)
             return None
         return answer if answer.fingerprints() <= call.local.fingerprints() else None
 

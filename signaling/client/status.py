@@ -52,12 +52,15 @@ class OwnStatus:
 
     async def _tell(self, call: "Call", kind: InfoKind) -> None:
         voice = [
-            c for c in call.local.contents if isinstance(c.description, RtpDescription) and not c.rejected
+            content
+            for content in call.local.contents
+            if isinstance(content.description, RtpDescription)
+            and content.description.kind == "audio"
+            and not content.rejected
         ]
-        named = [c for c in voice if c.description is not None and c.description.kind == "audio"]  # type: ignore[union-attr]
         infos: tuple[Info, ...] = (Info(kind),)
         if kind in (InfoKind.MUTE, InfoKind.UNMUTE):
-            infos = tuple(Info(kind, c.name, c.creator) for c in named) or infos
+            infos = tuple(Info(kind, c.name, c.creator) for c in voice) or infos
         jingle = Jingle(Action.SESSION_INFO, call.sid, infos=infos)
         while not call.is_over:
             try:

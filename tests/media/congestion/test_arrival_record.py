@@ -76,3 +76,13 @@ def test_losses_and_what_was_not_told() -> None:
     feed(record, [0.05] * 10, begin=50)
     assert record.loss == pytest.approx(1 / 18), "packets that no report told of are no losses"
     assert record.waiting_since is None
+
+
+def test_packets_of_one_moment_do_not_divide_by_nothing() -> None:
+    """Frames that were held up are sent together, with RTCP between them, and may arrive together."""
+    record = ArrivalRecord()
+    record.sent(0, 100, 1.0)
+    record.sent_other(80, 1.0)
+    record.sent(1, 100, 1.0)
+    record.receive(ArrivalReport(1, 0, (0.1, 0.1), 2.0))
+    assert record.queue == 0.0 and record.at_least_bps == 0.0

@@ -48,6 +48,7 @@ def link(server: Any, session: aiohttp.ClientSession, tmp_path: Path) -> Callabl
 async def talk(caller: Client, callee: Client, engine: Engine) -> tuple[str | None, str | None]:
     """How far each side trusts the other."""
     async with asyncio.timeout(8):
+        await callee.wait_online()
         calling = asyncio.create_task(caller.call(callee.number, engine()))
         incoming = await callee.next_incoming()
         theirs = await incoming.accept(engine())
@@ -59,6 +60,7 @@ async def talk(caller: Client, callee: Client, engine: Engine) -> tuple[str | No
 
 async def refused(caller: Client, callee: Client, engine: Engine) -> str:
     async with asyncio.timeout(8):
+        await callee.wait_online()
         calling = asyncio.create_task(caller.call(callee.number, engine()))
         incoming = await callee.next_incoming()
         with pytest.raises(CallUntrusted):
