@@ -144,7 +144,7 @@ class DelayManager:
         if self._target > before + step / 2 and self._cost(before) > least_cost + CHANGE_GAIN:
             self._raised = True
         elif self._target < before:
-            self._fall_at = now + (before - self._target) * 1000 / RELEASE_MS_PER_S
+            self._fall_at = max(self._fall_at, now + (before - self._target) * 1000 / RELEASE_MS_PER_S)
         return self._target
 
     def _cost(self, delay: float) -> float:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media.jitterbuffer.delay_manager import REACH_STEPS, DelayManager
+from media.jitterbuffer.delay_manager import REACH_STEPS, RELEASE_MS_PER_S, DelayManager
 
 STEP = 0.010
 
@@ -119,6 +119,19 @@ def test_what_comes_late_and_seldom_does_not_hold_a_target_that_had_to_rise() ->
         if n == 300:
             assert present == pytest.approx(0.104)
     assert present == pytest.approx(0.044)
+
+
+def test_a_target_that_had_to_rise_falls_no_faster_for_a_sound_card_that_drifts() -> None:
+    manager, targets = DelayManager(), []
+    for n in range(700):
+        now = 50.0 + n * 0.02
+        manager.receive(n * 0.02, now + (0.2 - 0.02 * (n - 200) if 200 <= n < 210 else 0.0))
+        drift = -1e-6 * n  # 50 ppm
+        present = targets[-1] if targets else 0.004
+        targets.append(manager.choose(round((present - 0.004) / STEP) * STEP + 0.004 + drift, STEP, now))
+    falling = [target for target in targets if 0.06 < target < 0.19]
+    assert max(targets) > 0.2 and targets[-1] < 0.01, "it rises, and comes back"
+    assert len(falling) * 0.02 > 0.9 * 0.13 * 1000 / RELEASE_MS_PER_S
 
 
 def test_the_farthest_copy_is_waited_for_while_some_are_needed() -> None:
