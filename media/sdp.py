@@ -12,7 +12,6 @@ MAX_SIZE = 65536
 MAX_MEDIA = 8
 MAX_PAYLOAD_TYPES = 128
 MAX_XR_FORMATS = 16
-DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _TOKEN = re.compile(r"[!-~]{1,256}")
 
 

@@ -109,8 +109,11 @@ def choose_speech(options: argparse.Namespace) -> list[Path | None]:
     if options.speech:
         load_speech(options.speech, 1.0)  # a file that cannot be read is told now
         return [options.speech, options.speech]
+    if options.generated:
+        say("both ends speak with a generated voice")
+        return [None, None]
     say("looking for real speech (15 s at most, then a generated voice is used)")
-    found = [] if options.generated else real_speech(options.cache)
+    found = real_speech(options.cache)
     if not found:
         say("no real speech could be had: both ends speak with a generated voice")
         return [None, None]

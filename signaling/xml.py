@@ -33,7 +33,6 @@ DISCO_INFO = "http://jabber.org/protocol/disco#info"  # XEP-0030
 DELAY = "urn:xmpp:delay"  # XEP-0203
 HINTS = "urn:xmpp:hints"  # XEP-0334
 SM = "urn:xmpp:sm:3"  # XEP-0198
-RINGLINE = "urn:ringline:0"
 
 
 @cache

@@ -57,11 +57,6 @@ class FrameBuffer:
         """The first packet of the newest key frame that is on its way, incomplete."""
         return max(self._key_starts, default=None)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether packets lie here that cannot be decoded yet."""
-        return bool(self._fragments)
-
     def insert(self, number: int, fragment: Fragment) -> None:
         """A packet by its unwrapped number; what is old or a copy is ignored. PADDING fills a number."""
         if (self._next is not None and number < self._next) or number in self._fragments:

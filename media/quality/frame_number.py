@@ -19,7 +19,7 @@ _BLACK, _WHITE = 16, 235  # BT.601 luma
 _MARGIN = 40
 _MIDDLE = (_BLACK + _WHITE) / 2
 _MIN_READ_CELL = 2  # pixels
-_DATA_BITS, _CHECK_BITS = 24, 8
+_CHECK_BITS = 8
 
 Luma = NDArray[np.uint8]
 

@@ -6,7 +6,6 @@ ONE_BYTE_PROFILE = 0xBEDE
 TWO_BYTE_PROFILE = 0x1000  # the low four bits are "appbits"
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
-AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 
 def parse_extensions(profile: int, data: bytes) -> dict[int, bytes]:

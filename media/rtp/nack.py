@@ -63,9 +63,6 @@ class NackRequester:
     def forget_all(self) -> None:
         self._missing.clear()
 
-    def is_missing(self, number: int) -> bool:
-        return number in self._missing
-
     def get_timer(self) -> float | None:
         """When the next request is due, or the next packet given up; None while nothing is missing."""
         return min((min(m.due, m.deadline) for m in self._missing.values()), default=None)

@@ -29,8 +29,3 @@ class Unwrapper:
         if step >= self._half:
             step -= self._size
         return self._last + step
-
-
-def is_newer(a: int, b: int, bits: int = 16) -> bool:
-    """Whether `a` comes after `b` (RFC 1982)."""
-    return a != b and ((a - b) & ((1 << bits) - 1)) < (1 << (bits - 1))

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from media.audio_processing.fractional import FloatSamples, FractionalBuffer
 
 SAMPLE_RATE = 48_000
-_BLOCK = 480
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ log = logging.getLogger(__name__)
 CLOSE_TIMEOUT = 5.0
 # A peer takes 20 transport-infos a second: several candidates go into one.
 TRICKLE_INTERVAL = 0.1
-MAX_STATES = 64
 
 SendCandidates = Callable[[list[tuple[str, Candidate]]], Awaitable[None]]
 

@@ -21,7 +21,6 @@ INITIATE_TIMEOUT = 10.0  # proceed -> session-initiate
 ACCEPT_TIMEOUT = 10.0  # session-initiate -> session-accept
 ROUTE_TIMEOUT = 15.0  # session-accept -> connected
 RECOVERY_TIMEOUT = 25.0  # disconnected (5 s without a packet) -> connection_lost
-OLD_PROPOSAL = 60.0  # a propose older than this is a missed call
 
 
 class State(StrEnum):

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lxml import etree
 
@@ -86,9 +86,6 @@ class Transport:
     fingerprints: tuple[Fingerprint, ...] = ()
     setup: str | None = None
     candidates: tuple[Candidate, ...] = ()
-
-    def with_candidates(self, candidates: Iterable[Candidate]) -> "Transport":
-        return replace(self, candidates=tuple(candidates))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media.rtp.sequence import Unwrapper, is_newer
+from media.rtp.sequence import Unwrapper
 
 
 @pytest.mark.parametrize("bits", [16, 32])
@@ -35,16 +35,3 @@ def test_it_counts_on_after_the_wrap_and_back_before_it() -> None:
 def test_a_first_value_may_be_followed_by_an_earlier_one() -> None:
     unwrapper = Unwrapper(16)
     assert [unwrapper.unwrap(v) for v in (0, 65535)] == [0, -1]
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "newer"),
-    [(1, 0, True), (0, 1, False), (0, 0, False), (0, 65535, True), (65535, 0, False), (32767, 0, True)],
-)
-def test_is_newer(a: int, b: int, newer: bool) -> None:
-    assert is_newer(a, b) is newer
-
-
-def test_is_newer_with_32_bits() -> None:
-    assert is_newer(0, 0xFFFFFFFF, bits=32)
-    assert not is_newer(0xFFFFFFFF, 0, bits=32)
