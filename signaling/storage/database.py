@@ -21,6 +21,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raises SQLAlchemyError, ImportError without the driver."""
+        self._closed = False
         self._thread: ThreadPoolExecutor | None = None
         self._async: AsyncEngine | None = None
         if not url.startswith("sqlite"):
@@ -37,7 +38,9 @@ class Database:
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
         """One transaction: all of `work`, or nothing where it raises. What it returns must need no connection.
-        Raises SQLAlchemyError, and what `work` raises."""
+        Raises SQLAlchemyError, also after close(), and what `work` raises."""
+        if self._closed:  # SQLAlchemy would open it again
+            raise sa.exc.InvalidRequestError("the database is closed")
         if self._async is not None:
             async with self._async.begin() as db:
                 return await db.run_sync(work)
@@ -48,6 +51,8 @@ class Database:
             return work(db)
 
     async def close(self) -> None:
+        """May be called twice."""
+        self._closed = True
         if self._async is not None:
             await self._async.dispose()
         elif self._thread is not None:
