@@ -176,7 +176,7 @@ class ProtectionController:
         lost[numbers - first] = gone
         weights = np.exp((np.arange(len(lost)) - len(lost)) / MEMORY) * known
         total = float(weights.sum())
-        self.loss = float(weights @ lost) / total
+        self.loss = min(1.0, float(weights @ lost) / total)  # rounding gives a little more where all are lost
         if (
             len(lost) < FIRST_PACKETS
             and self.loss > FIRST_LOSS

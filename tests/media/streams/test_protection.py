@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from media.rtp.congestion_feedback import ArrivalReport
@@ -174,6 +174,7 @@ def test_numbers_wrap() -> None:
         st.tuples(st.integers(0, 65535), st.lists(st.none() | st.floats(0, 8), max_size=30)), max_size=20
     )
 )
+@example([(0, [None] * 5), (141, [None])])  # the weighted sum of the losses is more than that of the weights
 def test_any_reports_are_bounded(reports: list[tuple[int, list[float | None]]]) -> None:
     controller = ProtectionController()
     for begin, arrivals in reports:
