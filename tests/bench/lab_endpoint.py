@@ -3,6 +3,7 @@
 import asyncio
 import importlib.metadata
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,17 +33,58 @@ class Microphone:
         pass
 
 
+class SoundCard:
+    """The process's one: the first speaker's thread, which pulls 10 ms every 10 ms, plays the others', too.
+
+    A thread for each would have them fight over the interpreter (docs/performance.md).
+    """
+
+    def __init__(self) -> None:
+        self._playing: dict[
+            Any, Callable[[int], np.ndarray]
+        ] = {}  # the lab's speakers; the first has the thread
+        self._lock = threading.Lock()
+
+    def start(self, speaker: Any, pull: Callable[[int], np.ndarray]) -> None:
+        with self._lock:
+            self._playing = {**self._playing, speaker: pull}
+            if len(self._playing) == 1:
+                speaker.attach(self._pull)
+
+    def stop(self, speaker: Any) -> None:
+        with self._lock:
+            had_thread = next(iter(self._playing), None) is speaker
+            self._playing = {s: pull for s, pull in self._playing.items() if s is not speaker}
+            speaker.stop()
+            if had_thread and self._playing:
+                next(iter(self._playing)).attach(self._pull)
+
+    def _pull(self, count: int) -> np.ndarray:
+        first, *others = list(self._playing.items()) or [(None, _silence)]  # its thread ends after one more
+        samples = first[1](count)
+        for speaker, pull in others:
+            speaker.push(pull(count))
+        return samples
+
+
+def _silence(count: int) -> np.ndarray:
+    return np.zeros(count, np.int16)
+
+
+SOUND_CARD = SoundCard()
+
+
 class Speaker:
-    """The lab's sound card as a PullSink: it pulls 10 ms every 10 ms from a thread."""
+    """The lab's sound card as a PullSink."""
 
     def __init__(self, speaker: Any) -> None:
         self._speaker = speaker
 
     def start(self, pull: Callable[[int], np.ndarray]) -> None:
-        self._speaker.attach(pull)
+        SOUND_CARD.start(self._speaker, pull)
 
     def close(self) -> None:
-        self._speaker.stop()
+        SOUND_CARD.stop(self._speaker)
 
 
 class Camera:
