@@ -6,7 +6,7 @@ packet, a queue none. While there is one, what arrives is what the path carries.
 
 import math
 from collections import deque
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from media.rtp.congestion_feedback import ArrivalReport
 from media.rtp.sequence import Unwrapper
@@ -46,6 +46,7 @@ class ArrivalRecord:
         self._other: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
         self._arrived: deque[tuple[float, float, int]] = deque(maxlen=MAX_SENT)  # (arrival, delay, bytes)
         self.outcomes: deque[tuple[float, int, bool]] = deque(maxlen=MAX_SENT)  # (sent, bytes, lost)
+        self.lost = 0  # of these
         self._slots: deque[tuple[float, float]] = deque(maxlen=BASE_SLOTS)
         self._told: int | None = None  # the newest number that a report told of
         self._told_since = math.inf  # arrivals since then are known without a gap
@@ -86,16 +87,22 @@ class ArrivalRecord:
             at, size = entry
             self._arrived.append((stamp - age, stamp - age - at, size))
             self._told_since = min(self._told_since, stamp - age)
-            self.outcomes.append((at, size, False))
+            self._count(at, size, False)
             newest, newest_sent = number, at
             self._measure_link(number, at, stamp - age - at, size)
         if newest is not None:
             for number in [n for n in self._sent if n < newest - SETTLED]:
                 at, size = self._sent.pop(number)
                 if number >= begin:  # else the report that told of it was lost, or it came and none had to
-                    self.outcomes.append((at, size, True))
+                    self._count(at, size, True)
             self._measure_queue()
         return newest_sent
+
+    def _count(self, sent: float, size: int, lost: bool) -> None:
+        if len(self.outcomes) == MAX_SENT:
+            self.lost -= self.outcomes[0][2]
+        self.outcomes.append((sent, size, lost))
+        self.lost += lost
 
     def _measure_link(self, number: int, sent: float, delay: float, size: int) -> None:
         """From a packet behind something else: what the link was busy with, over the time.
@@ -123,11 +130,11 @@ class ArrivalRecord:
 
     def sent_bps(self, now: float) -> float:
         """What the stream sends."""
-        return _rate([(at, size) for at, size in self._sending if now - at <= RATE_WINDOW])
+        return _rate(_recent(self._sending, now, RATE_WINDOW))
 
     def other_bps(self, now: float) -> float:
         """What goes beside the stream."""
-        recent = [(at, size) for at, size in self._other if now - at <= OTHER_WINDOW]
+        recent = _recent(self._other, now, OTHER_WINDOW)
         since = now - OTHER_WINDOW if len(recent) < len(self._other) else self._begun
         return 8 * sum(size for _, size in recent) / max(MIN_SPAN, now - since)
 
@@ -162,7 +169,7 @@ class ArrivalRecord:
     @property
     def loss(self) -> float:
         """Share of the packets told of."""
-        return sum(lost for _, _, lost in self.outcomes) / max(1, len(self.outcomes))
+        return self.lost / max(1, len(self.outcomes))
 
     @property
     def carried_share(self) -> float:
@@ -210,6 +217,11 @@ class ArrivalRecord:
             late[1] - early[1] > GROWING_SHARE * (late[0] - early[0]) for early, late in pairwise(last)
         )
         return last[-2][1] if rises else 0.0
+
+
+def _recent(packets: deque[tuple[float, int]], now: float, window: float) -> list[tuple[float, int]]:
+    """Those of the last `window` seconds, newest first; they lie in the order of their times."""
+    return list(takewhile(lambda packet: now - packet[0] <= window, reversed(packets)))
 
 
 def _rate(packets: list[tuple[float, int]]) -> float:

@@ -140,6 +140,8 @@ class AudioRateController:
 
     def _loss_grew(self, newest: float) -> bool:
         """Whether more is sent than some time ago, more is lost than chance can explain, and no more arrives."""
+        if not self.record.lost:
+            return False
         late = [o for o in self.record.outcomes if newest - LOSS_SPAN < o[0] <= newest]
         early = [o for o in self.record.outcomes if newest - 3 * LOSS_SPAN < o[0] <= newest - 2 * LOSS_SPAN]
         if min(len(late), len(early)) < LOSS_PACKETS:

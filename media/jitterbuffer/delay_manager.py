@@ -163,14 +163,20 @@ class DelayManager:
 
     def _observe_base(self, offset: float, now: float) -> None:
         known = bool(self._slots)
-        if not self._slots or now - self._slots[-1][0] >= BASE_SLOT_S:
+        same = None if not known or now - self._slots[-1][0] >= BASE_SLOT_S else self._slots
+        if same is None:
             self._slots.append((now, offset))
         elif offset < self._slots[-1][1]:
             self._slots[-1] = (self._slots[-1][0], offset)
         while now - self._slots[0][0] > BASE_SLOTS * BASE_SLOT_S and len(self._slots) > 1:
             self._slots.popleft()
+            same = None
         self._forget_what_is_over(offset)
-        before, self._base = self._base, min([least for _, least in self._slots])
+        before = self._base
+        if self._slots is same:  # the same ones as at the packet before
+            self._base = min(before, offset)
+        else:
+            self._base = min([least for _, least in self._slots])
         if known and self._base > before + SLOWER:
             # What was counted since the path became slower, or the sender paused, is not as late as was said.
             bins = bin_of(self._base - before)

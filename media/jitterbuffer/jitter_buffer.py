@@ -279,7 +279,7 @@ class JitterBuffer:
     def _quiet_rms(self, samples: Samples) -> float:
         """Up to this level joins are hidden: 9 dB above the background, which is what the quietest frames have."""
         scaled = samples.astype(np.float32)
-        rms = float(np.sqrt(scaled @ scaled / len(scaled)))
+        rms = float(np.sqrt(scaled.dot(scaled) / len(scaled)))
         self._background = min(rms, self._background * BACKGROUND_RISE)
         return min(MAX_QUIET_RMS, max(QUIET_RMS, 2.8 * self._background))
 

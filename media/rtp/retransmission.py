@@ -4,7 +4,6 @@ A receiver that asks for more than the path carries must not make it worse: aior
 collapses on a link of 300 kbit/s. So what is sent again never exceeds a share of what is sent at first.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from media.errors import PacketError
@@ -22,7 +21,7 @@ class RetransmissionHistory:
     """Packets of one stream by sequence number."""
 
     def __init__(self) -> None:
-        self._sent: OrderedDict[int, tuple[float, RtpPacket]] = OrderedDict()
+        self._sent: dict[int, tuple[float, RtpPacket]] = {}
         self._resent: dict[int, float] = {}
         self._budget = float(BUDGET_FLOOR_BYTES)
         self.packets_retransmitted = 0
@@ -31,8 +30,8 @@ class RetransmissionHistory:
 
     def add(self, packet: RtpPacket, now: float) -> None:
         size = len(packet.payload)
+        self._sent.pop(packet.sequence_number, None)
         self._sent[packet.sequence_number] = (now, packet)
-        self._sent.move_to_end(packet.sequence_number)
         self._budget = min(self._budget + BUDGET_SHARE * size, 4.0 * BUDGET_FLOOR_BYTES)
         while self._sent:
             number, (sent, _) = next(iter(self._sent.items()))

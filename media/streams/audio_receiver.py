@@ -219,7 +219,7 @@ class AudioReceiver:
         """The next 480 samples of int16 mono at 48 kHz."""
         samples = self.jitter_buffer.get_audio(now)
         scaled = samples.astype("f4")
-        mean_square = float(scaled @ scaled) / (len(samples) * ENERGY_FULL_SCALE**2)
+        mean_square = float(scaled.dot(scaled)) / (len(samples) * ENERGY_FULL_SCALE**2)
         self.audio_level = mean_square**0.5
         self.total_audio_energy += mean_square * len(samples) / SAMPLE_RATE
         return samples

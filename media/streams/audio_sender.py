@@ -91,7 +91,7 @@ class AudioSender:
     def push(self, samples: Samples, captured: float) -> list[bytes]:
         """int16 mono at 48 kHz, whose first sample was taken at `captured` -> the RTP packets that are full now."""
         captured -= len(self._waiting) / SAMPLE_RATE
-        self._waiting = np.concatenate((self._waiting, samples))
+        self._waiting = np.concatenate((self._waiting, samples)) if len(self._waiting) else samples
         self.total_samples_captured += len(samples)
         packets = []
         while len(self._waiting) >= self._frame_samples:
@@ -99,6 +99,8 @@ class AudioSender:
             if (packet := self._packet(frame, captured)) is not None:
                 packets.append(packet)
             captured += len(frame) / SAMPLE_RATE
+        if self._waiting.base is samples or self._waiting is samples:
+            self._waiting = self._waiting.copy()  # the caller may use its own again
         return packets
 
     def _packet(self, samples: Samples, captured: float) -> bytes | None:
