@@ -258,7 +258,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    avoid_pauses()
+    avoid_pauses(real_time=False)
     asyncio.run(Worker(options).run())
     return 0
 

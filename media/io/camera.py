@@ -12,6 +12,7 @@ import av
 from av.video.frame import VideoFrame as AvFrame
 
 from media.errors import SourceError
+from media.io.realtime import take_ordinary_turns
 from media.io.video_sources import stalled
 from media.pictures import fitted, from_av
 from media.video_frame import VideoFrame
@@ -91,6 +92,7 @@ class Camera:
             logger.warning("%s does not close", self.device)
 
     def _run(self) -> None:
+        take_ordinary_turns()
         try:
             self._read_all()
             if not self._closed:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from media.errors import SourceError
 from media.io.containers import frames_of, open_file
+from media.io.realtime import take_ordinary_turns
 from media.io.video_sources import stalled
 from media.pictures import fitted, from_av, rotated
 from media.video_frame import VideoFrame
@@ -114,7 +115,7 @@ class VideoFile:
 
     def _decode_ahead(self) -> "asyncio.Future[Timed | None]":
         if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="video-file")
+            self._worker = ThreadPoolExecutor(1, "video-file", take_ordinary_turns)
         return asyncio.get_running_loop().run_in_executor(self._worker, next, self._pictures, None)
 
     def _all(self) -> Generator[Timed, None, None]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from media.errors import SourceError
 from media.io.film import Film, suffixes
+from media.io.realtime import take_ordinary_turns
 from media.io.sources import SAMPLE_RATE, Samples
 from media.video_frame import VideoFrame
 
@@ -125,6 +126,7 @@ class VideoRecorder:
             self._change.notify()
 
     def _run(self) -> None:
+        take_ordinary_turns()
         try:
             while (item := self._next()) is not None:
                 at, content = item

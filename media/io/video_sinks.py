@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from media.errors import SourceError
+from media.io.realtime import take_ordinary_turns
 from media.pictures import to_av
 from media.video_frame import VideoFrame
 
@@ -93,6 +94,7 @@ class TerminalPreview:
         atexit.unregister(self.close)
 
     def _run(self) -> None:
+        take_ordinary_turns()
         try:
             self._file.write(_ENTER)
             try:

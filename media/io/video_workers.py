@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from media.codecs.video import EncodedFrame, VideoDecoder, VideoEncoder, make_decoder, make_encoder
 from media.errors import CodecError
+from media.io.realtime import take_ordinary_turns
 from media.streams.video_receiver import DecodeRequest
 from media.streams.video_sender import EncodeRequest
 
@@ -38,12 +39,12 @@ class VideoWorkers:
 
     def encode(self, request: EncodeRequest) -> None:
         if self._encoding is None:
-            self._encoding = ThreadPoolExecutor(1, thread_name_prefix="ringline-encode")
+            self._encoding = ThreadPoolExecutor(1, "ringline-encode", take_ordinary_turns)
         self._encoding.submit(self._encode, request)
 
     def decode(self, request: DecodeRequest) -> None:
         if self._decoding is None:
-            self._decoding = ThreadPoolExecutor(1, thread_name_prefix="ringline-decode")
+            self._decoding = ThreadPoolExecutor(1, "ringline-decode", take_ordinary_turns)
         self._decoding.submit(self._decode, request)
 
     async def close(self) -> None:
