@@ -73,22 +73,6 @@ class RtpSender:
             extensions=extensions,
         )
 
-    def packet(
-        self,
-        payload_type: int,
-        media_time: int,
-        payload: bytes,
-        captured: float,
-        *,
-        marker: bool = False,
-        extensions: dict[int, bytes] | None = None,
-    ) -> bytes:
-        """The next packet as bytes, counted as sent: for streams that are not paced."""
-        packet = self.make(payload_type, media_time, payload, captured, marker=marker, extensions=extensions)
-        data = packet.serialize()
-        self.count(packet, data)
-        return data
-
     def next_number(self) -> int:
         """The next sequence number."""
         number = self._sequence

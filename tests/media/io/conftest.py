@@ -2,11 +2,16 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from media.io import video_sources
+from media.io.sources import Pace
+from media.io.video_sources import VideoPace, VideoSource
 
 RunVirtually = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -44,6 +49,44 @@ def run_virtually() -> RunVirtually:
             result = runner.run(main)
         assert not errors
         return result
+
+    return run
+
+
+class FakeTime:
+    """A clock that moves when somebody sleeps, and by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    """The clock of sources that keep their own pace."""
+    fake = FakeTime()
+    monkeypatch.setattr(asyncio, "sleep", fake.sleep)
+    monkeypatch.setattr(video_sources, "time", SimpleNamespace(monotonic=fake))
+    for pace in (VideoPace, Pace):
+        monkeypatch.setattr(pace.__init__, "__defaults__", (fake,))
+    return fake
+
+
+@pytest.fixture
+def stalls() -> Callable[[VideoSource], Awaitable[bool]]:
+    """await stalls(source): whether a reading does not end, and can be cancelled."""
+
+    async def run(source: VideoSource) -> bool:
+        task = asyncio.ensure_future(source.read())
+        done, _ = await asyncio.wait([task], timeout=0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return not done
 
     return run
 

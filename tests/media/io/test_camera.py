@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import av
 import pytest
@@ -54,14 +55,6 @@ def gray(level: int, size: tuple[int, int] = (64, 48)) -> av.VideoFrame:
     return frame
 
 
-async def stalls(source: VideoSource) -> bool:
-    task = asyncio.ensure_future(source.read())
-    done, _ = await asyncio.wait([task], timeout=0.02)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return not done
-
-
 async def test_ffmpegs_test_device() -> None:
     camera = Camera("testsrc2=size=352x288:rate=30", "lavfi", 320, 240)
     assert isinstance(camera, VideoSource)
@@ -103,7 +96,7 @@ async def test_the_latest_picture_wins(fake: Callable[..., FakeContainer]) -> No
     assert container.closed
 
 
-async def test_a_camera_that_is_pulled_out(fake: Callable[..., FakeContainer]) -> None:
+async def test_a_camera_that_is_pulled_out(fake: Callable[..., FakeContainer], stalls: Any) -> None:
     def script() -> Iterator[av.VideoFrame]:
         yield gray(100)
 

@@ -3,18 +3,17 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from media.io import sources
 from media.io.sources import (
     FRAME,
     AudioSink,
     AudioSource,
     Discard,
     GeneratedVoice,
-    Pace,
     Reframer,
     Silence,
     Tone,
@@ -22,25 +21,7 @@ from media.io.sources import (
 from media.simulation.voice import generate_voice
 
 
-class FakeTime:
-    """A clock that moves when somebody sleeps, and by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    fake = FakeTime()
-    monkeypatch.setattr(sources.asyncio, "sleep", fake.sleep)
-    monkeypatch.setattr(Pace.__init__, "__defaults__", (lambda: fake.now,))
-    return fake
-
-
-async def test_frames_come_every_20_ms_and_never_drift(fake_time: FakeTime) -> None:
+async def test_frames_come_every_20_ms_and_never_drift(fake_time: Any) -> None:
     source = Silence()
     for number in range(1, 501):
         await source.read()
@@ -49,7 +30,7 @@ async def test_frames_come_every_20_ms_and_never_drift(fake_time: FakeTime) -> N
     assert source.started_at == 100.0
 
 
-async def test_a_late_reader_catches_up(fake_time: FakeTime) -> None:
+async def test_a_late_reader_catches_up(fake_time: Any) -> None:
     source = Silence()
     await source.read()
     fake_time.now += 0.5
@@ -60,7 +41,7 @@ async def test_a_late_reader_catches_up(fake_time: FakeTime) -> None:
     assert fake_time.now == pytest.approx(100.54)
 
 
-async def test_after_a_suspended_machine_no_burst(fake_time: FakeTime) -> None:
+async def test_after_a_suspended_machine_no_burst(fake_time: Any) -> None:
     source = Silence()
     await source.read()
     fake_time.now += 3600
@@ -80,7 +61,7 @@ async def test_real_clock() -> None:
 
 @pytest.mark.parametrize("make", [Silence, lambda: Tone(1000), lambda: GeneratedVoice(1)])
 async def test_every_source_gives_frames_and_silence_after_close(
-    make: Callable[[], AudioSource], fake_time: FakeTime
+    make: Callable[[], AudioSource], fake_time: Any
 ) -> None:
     source = make()
     assert isinstance(source, AudioSource)
@@ -92,7 +73,7 @@ async def test_every_source_gives_frames_and_silence_after_close(
     assert not (await source.read()).any()
 
 
-async def test_tone_has_its_frequency(fake_time: FakeTime) -> None:
+async def test_tone_has_its_frequency(fake_time: Any) -> None:
     source = Tone(1000, level=0.5)
     sound = np.concatenate([await source.read() for _ in range(50)]).astype(float)
     spectrum = np.abs(np.fft.rfft(sound))
@@ -102,7 +83,7 @@ async def test_tone_has_its_frequency(fake_time: FakeTime) -> None:
         Tone(30_000)
 
 
-async def test_generated_voice_is_the_one_of_its_seed(fake_time: FakeTime) -> None:
+async def test_generated_voice_is_the_one_of_its_seed(fake_time: Any) -> None:
     source = GeneratedVoice(7)
     sound = np.concatenate([await source.read() for _ in range(100)])
     assert np.array_equal(sound, generate_voice(7, 2.0))

@@ -72,14 +72,6 @@ def frames_of(samples: np.ndarray, rate: int, channels: int = 1, size: int = 441
     return made
 
 
-async def stalls(source: VideoSource) -> bool:
-    task = asyncio.ensure_future(source.read())
-    done, _ = await asyncio.wait([task], timeout=0.02)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return not done
-
-
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44_100, 2), (48_000, 1), (48_000, 2)])
 async def test_any_sound_becomes_48_khz_mono_then_silence(rate: int, channels: int, no_waiting: None) -> None:
     frames = frames_of(sine(rate, rate), rate, channels, size=rate // 100)
@@ -106,7 +98,7 @@ async def test_sound_that_changes_its_shape(no_waiting: None) -> None:
         assert np.argmax(np.abs(np.fft.rfft(part))) * 48_000 / len(part) == pytest.approx(500, abs=5)
 
 
-async def test_aiortcs_own_tracks() -> None:
+async def test_aiortcs_own_tracks(stalls: Any) -> None:
     audio, video = TrackAudioSource(AudioStreamTrack()), TrackVideoSource(VideoStreamTrack())
     assert isinstance(video, VideoSource)
     assert not (await asyncio.wait_for(audio.read(), 5)).any()
@@ -121,7 +113,7 @@ async def test_aiortcs_own_tracks() -> None:
 
 
 @pytest.mark.parametrize("format", ["yuv420p", "rgb24", "nv12"])
-async def test_any_picture_becomes_i420_then_stalls(format: str) -> None:
+async def test_any_picture_becomes_i420_then_stalls(format: str, stalls: Any) -> None:
     white = av.VideoFrame.from_ndarray(np.full((49, 65, 3), 255, np.uint8), format="rgb24").reformat(
         format=format
     )
@@ -137,7 +129,7 @@ async def test_any_picture_becomes_i420_then_stalls(format: str) -> None:
 @pytest.mark.parametrize(
     "wrong", [RuntimeError("bug of the caller's"), "no frame", av.Packet(5), av.VideoFrame(64, 48, "y210be")]
 )
-async def test_a_track_that_fails_ends(wrong: object, no_waiting: None) -> None:
+async def test_a_track_that_fails_ends(wrong: object, no_waiting: None, stalls: Any) -> None:
     audio = TrackAudioSource(Scripted("audio", [wrong]))
     assert not (await audio.read()).any() and audio.error
     video = TrackVideoSource(Scripted("video", [wrong]))
@@ -215,7 +207,7 @@ async def test_video_output_gives_what_is_shown() -> None:
     track.write(VideoFrame(data, 1.0))
 
 
-async def test_outputs_through_aiortcs_relay_and_back() -> None:
+async def test_outputs_through_aiortcs_relay_and_back(stalls: Any) -> None:
     """Our output is a source for aiortc, aiortc's relay a source for us: the sample comes out as it went in."""
     out = VideoOutputTrack()
     relay = MediaRelay()

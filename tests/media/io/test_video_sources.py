@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from media.errors import SourceError
-from media.io import video_sources
-from media.io.sources import AudioSource, Pace
+from media.io.sources import AudioSource
 from media.io.video_sources import (
     MAX_LOG,
     BlackFrames,
@@ -20,7 +19,6 @@ from media.io.video_sources import (
     NumpyFrames,
     PushedFrames,
     TestPattern,
-    VideoPace,
     VideoSource,
 )
 from media.quality.frame_number import read_frame_number
@@ -28,40 +26,11 @@ from media.quality.lip_sync import FlashFinder, compare, find_beeps
 from media.video_frame import VideoFrame
 
 
-class FakeTime:
-    """A clock that moves when somebody sleeps, and by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    fake = FakeTime()
-    monkeypatch.setattr(video_sources.asyncio, "sleep", fake.sleep)
-    monkeypatch.setattr(video_sources, "time", SimpleNamespace(monotonic=lambda: fake.now))
-    for pace in (VideoPace, Pace):
-        monkeypatch.setattr(pace.__init__, "__defaults__", (lambda: fake.now,))
-    return fake
-
-
 def number_of(frame: VideoFrame) -> int | None:
     return read_frame_number(frame.luma)
 
 
-async def stalls(source: VideoSource) -> bool:
-    """Whether a reading does not end, and can be cancelled."""
-    task = asyncio.ensure_future(source.read())
-    done, _ = await asyncio.wait([task], timeout=0.01)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return not done
-
-
-async def test_pictures_come_at_their_times_and_never_drift(fake_time: FakeTime) -> None:
+async def test_pictures_come_at_their_times_and_never_drift(fake_time: Any) -> None:
     source = TestPattern(160, 120, fps=25)
     assert isinstance(source, VideoSource) and isinstance(source, NumberedSource)
     for number in range(300):
@@ -73,7 +42,7 @@ async def test_pictures_come_at_their_times_and_never_drift(fake_time: FakeTime)
     assert np.array_equal(frame.data, source.reference(299))
 
 
-async def test_a_late_reader_misses_pictures_and_gets_no_burst(fake_time: FakeTime) -> None:
+async def test_a_late_reader_misses_pictures_and_gets_no_burst(fake_time: Any) -> None:
     source = TestPattern(160, 120, fps=10)
     await source.read()
     fake_time.now += 1.23
@@ -99,7 +68,7 @@ def test_impossible_rates(fps: float) -> None:
         BlackFrames(fps=fps)
 
 
-async def test_after_close_a_source_stalls() -> None:
+async def test_after_close_a_source_stalls(stalls: Any) -> None:
     for source in (TestPattern(160, 120), BlackFrames(), NumpyFrames([]), PushedFrames()):
         assert isinstance(source, VideoSource)
         source.close()
@@ -107,12 +76,12 @@ async def test_after_close_a_source_stalls() -> None:
         assert await stalls(source)
 
 
-async def test_black_is_black(fake_time: FakeTime) -> None:
+async def test_black_is_black(fake_time: Any) -> None:
     frame = await BlackFrames(64, 48).read()
     assert (frame.luma == 16).all() and (frame.data[48:] == 128).all()
 
 
-async def test_flash_and_beep_begin_together_whoever_is_read_first(fake_time: FakeTime) -> None:
+async def test_flash_and_beep_begin_together_whoever_is_read_first(fake_time: Any) -> None:
     for lead in (0.0, 0.37):
         pair = FlashAndBeep(160, 120, fps=25)
         assert isinstance(pair.audio, AudioSource) and isinstance(pair.video, NumberedSource)
@@ -136,7 +105,7 @@ async def test_flash_and_beep_begin_together_whoever_is_read_first(fake_time: Fa
         assert not (await pair.audio.read()).any()
 
 
-async def test_beeps_after_a_machine_that_slept(fake_time: FakeTime) -> None:
+async def test_beeps_after_a_machine_that_slept(fake_time: Any) -> None:
     pair = FlashAndBeep(160, 120, fps=25)
     await pair.audio.read()
     fake_time.now = 107.9
@@ -145,7 +114,7 @@ async def test_beeps_after_a_machine_that_slept(fake_time: FakeTime) -> None:
     assert onset == pytest.approx(0.1, abs=0.003)
 
 
-async def test_numpy_pictures_of_both_kinds(fake_time: FakeTime) -> None:
+async def test_numpy_pictures_of_both_kinds(fake_time: Any, stalls: Any) -> None:
     rgb, i420 = np.full((49, 65, 3), 255, np.uint8), np.full((72, 64), 99, np.uint8)
     source = NumpyFrames(iter([rgb, i420, i420[:, ::-1]]), fps=10)
     first, second, third = [await source.read() for _ in range(3)]
@@ -162,14 +131,14 @@ async def test_numpy_pictures_of_both_kinds(fake_time: FakeTime) -> None:
     [np.zeros((72, 63), np.uint8), np.zeros((70, 64), np.uint8), np.zeros((72, 64)), np.zeros((48, 64, 4), np.uint8),
      np.zeros(5, np.uint8), np.zeros((9000, 6000), np.uint8), "no picture"],
 )  # fmt: skip
-async def test_wrong_arrays_are_a_clear_error(wrong: np.ndarray, fake_time: FakeTime) -> None:
+async def test_wrong_arrays_are_a_clear_error(wrong: np.ndarray, fake_time: Any) -> None:
     with pytest.raises(SourceError):
         await NumpyFrames([wrong]).read()
     with pytest.raises(SourceError):
         PushedFrames().push(wrong)
 
 
-async def test_pushed_pictures_wake_the_reader_and_the_latest_wins() -> None:
+async def test_pushed_pictures_wake_the_reader_and_the_latest_wins(stalls: Any) -> None:
     source = PushedFrames()
     reading = asyncio.ensure_future(source.read())
     await asyncio.sleep(0)
@@ -186,7 +155,7 @@ async def test_pushed_pictures_wake_the_reader_and_the_latest_wins() -> None:
     assert await stalls(source)
 
 
-async def test_numbered_writes_into_a_copy_and_remembers(fake_time: FakeTime) -> None:
+async def test_numbered_writes_into_a_copy_and_remembers(fake_time: Any) -> None:
     picture = np.full((180, 160), 99, np.uint8)
     source = Numbered(NumpyFrames([picture] * 100, fps=10), keep=8)
     assert isinstance(source, NumberedSource)
@@ -200,7 +169,7 @@ async def test_numbered_writes_into_a_copy_and_remembers(fake_time: FakeTime) ->
     source.close()
 
 
-async def test_numbered_refuses_small_pictures(fake_time: FakeTime) -> None:
+async def test_numbered_refuses_small_pictures(fake_time: Any) -> None:
     with pytest.raises(SourceError, match="too small"):
         await Numbered(BlackFrames(64, 48)).read()
 

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,19 @@ def sender(seed: int = 1) -> RtpSender:
     return RtpSender(ssrc=7, clock_rate=48000, rng=Random(seed))
 
 
+def sent(
+    stream: RtpSender, payload_type: int, media_time: int, payload: bytes, captured: float, **more: Any
+) -> bytes:
+    """The next packet as bytes, counted."""
+    packet = stream.make(payload_type, media_time, payload, captured, **more)
+    data = packet.serialize()
+    stream.count(packet, data)
+    return data
+
+
 def test_packets_are_numbered_and_counted() -> None:
     stream = sender()
-    packets = [RtpPacket.parse(stream.packet(111, 960 * n, b"x" * 50, n * 0.02)) for n in range(66000)]
+    packets = [RtpPacket.parse(sent(stream, 111, 960 * n, b"x" * 50, n * 0.02)) for n in range(66000)]
     numbers = [p.sequence_number for p in packets]
     assert all((b - a) & 0xFFFF == 1 for a, b in pairwise(numbers))
     times = [p.timestamp for p in packets]
@@ -30,7 +41,7 @@ def test_packets_are_numbered_and_counted() -> None:
 
 def test_header_extensions_count_as_header() -> None:
     stream = sender()
-    stream.packet(111, 0, b"x", 0.0, extensions={1: b"0"})
+    sent(stream, 111, 0, b"x", 0.0, extensions={1: b"0"})
     assert (stream.bytes_sent, stream.header_bytes_sent) == (1, 12 + 8)
 
 
@@ -42,7 +53,7 @@ def test_ntp_time_counts_from_1900() -> None:
 
 def test_the_sender_report_s_rtp_time_is_the_capture_clock_now() -> None:
     stream = sender()
-    stream.packet(111, 48000, b"x" * 10, captured=101.0)
+    sent(stream, 111, 48000, b"x" * 10, captured=101.0)
     report = stream.sender_report((), now=101.25, unix_time=1_000_000.0)
     assert report.rtp_time == (stream.timestamp_offset + 48000 + 12000) & 0xFFFFFFFF
     assert (report.packet_count, report.octet_count) == (1, 10)
@@ -52,7 +63,7 @@ def test_the_sender_report_s_rtp_time_is_the_capture_clock_now() -> None:
 @pytest.mark.parametrize("rtt", [0.001, 0.05, 0.5, 3.0])
 def test_the_round_trip_time_comes_out_of_a_report_of_a_report(rtt: float) -> None:
     stream, receiver = sender(), ReceiveStatistics(7, 48000)
-    stream.packet(111, 0, b"x", 0.0)
+    sent(stream, 111, 0, b"x", 0.0)
     receiver.receive(0, 0, 1, 12, 0.0)
     # the two clocks have nothing to do with each other
     unix, elsewhere = 1_700_000_000.0, 55.0
