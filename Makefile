@@ -18,7 +18,7 @@ TALK ?= 10
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
-# Kept, whatever the shell says: every process that a test or a sample starts would compile everything anew.
+# Bytecode is kept, whatever the shell says: else every process that a test or a sample starts would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 APT := sudo apt install git make python3-venv
 
