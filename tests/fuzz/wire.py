@@ -52,6 +52,7 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, record: Record) -> None:
         self.reader, self.writer, self.record = reader, writer, record
+        self._twin = writer.get_extra_info("socket").dup()
 
     async def send(self, kind: str, data: bytes, count: int = 1, patience: float = PATIENCE) -> bool:
         """False if the server does not take it: it has closed, or does not read."""
@@ -81,13 +82,34 @@ class Wire:
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except OSError:
             pass
+        self.close()
+
+    def close(self) -> None:
         self.writer.transport.abort()
+        self._twin.close()
 
     async def read(self, size: int) -> bytes:
         try:
-            return await self.reader.readexactly(size)
-        except (asyncio.IncompleteReadError, ConnectionError):
+            try:
+                return await self.reader.readexactly(size)
+            except ConnectionError:
+                self._rescue()
+                return await self.reader.readexactly(size)
+        except asyncio.IncompleteReadError:
             raise EOFError from None
+
+    def _rescue(self) -> None:
+        """A write that failed makes asyncio drop what has come and was not read yet: the server's last words, to who
+        was too busy to read them before the server had hung up."""
+        reader = asyncio.StreamReader(limit=2**21)
+        reader.feed_data(bytes(self.reader._buffer))  # type: ignore[attr-defined]
+        try:
+            while data := self._twin.recv(65536):
+                reader.feed_data(data)
+        except OSError:
+            pass  # nothing more, or closed by us
+        reader.feed_eof()
+        self.reader = reader
 
     async def response(self, is_head: bool = False) -> Response:
         """The next answer that is not 1xx (but for 101). Failure where it is not HTTP."""
@@ -154,10 +176,11 @@ class Target:
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", self.port, local_addr=(source, 0), limit=2**21
             )
+        wire = Wire(reader, writer, record)
         try:
-            yield Wire(reader, writer, record)
+            yield wire
         finally:
-            writer.transport.abort()
+            wire.close()
 
     def upgrade(self, rng: random.Random, **changes: str) -> bytes:
         headers = {

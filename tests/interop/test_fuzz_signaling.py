@@ -1,8 +1,13 @@
 """The short form of `make fuzz`: nothing that is sent to a server process breaks it, or keeps others waiting."""
 
+import asyncio
+import importlib.util
 import json
 import os
+import random
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -29,3 +34,29 @@ def test_nothing_breaks_the_server(tmp_path: Path) -> None:
     # All three were at it, and got past the login.
     assert all(summary["inputs"][kind] > 100 for kind in ("http request", "websocket frame", "xml"))
     assert summary["answers"]["login online"] > 10 and summary["answers"]["iq error"] > 10
+
+
+async def test_what_the_server_said_before_it_hung_up_is_read_by_who_writes_on() -> None:
+    """Else a stream that ended in order counts as one that ended without a word, where the machine is busy."""
+    spec = importlib.util.spec_from_file_location("fuzz_wire", ROOT / "tests" / "fuzz" / "wire.py")
+    assert spec is not None and spec.loader is not None
+    sys.modules[spec.name] = wire_module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(wire_module)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = wire_module.Target(listener.getsockname()[1])
+        async with target.connect(random.Random(1), wire_module.Record()) as wire:
+            server, _ = listener.accept()
+            server.sendall(b"\x81\x01a" + b"\x81\x01b")
+            assert await wire.frame() == (1, b"a")
+            server.sendall(b"\x81\x01c")
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.close()  # with RST
+            while await wire.push(b"x"):
+                pass
+            assert await wire.frame() == (1, b"b")
+            assert await wire.frame() == (1, b"c")
+            try:
+                await asyncio.wait_for(wire.frame(), 5)
+            except EOFError:
+                return
+            raise AssertionError("there is no end")
