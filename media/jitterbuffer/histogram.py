@@ -21,33 +21,41 @@ def bin_of(delay: float) -> int:
 class ForgettingHistogram:
     """Shares of 1, by bins of BIN_MS."""
 
-    __slots__ = ("_bins", "_unit")
+    __slots__ = ("_bins", "_tails", "_unit")
 
     def __init__(self) -> None:
         self._bins: list[float] = []
         self._unit = 1.0  # what a share of 1 is in the bins
+        self._tails: list[float] = []  # what is in each bin and all later ones; empty: not summed up yet
 
     def forget(self, keep: float) -> None:
         """All shares become `keep` (0 to 1) of what they are."""
         if keep <= 0:
             self._bins.clear()
+            self._tails = []
             return
         self._unit /= keep
         if self._unit > UNIT_MAX:
             bins = [share / self._unit for share in self._bins]
             while bins and bins[-1] < FORGOTTEN:
                 bins.pop()
-            self._bins, self._unit = bins, 1.0
+            self._bins, self._unit, self._tails = bins, 1.0, []
 
     def add(self, index: int, share: float) -> None:
         """So much more in a bin, 0 to BINS - 1."""
         if index >= len(self._bins):
             self._bins += [0.0] * (index + 1 - len(self._bins))
         self._bins[index] += share * self._unit
+        self._tails = []
 
     def above(self, index: int) -> float:
         """The share in this bin and all later ones."""
-        return sum(self._bins[index:]) / self._unit if index < len(self._bins) else 0.0
+        if index >= len(self._bins):
+            return 0.0
+        if not self._tails:  # once a packet: of an overloaded process all delays are asked for, each time
+            self._tails = list(accumulate(reversed(self._bins)))
+            self._tails.reverse()
+        return self._tails[index] / self._unit
 
     def quantile(self, share: float) -> int:
         """The first bin with which so much is in it and those before."""
@@ -59,6 +67,7 @@ class ForgettingHistogram:
         gone = sum(self._bins[:bins])
         self._bins = self._bins[bins:] or [0.0]
         self._bins[0] += gone
+        self._tails = []
 
     def copy(self) -> "ForgettingHistogram":
         other = ForgettingHistogram()
