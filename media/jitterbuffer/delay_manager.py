@@ -18,7 +18,6 @@ FAST_FORGET = 0.99  # per packet: 2 s of 20 ms packets
 SLOW_FORGET = 0.999  # 20 s
 RECOVERED_FORGET = 0.998  # 10 s
 CHANGE_GAIN = 0.25  # R
-SLOW_SHARE = 0.7  # how much the old distribution counts against the new one
 DELAY_COST_PER_MS = 0.13
 LATE_COST = 800.0
 RECOVERY_COST = 300.0
@@ -150,7 +149,7 @@ class DelayManager:
     def _cost(self, delay: float) -> float:
         """What a delay costs, R: of waiting, of what is later, of what would not be recovered."""
         index = _bin_before(delay)
-        late = max(self._fast.above(index), SLOW_SHARE * self._slow.above(index))
+        late = max(self._fast.above(index), self._slow.above(index))
         return (
             DELAY_COST_PER_MS * index * BIN_MS
             + LATE_COST * late
