@@ -16,6 +16,7 @@ MIN_PACKETS, MIN_SPAN = 4, 0.06  # of the window: what was held and comes all at
 GROWING = 5  # packets, each later than the one before by this share of the time between: chance is 1 to 120
 GROWING_SHARE = 0.15
 BASE_SLOT, BASE_SLOTS = 1.0, 30  # seconds; the least delay of these is that of the empty path
+EVEN_PACKETS = 50  # over which unevenness is averaged, a second
 PAIRS, MIN_PAIRS = 24, 4
 PAIR_MEMORY = 30.0  # seconds
 PAIR_RISE, PAIR_NO_RISE = 0.003, 0.001  # seconds of delay more than the packet before
@@ -34,6 +35,9 @@ class ArrivalRecord:
 
     def __init__(self) -> None:
         self.queue = 0.0  # seconds, as of the last report
+        # How much less than the packet before it one is delayed, seconds, on average: jitter, which no queue has.
+        self.unevenness = 0.0
+        self._compared = 0
         self._unwrapper = Unwrapper(16)
         self._sent: dict[int, tuple[float, int]] = {}  # number -> (time, bytes), of what was not told yet
         self._sending: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
@@ -113,7 +117,11 @@ class ArrivalRecord:
         before, sent_before, delay_before, size_before = self._last_arrived
         self._last_arrived = number, sent, delay, size
         behind = self._behind.pop(number, None)
-        if behind is None or before != number - 1:
+        if before != number - 1:
+            return
+        self._compared = min(EVEN_PACKETS, self._compared + 1)
+        self.unevenness += (max(0.0, delay_before - delay) - self.unevenness) / self._compared
+        if behind is None:
             return
         since, front = behind
         rise = max(0.0, delay - delay_before)

@@ -15,6 +15,7 @@ START_BPS = 46_000  # fits into 48 kbit/s
 MIN_BPS, MAX_BPS = 12_000, 110_000
 QUEUE_HIGH = 0.040  # seconds; above the least of some jittered delays (measured: jitter profiles)
 QUEUE_TRIED = 0.025  # where the limit is known and more than it is tried
+UNEVEN = 3.0  # times the unevenness on top: with much jitter all packets of some moments are late
 QUEUE_LOW, QUEUE_NONE = 0.020, 0.010  # below: to wait for the packet before is no queue on a thin path
 BACK_OFF, BACK_OFF_MOST = 0.88, 0.5  # of what is carried, to let the queue drain
 DRAIN_TIME = 0.4  # seconds in which it is to
@@ -117,7 +118,8 @@ class AudioRateController:
             self._silent_since = None
             if self.queue < QUEUE_HIGH:
                 self._budget = self._before_silence
-        if self.queue > (QUEUE_HIGH if self._proven is None else QUEUE_TRIED):
+        high = QUEUE_HIGH if self._proven is None else QUEUE_TRIED
+        if self.queue > high + UNEVEN * self.record.unevenness:
             if newest > self._decreased + DRAIN:
                 self._meet_queue(newest, now)
         elif self._loss_grew(newest):

@@ -209,14 +209,16 @@ class ProtectionController:
                 present = worth
             if worth > value:
                 best, value = scheme, worth
-        if present is not None and value < present + CHANGE_GAIN:
+        same_copies = best.distances == self.scheme.distances
+        only_bitrate = same_copies and best.packet_ms == self.scheme.packet_ms  # nobody hears the change
+        if present is not None and value < present + CHANGE_GAIN * (not only_bitrate):
             self._better_since = None
             return
         # Against loss at once; back to less protection, or nearer copies, with patience.
         if self._better_since is None:
             self._better_since = last
         stronger = self.residual(best) < self.residual(self.scheme) - CHANGE_RESIDUAL
-        stronger |= best.distances == self.scheme.distances  # it is the budget that has changed
+        stronger |= same_copies  # it is the budget that has changed
         if present is None or stronger or last - self._better_since >= CHANGE_PAUSE_PACKETS:
             self.scheme, self._better_since = best, None
 

@@ -86,3 +86,12 @@ def test_packets_of_one_moment_do_not_divide_by_nothing() -> None:
     record.sent(1, 100, 1.0)
     record.receive(ArrivalReport(1, 0, (0.1, 0.1), 2.0))
     assert record.queue == 0.0 and record.at_least_bps == 0.0
+
+
+def test_jitter_is_uneven_and_a_queue_is_not() -> None:
+    queue, jitter = ArrivalRecord(), ArrivalRecord()
+    feed(queue, [0.05 + 0.004 * n for n in range(60)])
+    feed(jitter, [0.05, 0.07, 0.06, 0.11, 0.09, 0.09] * 10)
+    assert queue.unevenness == 0.0
+    # From one to the next it falls by 0, 10, 0, 20, 0 and 40 ms.
+    assert jitter.unevenness == pytest.approx(0.070 / 6, abs=0.001)

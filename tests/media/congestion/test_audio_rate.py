@@ -45,6 +45,24 @@ def test_random_loss_is_no_congestion(seed: int) -> None:
     assert len(voice.scheme.distances) >= 2 and voice.sent_bps(4, 12) > 75_000
 
 
+@pytest.mark.parametrize(("delay_ms", "jitter_ms"), [(40, 30), (60, 50)])
+def test_jitter_is_no_queue(delay_ms: float, jitter_ms: float) -> None:
+    """Kept in order, so that moments in which all packets are late are frequent."""
+    met = 0
+    for seed in range(10):
+        voice, _ = voice_on(seed, 20, delay_ms=delay_ms, jitter_ms=jitter_ms)
+        met += voice.rate.capacity_bps is not None
+    assert met <= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_thin_link_with_jitter_is_used_and_not_filled(seed: int) -> None:
+    voice, link = voice_on(seed, 30, delay_ms=50, jitter_ms=30, rate_bps=48_000, queue_ms=300)
+    assert 36_000 < voice.sent_bps(10, 30) < 48_000
+    assert voice.delay(10, 30) < 0.050 + 0.050 + 8 * 200 / 48_000
+    assert link.counters.queue_drops < 30
+
+
 def test_a_full_queue_is_not_met_with_copies() -> None:
     voice, link = voice_on(9, 30, delay_ms=30, rate_bps=64_000, queue_ms=200, loss=0.05)
     assert voice.sent_bps(5, 30) < 64_000 and voice.delay(8, 30) < 0.1

@@ -142,6 +142,13 @@ def test_every_scheme_keeps_the_wire_budget(scheme: Scheme) -> None:
     assert scheme.wire_bps + FEEDBACK_BPS <= 110_000
 
 
+def test_a_better_bitrate_is_taken_however_little_it_brings() -> None:
+    session = Session()
+    session.controller.scheme = Scheme(32_000)
+    session.run(1, random_loss(0.0, 1))
+    assert session.controller.scheme == NO_PROTECTION
+
+
 def test_a_smaller_budget_is_kept() -> None:
     session = Session()
     for begin in range(0, 3000, EVERY):
