@@ -147,6 +147,8 @@ async def test_fifty_calls_leave_nothing(town, connect) -> None:
                     threading.active_count(),
                     resident_bytes(),
                 )
-        assert after[50][:3] == after[10][:3], "tasks, files, threads"
+        # One left by each call would be 40; a timer or a message on its way at that moment is not what is asked for.
+        more = [at_last - before for before, at_last in zip(after[10][:3], after[50][:3], strict=True)]
+        assert max(more) < 5, f"tasks, files, threads: {more} more after 40 calls"
         grown = (after[50][3] - after[10][3]) / 1e6
         assert grown < 5, f"resident memory grew by {grown:.1f} MB"
