@@ -101,8 +101,8 @@ $(VENV)/.ready-interop: $(VENV)/.ready-test
 	@$(PIP) --editable '.[report,test,compare]'
 	@touch $@
 
-# PESQ comes as source and wants a C compiler.
+# PESQ, and the support vectors of ViSQOL, come as source and want a C and a C++ compiler.
 $(VENV)/.ready-quality: $(VENV)/.ready-test
 	@echo "Installing the speech metrics ..."
-	@$(PIP) --no-binary pesq --editable '.[report,test,quality]'
+	@$(PIP) --no-binary pesq,libsvm-official --editable '.[report,test,quality]'
 	@touch $@

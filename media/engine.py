@@ -5,6 +5,7 @@
     get_timer(), handle_timer()  RTCP
     next_event()                 what the owner may want to know
     push_audio(samples, now)     20 ms from the microphone
+    skip_audio(samples)          so much of it is left out
     pull_audio(now)              10 ms for the speaker
     push_video(frame, now)       a picture from the camera
     pictures_to_show(now)        pictures for the screen
@@ -227,6 +228,11 @@ class MediaEngine:
             return
         for packet in self.sender.push(samples, now - len(samples) / 48000):
             self._send_rtp(packet)
+
+    def skip_audio(self, samples: int) -> None:
+        """So much from the microphone is not said: the peer hears a gap, and what follows in time."""
+        if self.sender is not None:
+            self.sender.skip(samples)
 
     def pull_audio(self, now: float) -> Samples:
         """10 ms of int16 mono at 48 kHz; silence while there is nothing to play."""

@@ -2,8 +2,8 @@
 
 Ringline's own are: of received streams `latePackets` (came after their turn), `recoveredFrames` (played from a copy)
 and `lossRuns` (packets missing in a row -> how often); of outbound-rtp `pathQueueDelay`, what the sender takes for a
-queue on the path; of remote-inbound-rtp what the peer tells in extended reports, of the whole call up to then
-(RFC 3611 section 4.7; `_as_heard`).
+queue on the path, and for voice, too, `qualityLimitationReason` (cpu or none); of remote-inbound-rtp what the peer
+tells in extended reports, of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ def _outbound(sender: AudioSender, ssrc: int, heard: VoipMetrics | None) -> Stat
             "headerBytesSent": rtp.header_bytes_sent,
             "targetBitrate": sender.bitrate_bps,
             "pathQueueDelay": sender.path_queue,
+            "qualityLimitationReason": "cpu" if sender.hurried else "none",
         },
         "media-source-audio": {
             "type": "media-source",

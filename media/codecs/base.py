@@ -19,6 +19,9 @@ class AudioEncoder(Protocol):
 
     def set_bitrate(self, bitrate_bps: int) -> None: ...
 
+    def set_hurried(self, hurried: bool) -> None:
+        """Whether the machine has no time: frames are encoded faster, and sound a little worse for their size."""
+
     def close(self) -> None: ...
 
 

@@ -54,6 +54,9 @@ class WaveformEncoder:
     def set_bitrate(self, bitrate_bps: int) -> None:
         """There is one rate."""
 
+    def set_hurried(self, hurried: bool) -> None:
+        """There is nothing to be saved."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -83,8 +83,7 @@ class PeerConnection:
         self._camera_on = True
         self._data: negotiation.DataParameters | None = None
         self._gathered = self._connected = self._closed = False
-        self.state = "new"
-        self.failure = ""  # why, when the state is failed
+        self.state, self.failure = "new", ""  # why, when the state is failed
         self.created_at = self._loop.time()
 
     # -- offer and answer
@@ -323,6 +322,8 @@ class PeerConnection:
         self._drain()
 
     def _sample(self, now: float) -> None:
+        if self._sampler is not None:
+            self._sound.loop_was_late(self._sampler.late, now)
         self._report.sample(self.get_stats(), now)
 
     def _ice_error(self, url: str, why: str) -> None:

@@ -17,13 +17,18 @@ import numpy as np
 
 from media.codecs.base import Samples
 from media.engine import MediaEngine
+from media.io.overload import Overload
 from media.io.playout import Playout
 from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
 
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
-AT_ONCE = 5  # frames of a late microphone in one turn of the loop: about a millisecond
+AT_ONCE = 2  # frames of a late microphone in one turn of the loop: half a millisecond, of each of many
+# Frames of it that are said though they are late, 0.3 s. What it has waiting beyond is left out, or a process that
+# cannot keep up would be later with each second; so many frames in one turn, since that costs little.
+STALE, LEFT_OUT_AT_ONCE = 15, 50
+WAITING = 0.001  # seconds: a read that is over sooner had a frame waiting
 FIRST_PULL = (
     0.004  # seconds after that packet: those that come a little later in their period are in time, too
 )
@@ -39,6 +44,7 @@ class SoundPump:
         self._playout: Playout | None = None
         self._capture: asyncio.Task[None] | None = None
         self._opening: asyncio.TimerHandle | None = None  # of the speaker
+        self._overload = Overload()
         self._started = False
         self._latest: tuple[Samples, float] | None = None  # what was heard last before the start, and when
         self.muted = False
@@ -79,6 +85,13 @@ class SoundPump:
         if second and self._opening.when() > self._loop.time() + FIRST_PULL:
             self._open_speaker_in(FIRST_PULL, speaker)
 
+    def loop_was_late(self, seconds: float, now: float) -> None:
+        """By so much, told once a second: where that does not end, encoding has to take less time."""
+        hurried = self._overload.tell(seconds, now)
+        if self._engine.sender is not None:
+            with self._lock:
+                self._engine.sender.set_hurried(hurried)
+
     def _open_speaker_in(self, seconds: float, speaker: AudioSink | PullSink | None) -> None:
         if self._opening is not None:
             self._opening.cancel()
@@ -107,21 +120,23 @@ class SoundPump:
                 close_quietly(device)
 
     async def _read(self, microphone: AudioSource) -> None:
-        before, at_once = 0.0, 0
+        at_once = 0
         try:
             while True:
+                asked = self._loop.time()
                 samples = await microphone.read()
                 now = self._loop.time()
-                if self._started:
+                at_once = at_once + 1 if now - asked < WAITING else 0
+                if not self._started:
+                    self._latest = samples, now
+                elif at_once < STALE:
                     self._push(samples, now)
                 else:
-                    self._latest = samples, now
-                at_once = at_once + 1 if now - before < FRAME / 2 else 0
-                if at_once == AT_ONCE:
+                    with self._lock:
+                        self._engine.skip_audio(len(samples))
+                if at_once and at_once % (AT_ONCE if at_once < STALE else LEFT_OUT_AT_ONCE) == 0:
                     # It does not wait, since we are late: what came from the network has its turn, too.
-                    at_once = 0
                     await asyncio.sleep(0)
-                before = now
         except Exception as error:  # a source is the caller's code
             logger.error("the microphone failed, the call goes on without it: %s", error)
 

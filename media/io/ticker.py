@@ -17,11 +17,13 @@ class Ticker:
         self._interval = interval
         self._loop = asyncio.get_running_loop()
         self._due = self._loop.time()
+        self.late = 0.0  # by how many seconds the last turn was
         self._handle: asyncio.TimerHandle | None = self._loop.call_at(self._due, self._run)
 
     def _run(self) -> None:
         now = self._loop.time()
-        if now - self._due > GIVE_UP_AFTER:
+        self.late = now - self._due
+        if self.late > GIVE_UP_AFTER:
             self._due = now
         while self._due <= now and self._handle is not None:
             self._due += self._interval

@@ -71,6 +71,7 @@ class AudioSender:
         self._rate = AudioRateController()
         self._round_trip_rate = RoundTripRate(parameters.bitrate_bps)
         self._apply_scheme(self._rate.budget_bps)
+        self.hurried = False
         self.total_samples_captured = 0
         self.nack_count = 0
 
@@ -102,6 +103,12 @@ class AudioSender:
         if self._waiting.base is samples or self._waiting is samples:
             self._waiting = self._waiting.copy()  # the caller may use its own again
         return packets
+
+    def skip(self, samples: int) -> None:
+        """Leave out so much: the media time goes on, and a packet that was not full yet is left out with it."""
+        self._media_time += (samples + len(self._waiting)) // self._samples_a_tick
+        self._waiting = self._waiting[:0]
+        self.total_samples_captured += samples
 
     def _packet(self, samples: Samples, captured: float) -> bytes | None:
         payload = self._encoder.encode(samples)
@@ -247,6 +254,12 @@ class AudioSender:
     @property
     def bitrate_bps(self) -> int:
         return self._encoder.bitrate_bps
+
+    def set_hurried(self, hurried: bool) -> None:
+        """Whether the machine has no time for the encoder's best."""
+        if hurried != self.hurried:
+            self.hurried = hurried
+            self._encoder.set_hurried(hurried)
 
     @property
     def reported_loss(self) -> float:

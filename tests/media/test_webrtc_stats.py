@@ -74,6 +74,7 @@ W3C = {
 }
 # As the module's docstring says: those of RFC 3611 are of what the peer hears.
 OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns", "pathQueueDelay"}
+OWN |= {"qualityLimitationReason"}  # which W3C has for video
 RFC_3611 = {
     "rFactor", "mosLq", "mosCq", "lossRate", "discardRate", "burstDensity", "gapDensity", "burstDuration",
     "gapDuration", "endSystemDelay", "jitterBufferNominalDelay", "jitterBufferMaximumDelay",

@@ -199,3 +199,21 @@ def test_codecs_that_are_forgotten_are_freed(monkeypatch: pytest.MonkeyPatch) ->
     del decoder
     gc.collect()
     assert state in freed
+
+
+def test_less_effort_where_bits_are_plenty_and_least_in_a_hurry() -> None:
+    """By what it does: the same bytes as an encoder with that complexity, from the first frame after the change."""
+    voice = generate_voice(5, 1.0)
+    frames = [voice[n : n + 960] for n in range(0, len(voice) - 959, 960)]
+
+    def encoded(encoder: OpusEncoder) -> list[bytes]:
+        return [encoder.encode(frame) for frame in frames]
+
+    for bitrate, hurried, complexity in ((36000, False, 6), (24000, False, 9), (36000, True, 0)):
+        ours = OpusEncoder(bitrate_bps=bitrate)
+        ours.set_hurried(hurried)
+        assert encoded(ours) == encoded(OpusEncoder(bitrate_bps=bitrate, complexity=complexity))
+    ours = OpusEncoder(bitrate_bps=36000)
+    ours.set_hurried(True)
+    ours.set_bitrate(24000)
+    assert encoded(ours) == encoded(OpusEncoder(bitrate_bps=24000, complexity=0)), "a new rate ends no hurry"

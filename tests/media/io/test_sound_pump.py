@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from media.io.sound_pump import AT_ONCE, SoundPump
+from media.io.sound_pump import AT_ONCE, STALE, SoundPump
 
 
 class Card:
@@ -109,8 +109,48 @@ async def test_a_microphone_that_is_late_leaves_others_their_turn() -> None:
     pump, _ = pump_with(0)
     microphone: Any = Late()
     pump.open(microphone, None)
-    for turn in range(10):
+    for turn in range(STALE // AT_ONCE):
         await asyncio.sleep(0)
         assert microphone.frames <= AT_ONCE * (turn + 1) + 1
     assert microphone.frames > AT_ONCE
     await pump.close(microphone, None)
+
+
+async def test_what_a_microphone_has_waiting_for_long_is_left_out() -> None:
+    class Held:
+        """After a stall: two seconds are waiting, then it is in time again."""
+
+        frames, in_time = 0, asyncio.Event()
+
+        async def read(self) -> Any:
+            self.frames += 1
+            if self.frames > 102:
+                self.in_time.set()
+            if self.frames > 100:
+                await asyncio.sleep(0.02)
+            return np.zeros(960, np.int16)
+
+        def close(self) -> None:
+            pass
+
+    pump, _ = pump_with(0)
+    taken: list[str] = []
+    pump._engine.push_audio = lambda samples, now: taken.append("said")  # type: ignore[method-assign]
+    pump._engine.skip_audio = lambda samples: taken.append("left out")  # type: ignore[method-assign]
+    microphone: Any = Held()
+    pump.start(microphone, None)
+    await asyncio.wait_for(microphone.in_time.wait(), 5)
+    said = STALE - 1  # after the first that was there at once
+    assert taken[:said] == ["said"] * said
+    assert taken[said:100] == ["left out"] * (100 - said)
+    assert taken[100:102] == ["said"] * 2
+    await pump.close(microphone, None)
+
+
+async def test_a_loop_that_is_late_all_the_time_makes_the_encoder_hurry() -> None:
+    pump, _ = pump_with(0)
+    hurried: list[bool] = []
+    pump._engine.sender = SimpleNamespace(set_hurried=hurried.append)  # type: ignore[assignment]
+    for second, late in enumerate((0.001, 0.5, 0.5, 0.5, 0.001)):
+        pump.loop_was_late(late, float(second))
+    assert hurried == [False, False, False, True, True]

@@ -51,9 +51,10 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
 def test_it_ticks_every_10_ms_without_drift(loop: Loop) -> None:
     ticks: list[float] = []
-    Ticker(ticks.append)
+    ticker = Ticker(ticks.append)
     loop.run(60.0, late=0.003)
     assert len(ticks) == 1000
+    assert ticker.late == pytest.approx(0.003)
     for n, at in enumerate(ticks):
         assert at == pytest.approx(50.003 + n * 0.01, abs=1e-6)
 

@@ -31,6 +31,9 @@ class FakeEncoder:
     def set_bitrate(self, bitrate_bps: int) -> None:
         self.bitrate_bps = bitrate_bps
 
+    def set_hurried(self, hurried: bool) -> None:
+        self.hurried = hurried
+
     def close(self) -> None:
         self.closed = True
 
@@ -58,6 +61,17 @@ def test_packets() -> None:
     assert [(p.timestamp - packets[0].timestamp) & 0xFFFFFFFF for p in packets] == [0, 960, 1920]
     assert {(p.ssrc, p.payload_type) for p in packets} == {(7, 111)}
     assert stream.total_samples_captured == 3 * 960
+
+
+def test_what_is_left_out_is_a_gap_of_time_and_not_of_numbers() -> None:
+    stream, _ = sender()
+    packets = [RtpPacket.parse(*stream.push(FRAME, 0.0))]
+    stream.push(FRAME[:480], 0.02)
+    stream.skip(960)
+    packets.append(RtpPacket.parse(*stream.push(FRAME, 0.05)))
+    first, second = packets
+    assert (second.sequence_number - first.sequence_number) & 0xFFFF == 1
+    assert (second.timestamp - first.timestamp) & 0xFFFFFFFF == 960 + 480 + 960
 
 
 def test_the_mid_travels_in_the_first_packets_only() -> None:
