@@ -12,6 +12,7 @@ from signaling.one_time_code import Registration
 from signaling.reachability import Findable, Standing
 from signaling.storage.database import Database
 from signaling.storage.migrations import migrate
+from signaling.storage.many_rows import insert_rows
 from signaling.storage.room import KeptMessage, Room
 
 metadata = sa.MetaData()
@@ -117,7 +118,6 @@ _KEPT = (
     .order_by(messages.c.id)
     .limit(bindparam("most"))
 )
-_KEEP = messages.insert()
 # A row for each registered number and sender; without messages, one whose sender is NULL.
 _HOW_MANY = (
     select(accounts.c.number, messages.c.sender, func.count(messages.c.id))
@@ -316,17 +316,17 @@ class Store:
                 self._room.know(unsure, db.execute(_HOW_MANY, {"numbers": unsure}).all())
             if not self._last_message:
                 self._last_message = db.scalar(select(func.max(messages.c.id))) or 0
-            ids, rows = list[int](), list[dict[str, Any]]()
+            ids, rows = list[int](), list[tuple[Any, ...]]()
             for message in batch:
                 if len(message.stanza) > max_chars or not self._room.take(message, limit, of_one):
                     ids.append(0)
                     continue
                 self._last_message += 1  # never used twice while we run, even if it is not committed
                 ids.append(self._last_message)
-                row = {"id": self._last_message, "number": message.number, "sender": message.sender}
-                rows.append(row | {"kept": message.kept, "stanza": message.stanza})
-            if rows:
-                db.execute(_KEEP, rows)
+                rows.append(
+                    (self._last_message, message.number, message.sender, message.kept, message.stanza)
+                )
+            insert_rows(db, messages, rows)
             return ids
 
         return await self.database.run(work)

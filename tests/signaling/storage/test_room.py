@@ -61,6 +61,16 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
+async def test_a_batch_of_any_size_is_kept_whole_and_in_order(store: Store) -> None:
+    for count in (1, 2, 63, 64, 65, 200):
+        batch = [KeptMessage(0, BOB, ALICE, float(n), f"{count}-{n} it's :p1 \u00e9 ?") for n in range(count)]
+        ids = await store.keep_messages(batch, 100, 1000, 1000)
+        kept = await store.kept_messages(BOB, -1.0, ids[0] - 1, 1000)
+        assert [(k.id, k.sender, k.kept, k.stanza) for k in kept] == [
+            (id_, m.sender, m.kept, m.stanza) for id_, m in zip(ids, batch, strict=True)
+        ]
+
+
 async def test_what_is_delivered_makes_room(store: Store) -> None:
     ids = await store.keep_messages([message()] * 4, 10, 10, 3)
     assert [id_ > 0 for id_ in ids] == [True, True, True, False]
