@@ -9,6 +9,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MOST = 200
+# Where two came during a transaction more are coming: so long is waited for them. With 100 calls a second that saves a
+# fifth of what they cost, and the slowest are sooner (make bench-signaling); who is alone does not wait.
+GATHER = 0.002
 
 
 class Batch(Generic[T, R]):
@@ -37,6 +40,8 @@ class Batch(Generic[T, R]):
         try:
             while self._waiting:
                 await self._run([self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))])
+                if len(self._waiting) > 1:
+                    await asyncio.sleep(GATHER)
         finally:
             self._task = None
             for _, answer in self._waiting:  # we were cancelled

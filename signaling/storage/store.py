@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from signaling.one_time_code import Registration
 from signaling.reachability import Findable, Standing
 from signaling.storage.database import Database
-from signaling.storage.migrations import migrate
 from signaling.storage.many_rows import insert_rows
+from signaling.storage.migrations import migrate
 from signaling.storage.room import KeptMessage, Room
 
 metadata = sa.MetaData()

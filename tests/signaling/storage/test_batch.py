@@ -41,6 +41,27 @@ async def test_what_comes_meanwhile_is_committed_together() -> None:
     await batch.close()
 
 
+async def test_more_is_waited_for_where_two_came_during_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused, go_on, sleep = asyncio.Event(), asyncio.Event(), asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        if not seconds:
+            return await sleep(0)
+        paused.set()
+        await go_on.wait()
+
+    monkeypatch.setattr("signaling.storage.batch.asyncio.sleep", pause)
+    slow = Slow()
+    batch = Batch(slow.commit)
+    tasks = await begun(batch, 1) + await begun(batch, 2, 3)
+    slow.let.set()
+    await asyncio.wait_for(paused.wait(), 5)
+    tasks += await begun(batch, 4)
+    go_on.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30, 40]
+    assert slow.batches == [[1], [2, 3, 4]]
+
+
 async def test_at_most_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signaling.storage.batch.MOST", 2)
     slow = Slow()
