@@ -112,6 +112,10 @@ class End:
         """What was played; its first sample at `playout_phase`."""
         return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
 
+    def heard_after(self, other: "End") -> float:
+        """Seconds from the start of the other end's microphone to the first sample that is played here."""
+        return self.playout_phase - other.capture_phase + TICK / RATE
+
     def heard_on_the_clock_of(self, other: "End") -> Samples:
         """The recording as if it had begun with the other end's microphone and run at its pace.
 
@@ -119,7 +123,7 @@ class End:
         """
         recording = self.recording()
         if self.clock.second == other.clock.second:
-            shift = round((self.playout_phase - other.capture_phase) * RATE) + TICK
+            shift = round(self.heard_after(other) * RATE)
             return np.pad(recording, (shift, 0)) if shift >= 0 else recording[-shift:]
         times = other.capture_phase + np.arange(len(recording)) * (other.clock.second / RATE)
         positions = (times - self.playout_phase) * (RATE / self.clock.second) - TICK
@@ -138,6 +142,8 @@ class SimulatedCall:
     callee_heard: Samples
     timer_calls: tuple[int, int] = (0, 0)  # of the engines' handle_timer: a bound on how busy they are
     stats: tuple[Stats, Stats] = ({}, {})  # W3C webrtc-stats at the end
+    # Seconds by which the first sample that caller and callee heard was played after the other's microphone began.
+    heard_after: tuple[float, float] = (0.0, 0.0)
 
 
 def simulate(
@@ -187,6 +193,7 @@ def simulate(
         callee.recording(),
         (caller.timer_calls, callee.timer_calls),
         (caller.engine.get_stats(seconds), callee.engine.get_stats(seconds)),
+        (caller.heard_after(callee), callee.heard_after(caller)),
     )
 
 

@@ -64,7 +64,14 @@ def virtual_scores(profile: str, seed: int) -> list[Scores]:
     room = np.random.default_rng(seed).normal(0, ROOM_RMS, lead).astype(np.int16)
     spoken = np.concatenate((room, speech))
     call = simulate(get_profile(profile), seed, (spoken, spoken), seconds=len(spoken) / RATE)
-    return [tuple(_scores(spoken, heard, lead, segments)) for heard in (call.caller_heard, call.callee_heard)]
+    heard = zip((call.caller_heard, call.callee_heard), call.heard_after, strict=True)
+    return [tuple(_scores(spoken, _placed(samples, after), lead, segments)) for samples, after in heard]
+
+
+def _placed(heard: Samples, after: float) -> Samples:
+    """What was played, from the start of the other end's microphone on."""
+    shift = round(after * RATE)
+    return np.pad(heard, (shift, 0)) if shift >= 0 else heard[-shift:]
 
 
 def _scores(spoken: Samples, heard: Samples, lead: int, segments: list[tuple[int, int]]) -> Iterator[float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from media.quality.report import document
+from media.quality.speech import score
 from media.simulation.call import RATE, DeviceClock, SimulatedCall, simulate
 from media.simulation.link import LinkParameters, Schedule, Step
 from media.simulation.profiles import Direction, Profile, get_profile
@@ -50,6 +51,22 @@ def test_a_clean_call_is_heard_as_it_was_spoken(speech: Speech) -> None:
         assert report.summary.rtt_ms == pytest.approx(20, abs=1)
         assert 20_000 < (report.summary.received_bps or 0) < 50_000
     assert len(call.caller_heard) == pytest.approx(6 * RATE, abs=960)
+
+
+def test_the_recordings_can_be_placed_beside_what_was_said(speech: Speech) -> None:
+    call = run("clean", speech, 6)
+    for report, heard, after, said in zip(
+        (call.caller, call.callee),
+        (call.caller_heard, call.callee_heard),
+        call.heard_after,
+        reversed(speech),
+        strict=True,
+    ):
+        padding = round(after * RATE)
+        placed = np.pad(heard, (padding, 0)) if padding >= 0 else heard[-padding:]
+        assert report.speech is not None and report.speech.mouth_to_ear_median_ms is not None
+        measured = score(said[: len(placed)], placed, pesq=False).mouth_to_ear_median_ms
+        assert measured == pytest.approx(report.speech.mouth_to_ear_median_ms, abs=0.5)
 
 
 @pytest.mark.parametrize(("profile", "tolerance"), [("clean", 2), ("rtt300", 20)])
