@@ -222,17 +222,24 @@ class MediaEngine:
 
     def push_audio(self, samples: Samples, now: float) -> None:
         """20 ms of int16 mono at 48 kHz, the last sample of which was taken at `now`."""
-        if self._srtp is None or self.sender is None or self._closed:
-            return
-        if self.parameters is None or not self.parameters.send:
-            return
-        for packet in self.sender.push(samples, now - len(samples) / 48000):
-            self._send_rtp(packet)
+        if self.sender is not None and self._says:
+            for packet in self.sender.push(samples, now - len(samples) / 48000):
+                self._send_rtp(packet)
 
     def skip_audio(self, samples: int) -> None:
         """So much from the microphone is not said: the peer hears a gap, and what follows in time."""
-        if self.sender is not None:
+        if self.sender is not None and self._says:
             self.sender.skip(samples)
+
+    @property
+    def _says(self) -> bool:
+        """Whether sound is sent; before that, and while it is not, the media time stands still."""
+        return (
+            self._srtp is not None
+            and not self._closed
+            and self.parameters is not None
+            and self.parameters.send
+        )
 
     def pull_audio(self, now: float) -> Samples:
         """10 ms of int16 mono at 48 kHz; silence while there is nothing to play."""

@@ -83,7 +83,7 @@ class OpusEncoder:
         if self._fixed_complexity is not None:
             complexity = self._fixed_complexity
         if self._hurried:
-            complexity = min(complexity, COMPLEXITY_HURRIED)
+            complexity = COMPLEXITY_HURRIED
         if complexity != self._complexity:
             self._ctl(SET_COMPLEXITY, complexity)
             self._complexity = complexity

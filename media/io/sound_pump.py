@@ -131,7 +131,7 @@ class SoundPump:
                     self._latest = samples, now
                 elif at_once < STALE:
                     self._push(samples, now)
-                else:
+                elif not self.held:
                     with self._lock:
                         self._engine.skip_audio(len(samples))
                 if at_once and at_once % (AT_ONCE if at_once < STALE else LEFT_OUT_AT_ONCE) == 0:

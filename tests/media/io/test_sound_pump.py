@@ -127,18 +127,21 @@ async def test_what_a_microphone_has_waiting_for_long_is_left_out() -> None:
             if self.frames > 102:
                 self.in_time.set()
             if self.frames > 100:
-                await asyncio.sleep(0.02)
+                clock.now += 0.02
+                await asyncio.sleep(0)
             return np.zeros(960, np.int16)
 
         def close(self) -> None:
             pass
 
+    clock = SimpleNamespace(now=5.0)
     pump, _ = pump_with(0)
     taken: list[str] = []
-    pump._engine.push_audio = lambda samples, now: taken.append("said")  # type: ignore[method-assign]
-    pump._engine.skip_audio = lambda samples: taken.append("left out")  # type: ignore[method-assign]
+    pump._engine.push_audio = lambda samples, now: taken.append("said")
+    pump._engine.skip_audio = lambda samples: taken.append("left out")
     microphone: Any = Held()
     pump.start(microphone, None)
+    pump._loop = SimpleNamespace(time=lambda: clock.now)
     await asyncio.wait_for(microphone.in_time.wait(), 5)
     said = STALE - 1  # after the first that was there at once
     assert taken[:said] == ["said"] * said
@@ -150,7 +153,7 @@ async def test_what_a_microphone_has_waiting_for_long_is_left_out() -> None:
 async def test_a_loop_that_is_late_all_the_time_makes_the_encoder_hurry() -> None:
     pump, _ = pump_with(0)
     hurried: list[bool] = []
-    pump._engine.sender = SimpleNamespace(set_hurried=hurried.append)  # type: ignore[assignment]
+    pump._engine.sender = SimpleNamespace(set_hurried=hurried.append)
     for second, late in enumerate((0.001, 0.5, 0.5, 0.5, 0.001)):
         pump.loop_was_late(late, float(second))
     assert hurried == [False, False, False, True, True]
