@@ -2,8 +2,9 @@
 
 Two forgetting histograms of relative delay (2 s and 20 s of packets) give the share of frames that would come too
 late at each delay. The target is the delay with the least cost in points of the E-model's R: every millisecond
-of delay costs a little, every late frame costs as much as a lost one (G.107; the slopes are named below). A single
-late packet weighs 1 % of the fast histogram, so a spike moves the target at once where that pays.
+of delay costs a little, every late frame costs as much as a lost one (G.107; the slopes are named below). A late
+packet weighs 1 % of the fast histogram, so a spike moves the target at once where that pays. One or two alone do not:
+each change of delay is heard, and what is late once in ten seconds is cheaper than that.
 
 Sound is pulled in blocks, so a frame is decoded at one pull or at the next: only delays that are whole blocks apart
 can be had, and the choice is among these.
@@ -16,6 +17,7 @@ from media.jitterbuffer.histogram import BIN_MS, BINS, ForgettingHistogram, bin_
 
 FAST_FORGET = 0.99  # per packet: 2 s of 20 ms packets
 SLOW_FORGET = 0.999  # 20 s
+ALONE = 2 * (1 - FAST_FORGET)  # two packets: so few in the fast one are chance
 RECOVERED_FORGET = 0.998  # 10 s
 CHANGE_GAIN = 0.25  # R
 DELAY_COST_PER_MS = 0.13
@@ -149,7 +151,9 @@ class DelayManager:
     def _cost(self, delay: float) -> float:
         """What a delay costs, R: of waiting, of what is later, of what would not be recovered."""
         index = _bin_before(delay)
-        late = max(self._fast.above(index), self._slow.above(index))
+        lately, late = self._fast.above(index), self._slow.above(index)
+        if lately > ALONE:
+            late = max(late, lately)
         return (
             DELAY_COST_PER_MS * index * BIN_MS
             + LATE_COST * late

@@ -11,7 +11,7 @@ from media.jitterbuffer.decision_logic import DecisionLogic, Operation
 from media.jitterbuffer.delay_manager import DelayManager
 from media.jitterbuffer.packet_buffer import PacketBuffer
 from media.jitterbuffer.pull_clock import PullClock
-from media.jitterbuffer.time_stretch import QUIET_RMS, accelerate, preemptive_expand
+from media.jitterbuffer.time_stretch import QUIET_RMS, accelerate, cross_fade, preemptive_expand
 from media.rtp.sequence import Unwrapper
 
 SAMPLE_RATE = 48000
@@ -24,7 +24,7 @@ COPIES_AHEAD = 0.3  # seconds: copies of what is newer are of nothing that was a
 MAX_LOST = 200
 BACKGROUND_RISE = 1.01  # a frame; 20 dB in 5 s
 MAX_QUIET_RMS = 600.0  # -35 dBFS: louder is never background
-RECOVERY_JOIN = 240  # samples, 5 ms: a frame that was half concealed when its copy came
+RECOVERY_JOIN = 240  # samples, 5 ms: a frame that was half concealed when it, or its copy, came
 LONG_LOSS = (
     9600  # after 200 ms libopus has faded out: what follows is silence, not concealment that could be heard
 )
@@ -233,21 +233,27 @@ class JitterBuffer:
     def _play(self, payload: bytes, now: float) -> None:
         assert self._next is not None
         delay = self._playout_delay(now)
+        covered, concealed = self._what_is_covered(payload, now), None
+        if covered:
+            delay -= covered / SAMPLE_RATE
+            concealed = self._decoder.conceal(RECOVERY_JOIN).copy()
         try:
             samples = self._decoder.decode(payload).copy()
         except CodecError:
             self.counters.broken_packets += 1
             self._advance_concealed(self._frame, now)
             return
+        if concealed is not None:
+            samples = cross_fade(concealed, samples[covered:])
         arrival = self._arrivals.pop(self._next, now)
         self._in_silence = self._decoder.is_silence(payload)
         if self._next in self._copies:
             self._copies.discard(self._next)
             self.counters.recovered_frames += 1
         waited = now + len(self._fifo) / SAMPLE_RATE - arrival
-        self._frame = len(samples)
-        self._next += len(samples)
-        self.bursts.play(len(samples))
+        self._frame = len(samples) + covered
+        self._next += self._frame
+        self.bursts.play(self._frame)
         self._held = self._concealing = 0
         if self.first_played is None:
             self.first_played = now
@@ -257,6 +263,14 @@ class JitterBuffer:
         self.counters.jitter_buffer_target_delay += count * self.delay_manager.target
         target = self.delay_manager.choose(delay - len(self._fifo) / SAMPLE_RATE, TICK / SAMPLE_RATE, now)
         self._append(self._stretch(samples, delay - target, now))
+
+    def _what_is_covered(self, payload: bytes, now: float) -> int:
+        """Samples of a late frame that concealment has stood in for, where the buffer is not to grow by them."""
+        if not 0 < self._held < self._decoder.duration(payload) or self._in_silence:
+            return 0
+        present = self._playout_delay(now) - (len(self._fifo) + self._held) / SAMPLE_RATE
+        grows = self.delay_manager.choose(present, TICK / SAMPLE_RATE, now) > present + TICK / 2 / SAMPLE_RATE
+        return 0 if grows else self._held
 
     def _stretch(self, samples: Samples, error: float, now: float) -> Samples:
         quiet_rms = self._quiet_rms(samples)
@@ -341,13 +355,8 @@ class JitterBuffer:
         """
         if missing == self._frame:
             return self._decoder.decode_fec(payload, missing).copy()
-        concealed = self._decoder.conceal(RECOVERY_JOIN).astype(np.float32)
-        samples = self._decoder.decode_fec(payload, self._frame)[-missing:].copy()
-        overlap = min(missing, RECOVERY_JOIN)
-        fade_in = np.linspace(0, 1, overlap, dtype=np.float32)
-        joined = samples[:overlap] * fade_in + concealed[:overlap] * (1 - fade_in)
-        samples[:overlap] = np.rint(joined).astype(np.int16)
-        return samples
+        concealed = self._decoder.conceal(RECOVERY_JOIN).copy()
+        return cross_fade(concealed, self._decoder.decode_fec(payload, self._frame)[-missing:])
 
     def _advance_concealed(self, samples: int, now: float) -> None:
         assert self._next is not None

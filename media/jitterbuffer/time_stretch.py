@@ -97,3 +97,11 @@ def preemptive_expand(
         return samples
     join = x[lag : lag + OVERLAP] * _FADE_OUT + x[:OVERLAP] * _FADE_IN
     return np.concatenate((samples[:lag], np.rint(join).astype(np.int16), samples[OVERLAP:]))
+
+
+def cross_fade(before: Samples, after: Samples) -> Samples:
+    """`after`, its beginning faded in from `before`, which goes on as what was played until then. int16 mono."""
+    overlap = min(len(before), len(after))
+    fade_in = np.linspace(0, 1, overlap, dtype=np.float32)
+    joined = after[:overlap] * fade_in + before[:overlap] * (1 - fade_in)
+    return np.concatenate((np.rint(joined).astype(np.int16), after[overlap:]))

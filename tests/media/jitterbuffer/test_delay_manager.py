@@ -63,6 +63,13 @@ def test_the_target_covers_nearly_all_of_the_jitter(jitter_ms: int) -> None:
     assert chosen < jitter_ms / 1000 + 1.5 * STEP
 
 
+def test_one_late_packet_is_chance_and_three_are_not() -> None:
+    manager = DelayManager()
+    quiet = feed(manager, [0.0] * 1000)
+    assert feed(manager, [0.012], start=1000) == quiet
+    assert feed(manager, [0.012] * 2, start=1001) > quiet
+
+
 def test_it_rises_with_the_first_spikes_and_comes_back_when_they_are_over() -> None:
     manager = DelayManager()
     quiet = feed(manager, [0.0] * 500)

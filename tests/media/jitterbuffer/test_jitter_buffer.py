@@ -174,6 +174,17 @@ def test_a_spike_loses_nothing_and_its_delay_drains(playback: Playback) -> None:
     assert playback.buffer.counters.removed_samples_for_acceleration > 0.1 * 48000
 
 
+def test_one_late_frame_is_half_concealed_and_moves_nothing(playback: Playback) -> None:
+    """What it is late by has been concealed; its rest is played in time, and those after it as ever."""
+    playback.frames(range(1200), delay=lambda n: 0.012 if n == 1000 else 0.0)
+    playback.run(19.9)
+    delay, joined = playback.delay, rest(playback)
+    playback.run(23.9)
+    assert playback.decoded() == list(range(len(playback.decoded())))
+    assert playback.buffer.counters.concealed_samples == 480
+    assert (playback.delay, rest(playback)) == (pytest.approx(delay), joined)
+
+
 def test_after_an_outage_of_5_s_current_packets_are_played_at_once(playback: Playback) -> None:
     playback.frames(n for n in range(1000) if not 100 <= n < 350)
     playback.run(7.5)

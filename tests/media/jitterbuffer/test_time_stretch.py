@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from media.jitterbuffer.time_stretch import MAX_LAG, MIN_LAG, accelerate, preemptive_expand
+from media.jitterbuffer.time_stretch import MAX_LAG, MIN_LAG, accelerate, cross_fade, preemptive_expand
 
 Samples = NDArray[np.int16]
 Stretch = Callable[..., Samples]
@@ -119,3 +119,13 @@ def test_any_samples(stretch: Stretch, samples: Samples, amount: int, correlatio
     assert out.dtype == np.int16
     if len(samples):
         assert out.min() >= samples.min() and out.max() <= samples.max()
+
+
+@pytest.mark.parametrize("length", [0, 1, 240, 960])
+def test_a_cross_fade_begins_as_the_one_and_ends_as_the_other(length: int) -> None:
+    before, after = np.full(240, 100, np.int16), np.full(length, -100, np.int16)
+    out = cross_fade(before, after)
+    assert len(out) == length and out.dtype == np.int16
+    assert np.all(np.diff(out.astype(int)) <= 0)
+    assert length == 0 or out[0] == 100
+    assert np.all(out[240:] == -100)
