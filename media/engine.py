@@ -306,6 +306,11 @@ class MediaEngine:
             self.sender.sent_beside(len(data) + UDP_BYTES, now)
         self._queue(data)
 
+    def sent_beside(self, size: int, now: float) -> None:
+        """The owner sends a datagram of its own on the same path: the handshake, data."""
+        if self.sender is not None:
+            self.sender.sent_beside(size + UDP_BYTES, now, lasting=False)
+
     def _queue(self, data: bytes) -> None:
         self.transport.packets_sent += 1
         self.transport.bytes_sent += len(data)

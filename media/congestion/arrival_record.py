@@ -20,6 +20,7 @@ EVEN_PACKETS = 50  # over which unevenness is averaged, a second
 PAIRS, MIN_PAIRS = 24, 4
 PAIR_MEMORY = 30.0  # seconds
 PAIR_RISE, PAIR_NO_RISE = 0.003, 0.001  # seconds of delay more than the packet before
+PAIR_WAITED = 0.005  # seconds; less is no queue
 PAIR_AGREES = 1.3
 PAIR_GAP = 0.001  # seconds; closer is not measured
 BUSY = 0.010  # seconds of delay above the least, of packets that had to wait for others
@@ -48,6 +49,7 @@ class ArrivalRecord:
         self._last_arrived = (-2, 0.0, 0.0, 0)  # (number, sent, delay, bytes)
         self._begun = 0.0
         self._other: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
+        self._once: deque[tuple[float, int]] = deque(maxlen=MAX_SENT)
         self._arrived: deque[tuple[float, float, int]] = deque(maxlen=MAX_SENT)  # (arrival, delay, bytes)
         self.outcomes: deque[tuple[float, int, bool]] = deque(maxlen=MAX_SENT)  # (sent, bytes, lost)
         self.lost = 0  # of these
@@ -71,9 +73,9 @@ class ArrivalRecord:
         if len(self._sent) > MAX_SENT:
             del self._sent[next(iter(self._sent))]
 
-    def sent_other(self, wire_bytes: int, now: float) -> None:
-        """What goes the same way and is not reported: RTCP, retransmissions."""
-        self._other.append((now, wire_bytes))
+    def sent_other(self, wire_bytes: int, now: float, *, lasting: bool = True) -> None:
+        """What goes the same way and is not reported: RTCP, retransmissions; not `lasting`: a handshake, data."""
+        (self._other if lasting else self._once).append((now, wire_bytes))
         self._front = (self._front[0] if self._front[1] else now, self._front[1] + wire_bytes)
 
     def receive(self, report: ArrivalReport) -> float | None:
@@ -112,7 +114,7 @@ class ArrivalRecord:
         """From a packet behind something else: what the link was busy with, over the time.
 
         It was busy since the packet before had left, if what is in front met it there, or else since that was sent.
-        Each is too little where the other is true.
+        Each is too little where the other is true, but the latter is too much where it was busy then.
         """
         before, sent_before, delay_before, size_before = self._last_arrived
         self._last_arrived = number, sent, delay, size
@@ -127,6 +129,11 @@ class ArrivalRecord:
         rise = max(0.0, delay - delay_before)
         met = (front + size) / max(PAIR_GAP, sent - sent_before + rise)
         free = (front + size - size_before) / (since + rise)
+        waited = delay_before - self._least
+        if waited > PAIR_WAITED and rise < PAIR_RISE:
+            return  # it may have waited as long for something else
+        if waited > sent - sent_before - since:
+            free = 0.0  # what the packet before had waited for was still there
         self._pairs.append((sent, 8 * max(met, free), rise))
         while self._pairs[0][0] < sent - PAIR_MEMORY:
             self._pairs.popleft()
@@ -146,15 +153,20 @@ class ArrivalRecord:
         since = now - OTHER_WINDOW if len(recent) < len(self._other) else self._begun
         return 8 * sum(size for _, size in recent) / max(MIN_SPAN, now - since)
 
-    def carried_bps(self) -> float:
-        """What the path delivered of the stream, while all packets had to wait; else of the last moments."""
+    def carried_bps(self) -> tuple[float, float]:
+        """What the path delivered of the stream while all packets had to wait, else of the last moments; and with it
+        of what does not last."""
         newest = self._arrived[-1][0]
         since = max(newest - RATE_WINDOW, self._told_since)
         recent = [packet for packet in self._arrived if packet[0] >= since]
         busy = self._base + BUSY
         begin = next((i for i in range(len(recent), 0, -1) if recent[i - 1][1] < busy), 0)
         begin = max(0, min(begin, len(recent) - MIN_PACKETS - 1))
-        return _rate([(at, size) for at, _, size in recent[begin:]])
+        busy_with = recent[begin:]
+        rate = _rate([(at, size) for at, _, size in busy_with])
+        (first, first_delay, _), (last, last_delay, _) = busy_with[0], busy_with[-1]
+        once = sum(size for at, size in self._once if first - first_delay < at <= last - last_delay)
+        return rate, 8 * once / (last - first) if last > first else 0.0
 
     @property
     def link_bps(self) -> float | None:
@@ -190,6 +202,11 @@ class ArrivalRecord:
     @property
     def _base(self) -> float:
         return min(delay for _, delay in self._slots)
+
+    @property
+    def _least(self) -> float:
+        """The base, of which no queue has been measured yet with the first report."""
+        return self._base if self._slots else self._arrived[0][1]
 
     def _unwrapped(self, stamp: float) -> float:
         if self._stamp is None:

@@ -29,6 +29,7 @@ STEP = (
     1.08  # what is tried is so much more: the queue that it may cost grows slowly enough to be told in time
 )
 FASTER = 1.25  # a link that shows so much more is another one, or has become faster
+EARLY, FASTER_EARLY = 1.0, 1.05  # seconds after the start, when little is known
 STEP_CALM, STEP_MAX = 1.15, 1.25
 STEP_PAUSE = 0.12  # seconds of packets of the last step that must have come without a queue
 PATIENCE = 2.0  # seconds until a step is made though packets wait a little
@@ -66,6 +67,7 @@ class AudioRateController:
         self._step = STEP
         self._next_probe = 0.0
         self._probe_pause = PROBE_PAUSE
+        self._faster = FASTER
         self._link_then = math.inf  # how fast the link showed to be at least since the limit was met
         self._silent_since: float | None = None
         self._before_silence = self._budget
@@ -102,9 +104,9 @@ class AudioRateController:
             self._silent_since = now
             self._budget = max(MIN_BPS, SILENCE_FACTOR * self._budget)
 
-    def sent_other(self, wire_bytes: int, now: float) -> None:
-        """RTCP or a retransmission."""
-        self.record.sent_other(wire_bytes, now)
+    def sent_other(self, wire_bytes: int, now: float, *, lasting: bool = True) -> None:
+        """RTCP or a retransmission; not `lasting`: what is no reason to send less, such as the handshake."""
+        self.record.sent_other(wire_bytes, now, lasting=lasting)
 
     def receive(self, report: ArrivalReport, now: float) -> None:
         newest = self.record.receive(report)
@@ -160,7 +162,8 @@ class AudioRateController:
 
     def _decrease(self, newest: float, now: float) -> None:
         sent = self.record.sent_bps(now)
-        carried = min(self.record.carried_bps() or sent, COMPRESSED * sent) + self._other
+        carried, once = self.record.carried_bps()
+        carried = min(carried or sent, COMPRESSED * sent) + once + self._other
         if not self._queue_then:
             self._before = self._budget
         if self._proven is not None:
@@ -170,7 +173,10 @@ class AudioRateController:
         if carried > UNCHANGED * known:
             carried = max(carried, known)  # from a longer time
         self.capacity_bps, self._proven = carried, None
-        self._link_then = self.record.link_bps or math.inf
+        # The handshake may have been in the queue: what the link shows later is better known than what it carried.
+        early = self._begun is not None and now < self._begun + EARLY
+        self._link_then = self.record.link_bps or (carried if early else math.inf)
+        self._faster = FASTER_EARLY if early else FASTER
         # What was sent since the newest packet that was told of has made the queue longer, or shorter.
         share = max(BACK_OFF_MOST, self.record.carried_share)
         queue = self.queue + (now - newest) * (1 / share - 1)
@@ -187,7 +193,7 @@ class AudioRateController:
         if link is not None:
             self._link_then = min(link, self._link_then)
         shown = max(link or 0.0, least)
-        if shown > FASTER * self._link_then and self.capacity_bps > UNCHANGED * self._link_then:
+        if shown > self._faster * self._link_then and self.capacity_bps > UNCHANGED * self._link_then:
             self.capacity_bps, self._proven, self._link_then = shown, None, shown
             self._budget = max(self._budget, min(MAX_BPS, BESIDE_CAPACITY * shown))
 

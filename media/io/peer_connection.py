@@ -58,8 +58,7 @@ class PeerConnection:
     ) -> None:
         self.microphone = microphone
         self.speaker = speaker
-        self.camera = camera
-        self.screen = screen
+        self.camera, self.screen = camera, screen
         self._video_codecs = video_codecs
         self._ice = IceSettings(addresses=addresses, network=network)
         self._ice.configure(ice_servers, ice_transport_policy)
@@ -269,6 +268,7 @@ class PeerConnection:
                 on_candidate=lambda line: self._events.put(("candidate", "0", line)),
                 steps=self._steps,
                 on_ice_error=self._ice_error,
+                on_beside=self._engine.sent_beside,
                 settings=self._ice,
             )
         return self._transport

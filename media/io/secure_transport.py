@@ -40,7 +40,8 @@ MAX_EARLY_PACKETS = 16  # media that overtakes the end of the handshake
 
 class SecureTransport:
     """`on_keys` once; `on_packet` for RTP and RTCP, still encrypted, with the time of arrival, and `on_taken` after
-    those of one turn of the loop; `on_state` with a state and a reason."""
+    those of one turn of the loop; `on_state` with a state and a reason; `on_beside` for each datagram of DTLS that is
+    sent: its length and the time."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class SecureTransport:
         on_candidate: Callable[[str], None],
         steps: SetupSteps,
         on_ice_error: Callable[[str, str], None] | None = None,
+        on_beside: Callable[[int, float], None] = lambda size, now: None,
         settings: IceSettings,
     ) -> None:
         certificate = RTCCertificate.generateCertificate()
@@ -62,6 +64,7 @@ class SecureTransport:
         self._on_data = on_data
         self._on_keys = on_keys
         self._on_state = on_state
+        self._on_beside = on_beside
         self._steps = steps
         self._make_ice = partial(
             IceTransport,
@@ -117,7 +120,9 @@ class SecureTransport:
         if self._dtls is None:
             raise ConnectionError("DTLS is not connected")
         self._dtls.send_data(data)
-        for datagram in self._dtls.datagrams_to_send(self._loop.time()):
+        now = self._loop.time()
+        for datagram in self._dtls.datagrams_to_send(now):
+            self._on_beside(len(datagram), now)
             self.send(datagram)
 
     @property
@@ -287,6 +292,7 @@ class SecureTransport:
         now = self._loop.time()
         for datagram in self._dtls.datagrams_to_send(now):
             self._steps.reached("dtls_begun")
+            self._on_beside(len(datagram), now)
             if not self.ice.send_unproven(datagram):
                 self._unsent = True
         while (event := self._dtls.next_event()) is not None:

@@ -190,9 +190,9 @@ class AudioSender:
         self._protection.receive(report, budget_bps=steady)
         self._apply_scheme(self._rate.budget_bps if alone else MAX_WIRE_BPS)
 
-    def sent_beside(self, wire_bytes: int, now: float) -> None:
-        """What goes the same way: RTCP, with all its headers."""
-        self._rate.sent_other(wire_bytes, now)
+    def sent_beside(self, wire_bytes: int, now: float, *, lasting: bool = True) -> None:
+        """What goes the same way, with all its headers: RTCP; not `lasting`: DTLS."""
+        self._rate.sent_other(wire_bytes, now, lasting=lasting)
 
     def receive_nack(self, numbers: list[int], now: float) -> list[bytes]:
         """Packets to send again, now."""

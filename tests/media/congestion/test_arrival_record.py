@@ -32,7 +32,7 @@ def test_a_queue_is_what_no_packet_escapes() -> None:
     assert record.queue == pytest.approx(0.0, abs=1e-6), "jitter"
     feed(record, [0.05 + 0.01 * n for n in range(20)], begin=40)
     assert record.queue > 0.1
-    assert record.carried_bps() == pytest.approx(8 * 100 / 0.03, rel=0.01) and record.carried_share < 0.9
+    assert record.carried_bps()[0] == pytest.approx(8 * 100 / 0.03, rel=0.01) and record.carried_share < 0.9
 
 
 def test_a_queue_that_grows_is_told_before_the_moment_is_over() -> None:
@@ -65,6 +65,35 @@ def test_what_stands_in_front_shows_the_rate() -> None:
     wide = ArrivalRecord()
     feed(wide, [0.05] * 60, front=108)
     assert wide.link_bps is None and wide.at_least_bps == pytest.approx(432_000)
+
+
+def test_behind_a_packet_that_waited_the_same_wait_shows_nothing() -> None:
+    record = ArrivalRecord()
+    feed(record, [0.05, *[0.07] * 59], front=108)
+    assert record.link_bps is None and record.at_least_bps == 0.0
+
+
+def test_where_the_packet_before_was_still_waiting_the_link_was_busy() -> None:
+    """48 kbit/s, and a queue: behind 108 bytes the next packet of 100 leaves 34.7 ms after the one before."""
+    record, delays = ArrivalRecord(), [0.05]
+    for n in range(1, 60):
+        delays.append(max(0.05, delays[-1] + (208 if n % 5 == 4 else 100) * 8 / 48_000 - 0.02))
+    feed(record, [d + 0.03 * (n > 0) for n, d in enumerate(delays)], front=108)
+    assert record.link_bps == pytest.approx(48_000)
+
+
+def test_what_does_not_last_is_carried_too() -> None:
+    record = ArrivalRecord()
+    feed(record, [0.05] * 20)
+    record.sent_other(600, 20 / 50 + 0.001, lasting=False)
+    feed(record, [0.05] + [0.15 - 0.003 * n for n in range(19)], begin=20)
+    stream, once = record.carried_bps()
+    assert once == 0.0, "it stood in front of the first packet that waited"
+    record.sent_other(600, 40 / 50 + 0.001, lasting=False)
+    feed(record, [0.1] * 20, begin=40)
+    again, once = record.carried_bps()
+    assert once > 0 and again == pytest.approx(40_000, rel=0.1) and stream > 40_000
+    assert record.other_bps(1.0) == 0.0
 
 
 def test_losses_and_what_was_not_told() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from media.congestion.audio_rate import MAX_BPS, MIN_BPS, AudioRateController
 from media.congestion.round_trip_rate import RoundTripRate
 from media.rtp.congestion_feedback import ArrivalReport
-from media.simulation.link import Link, LinkParameters, Schedule, Step
+from media.simulation.link import HEADER_BYTES, Link, LinkParameters, Schedule, Step
 from media.simulation.shared_link import Download, VoiceFlow, run
 
 
@@ -28,6 +28,33 @@ def test_a_thin_link_is_used_and_not_filled(kbit: int, least: int) -> None:
     assert least * 1000 < voice.sent_bps(10, 30) < kbit * 1000
     assert voice.delay(10, 30) < 0.050 + 0.050 + 8 * 200 / (kbit * 1000)
     assert link.counters.queue_drops < 30
+
+
+class VoiceAfterHandshake(VoiceFlow):
+    """With what DTLS sends beside the first packets: a flight twice, and again when no answer has come."""
+
+    FLIGHTS = (0.02, 0.03, 0.3, 0.31)  # seconds after the start
+    BYTES = 617  # measured: certificate and key exchange of a client
+
+    def step(self, link: Link, now: float) -> None:
+        while self.flights and self.flights[0] <= now:
+            self.flights.pop(0)
+            self.rate.sent_other(self.BYTES, now, lasting=False)
+            link.send(bytes(self.BYTES - HEADER_BYTES), now)
+        super().step(link, now)
+
+    def __init__(self, tag: int, rng: Random, back: float) -> None:
+        super().__init__(tag, rng, back)
+        self.flights = list(self.FLIGHTS)
+
+
+@pytest.mark.parametrize("kbit", [48, 64, 80])
+def test_the_handshake_s_queue_is_not_the_link_s_limit(kbit: int) -> None:
+    link = Link(LinkParameters(delay_ms=50, rate_bps=kbit * 1000, queue_ms=300), Random(kbit), start=0.0)
+    voice = VoiceAfterHandshake(1, Random(kbit), 0.05)
+    run([voice], link, 10)
+    assert voice.sent_bps(4, 10) > 0.8 * min(60, kbit) * 1000
+    assert voice.rate.budget_bps < kbit * 1000
 
 
 def test_a_link_that_becomes_thin_and_wide_again() -> None:

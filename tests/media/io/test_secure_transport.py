@@ -19,12 +19,14 @@ class End:
         self.keys: asyncio.Queue[SrtpKeys] = asyncio.Queue()
         self.states: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.steps = SetupSteps(asyncio.get_running_loop().time)
+        self.beside: list[tuple[int, float]] = []
         self.transport = SecureTransport(
             on_packet=lambda data, _: self.packets.put_nowait(data),
             on_keys=self.keys.put_nowait,
             on_state=lambda state, reason: self.states.put_nowait((state, reason)),
             on_candidate=lambda line: None,
             steps=self.steps,
+            on_beside=lambda size, now: self.beside.append((size, now)),
             settings=IceSettings(addresses=["127.0.0.1"]),
         )
         self.transport.set_controlling(controlling)
@@ -77,6 +79,9 @@ async def test_keys_and_packets(pair: Pair) -> None:
         times = end.steps.times
         assert times["first_check"] <= times["dtls_begun"] < times["srtp_keys"] <= times["dtls_connected"]
         assert times["first_check"] < times["ice_connected"]
+        began = times["dtls_begun"]
+        assert began is not None and all(size > 50 and at >= began - 0.01 for size, at in end.beside)
+        assert sum(size for size, _ in end.beside) > 1000, "two flights, each sent twice"
     first, second = [end.keys.get_nowait() for end in pair]
     assert first == second.swapped()
     packet = b"\x80\x6f" + bytes(10) + b"voice"
