@@ -81,7 +81,7 @@ async def test_keys_and_packets(pair: Pair) -> None:
         assert times["first_check"] < times["ice_connected"]
         began = times["dtls_begun"]
         assert began is not None and all(size > 50 and at >= began - 0.01 for size, at in end.beside)
-        assert sum(size for size, _ in end.beside) > 1000, "two flights, each sent twice"
+        assert sum(size for size, _ in end.beside) > 500, "a flight with a certificate"
     first, second = [end.keys.get_nowait() for end in pair]
     assert first == second.swapped()
     packet = b"\x80\x6f" + bytes(10) + b"voice"
