@@ -21,7 +21,7 @@ PAIRS, MIN_PAIRS = 24, 4
 PAIR_MEMORY = 30.0  # seconds
 PAIR_RISE, PAIR_NO_RISE = 0.003, 0.001  # seconds of delay more than the packet before
 PAIR_WAITED = 0.005  # seconds; less is no queue
-PAIR_AGREES = 1.3
+PAIR_AGREES, PAIR_SPREAD = 1.3, 1.5
 PAIR_GAP = 0.001  # seconds; closer is not measured
 BUSY = 0.010  # seconds of delay above the least, of packets that had to wait for others
 RATE_WINDOW = 0.8  # seconds over which rates are measured
@@ -114,7 +114,7 @@ class ArrivalRecord:
         """From a packet behind something else: what the link was busy with, over the time.
 
         It was busy since the packet before had left, if what is in front met it there, or else since that was sent.
-        Each is too little where the other is true, but the latter is too much where it was busy then.
+        Each is too little where the other is true; where the packet before was still waiting then, it is the first.
         """
         before, sent_before, delay_before, size_before = self._last_arrived
         self._last_arrived = number, sent, delay, size
@@ -126,15 +126,17 @@ class ArrivalRecord:
         if behind is None:
             return
         since, front = behind
-        rise = max(0.0, delay - delay_before)
-        met = (front + size) / max(PAIR_GAP, sent - sent_before + rise)
-        free = (front + size - size_before) / (since + rise)
+        gap, change = sent - sent_before, delay - delay_before
         waited = delay_before - self._least
-        if waited > PAIR_WAITED and rise < PAIR_RISE:
-            return  # it may have waited as long for something else
-        if waited > sent - sent_before - since:
-            free = 0.0  # what the packet before had waited for was still there
-        self._pairs.append((sent, 8 * max(met, free), rise))
+        if waited > max(PAIR_WAITED, gap - since):
+            rate, rise = (front + size) / max(PAIR_GAP, gap + change), math.inf
+        else:
+            rise = max(0.0, change)
+            if waited > PAIR_WAITED and rise < PAIR_RISE:
+                return  # it may have waited as long for something else
+            met = (front + size) / max(PAIR_GAP, gap + rise)
+            rate = max(met, (front + size - size_before) / (since + rise))
+        self._pairs.append((sent, 8 * rate, rise))
         while self._pairs[0][0] < sent - PAIR_MEMORY:
             self._pairs.popleft()
 
@@ -176,9 +178,11 @@ class ArrivalRecord:
         time between them.
         """
         shown = sorted(rate for _, rate, rise in self._pairs if rise > PAIR_RISE)
-        if len(shown) < MIN_PAIRS or self.at_least_bps > PAIR_AGREES * shown[len(shown) // 2]:
+        if len(shown) < MIN_PAIRS:
             return None
-        return shown[len(shown) // 2]
+        low, middle, high = (shown[len(shown) * quarter // 4] for quarter in (1, 2, 3))
+        # A link shows the same each time; jitter delays packets, too, and shows anything.
+        return middle if high < PAIR_SPREAD * low and self.at_least_bps < PAIR_AGREES * middle else None
 
     @property
     def at_least_bps(self) -> float:

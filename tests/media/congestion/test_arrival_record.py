@@ -1,5 +1,7 @@
 """Queue, rates and what stands in front of a packet, from reports made by hand."""
 
+from random import Random
+
 import pytest
 
 from media.congestion.arrival_record import ArrivalRecord
@@ -67,10 +69,18 @@ def test_what_stands_in_front_shows_the_rate() -> None:
     assert wide.link_bps is None and wide.at_least_bps == pytest.approx(432_000)
 
 
-def test_behind_a_packet_that_waited_the_same_wait_shows_nothing() -> None:
+@pytest.mark.parametrize("wait", [0.008, 0.02, 0.1])
+def test_behind_a_packet_that_waited_the_same_wait_shows_no_fast_link(wait: float) -> None:
     record = ArrivalRecord()
-    feed(record, [0.05, *[0.07] * 59], front=108)
-    assert record.link_bps is None and record.at_least_bps == 0.0
+    feed(record, [0.05, *[0.05 + wait] * 59], front=108)
+    assert record.at_least_bps == 0.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jitter_shows_no_link(seed: int) -> None:
+    record, rng = ArrivalRecord(), Random(seed)
+    feed(record, [0.01 + rng.uniform(0, 0.06) for _ in range(200)], front=108)
+    assert record.link_bps is None
 
 
 def test_where_the_packet_before_was_still_waiting_the_link_was_busy() -> None:
