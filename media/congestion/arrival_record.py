@@ -16,6 +16,7 @@ MIN_PACKETS, MIN_SPAN = 4, 0.06  # of the window: what was held and comes all at
 GROWING = 5  # packets, each later than the one before by this share of the time between: chance is 1 to 120
 GROWING_SHARE = 0.15
 BASE_SLOT, BASE_SLOTS = 1.0, 30  # seconds; the least delay of these is that of the empty path
+START_SLOTS, START_QUEUE = 2, 0.020  # the least of so few may still be that of a queue, of so many seconds
 EVEN_PACKETS = 50  # over which unevenness is averaged, a second
 PAIRS, MIN_PAIRS = 24, 4
 PAIR_MEMORY = 30.0  # seconds
@@ -228,6 +229,8 @@ class ArrivalRecord:
                 recent if len(recent) > MIN_PACKETS else [p[:2] for p in list(self._arrived)[-MIN_PACKETS:]]
             )
         least = min(delay for _, delay in recent)
+        if 0 < len(self._slots) <= START_SLOTS and least < self._base - START_QUEUE:
+            self._pairs.clear()  # all packets had waited that were taken for those that had not
         if not self._slots or arrival - self._slots[-1][0] >= BASE_SLOT:
             self._slots.append((arrival, least))
         elif least < self._slots[-1][1]:

@@ -76,6 +76,14 @@ def test_behind_a_packet_that_waited_the_same_wait_shows_no_fast_link(wait: floa
     assert record.at_least_bps == 0.0
 
 
+def test_what_was_measured_in_a_queue_that_nobody_knew_of_is_forgotten() -> None:
+    record = ArrivalRecord()
+    feed(record, [0.1] * 30, front=108)
+    assert record.at_least_bps > 400_000, "so it looks while all wait from the first packet on"
+    feed(record, [0.05], begin=30)
+    assert record.at_least_bps == 0.0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_jitter_shows_no_link(seed: int) -> None:
     record, rng = ArrivalRecord(), Random(seed)
