@@ -29,7 +29,7 @@ STEP = (
     1.08  # what is tried is so much more: the queue that it may cost grows slowly enough to be told in time
 )
 FASTER = 1.25  # a link that shows so much more is another one, or has become faster
-EARLY, FASTER_EARLY = 1.0, 1.05  # seconds after the start, when little is known
+EARLY, EARLY_SHARE = 1.0, 0.7  # seconds after the start, when little is known
 STEP_CALM, STEP_MAX = 1.15, 1.25
 STEP_PAUSE = 0.12  # seconds of packets of the last step that must have come without a queue
 PATIENCE = 2.0  # seconds until a step is made though packets wait a little
@@ -67,7 +67,7 @@ class AudioRateController:
         self._step = STEP
         self._next_probe = 0.0
         self._probe_pause = PROBE_PAUSE
-        self._faster = FASTER
+        self._early = False  # the limit was met in the first second
         self._link_then = math.inf  # how fast the link showed to be at least since the limit was met
         self._silent_since: float | None = None
         self._before_silence = self._budget
@@ -173,10 +173,8 @@ class AudioRateController:
         if carried > UNCHANGED * known:
             carried = max(carried, known)  # from a longer time
         self.capacity_bps, self._proven = carried, None
-        # The handshake may have been in the queue: what the link shows later is better known than what it carried.
-        early = self._begun is not None and now < self._begun + EARLY
-        self._link_then = self.record.link_bps or (carried if early else math.inf)
-        self._faster = FASTER_EARLY if early else FASTER
+        self._link_then = self.record.link_bps or math.inf
+        self._early = self._begun is not None and now < self._begun + EARLY
         # What was sent since the newest packet that was told of has made the queue longer, or shorter.
         share = max(BACK_OFF_MOST, self.record.carried_share)
         queue = self.queue + (now - newest) * (1 / share - 1)
@@ -190,10 +188,14 @@ class AudioRateController:
         link, least = self.record.link_bps, self.record.at_least_bps
         if self.capacity_bps is None:
             return
+        if self._early and link is not None and EARLY_SHARE * link < self.capacity_bps < link:
+            # The handshake was in the queue: this is better known than what was carried beside it. (Where much less
+            # was carried, others are on the link.)
+            self.capacity_bps, self._early = link, False
         if link is not None:
             self._link_then = min(link, self._link_then)
         shown = max(link or 0.0, least)
-        if shown > self._faster * self._link_then and self.capacity_bps > UNCHANGED * self._link_then:
+        if shown > FASTER * self._link_then and self.capacity_bps > UNCHANGED * self._link_then:
             self.capacity_bps, self._proven, self._link_then = shown, None, shown
             self._budget = max(self._budget, min(MAX_BPS, BESIDE_CAPACITY * shown))
 

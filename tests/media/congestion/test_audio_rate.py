@@ -10,7 +10,7 @@ from media.congestion.audio_rate import MAX_BPS, MIN_BPS, AudioRateController
 from media.congestion.round_trip_rate import RoundTripRate
 from media.rtp.congestion_feedback import ArrivalReport
 from media.simulation.link import HEADER_BYTES, Link, LinkParameters, Schedule, Step
-from media.simulation.shared_link import Download, VoiceFlow, run
+from media.simulation.shared_link import ConstantFlow, Download, VoiceFlow, run
 
 
 def voice_on(
@@ -55,6 +55,16 @@ def test_the_handshake_s_queue_is_not_the_link_s_limit(kbit: int) -> None:
     run([voice], link, 10)
     assert voice.sent_bps(4, 10) > 0.8 * min(60, kbit) * 1000
     assert voice.rate.budget_bps < kbit * 1000
+
+
+@pytest.mark.parametrize("seed", [1, 3, 9])
+def test_a_link_that_others_were_on_from_the_start_is_not_taken_for_ours(seed: int) -> None:
+    link = Link(
+        LinkParameters(delay_ms=50, jitter_ms=2, rate_bps=100_000, queue_ms=300), Random(seed), start=0.0
+    )
+    voice, other = VoiceAfterHandshake(1, Random(seed), 0.05), ConstantFlow(2, Random(seed + 50), 0.05)
+    run([voice, other], link, 57)
+    assert voice.delay(5, 57) < 0.1 and voice.sent_bps(5, 57) > 28_000
 
 
 def test_a_link_that_becomes_thin_and_wide_again() -> None:
