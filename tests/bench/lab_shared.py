@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import threading
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -98,15 +98,14 @@ def measure(case: Case, seed: int, out: Path) -> tuple[list[dict[str, Any]], dic
     about: dict[str, Any] = {}
     with ExitStack() as stack:
         lab = stack.enter_context(netlab.Netlab(spec, seed=seed))
-        shared = SimpleNamespace(exec_a=lab.exec_a, exec_b=lab.exec_b, cmd=lab.cmd)
         lock = threading.Lock()
 
         def stats() -> Any:
             with lock:  # an answer has no name: two who ask at once could take each other's
                 return lab.stats()
 
-        shared.stats = stats
-        call.Netlab = lambda *_, **__: _Borrowed(shared)
+        shared = SimpleNamespace(exec_a=lab.exec_a, exec_b=lab.exec_b, cmd=lab.cmd, stats=stats)
+        call.Netlab = lambda *_, **__: nullcontext(shared)
         folders = [out.with_name(f"{out.name}-{index}") for index in range(len(case.engines))]
         threads = [
             threading.Thread(target=voice.make, args=(engine, "lowbw", seed, folder))
@@ -122,17 +121,6 @@ def measure(case: Case, seed: int, out: Path) -> tuple[list[dict[str, Any]], dic
     if download is not None:
         about["download_kbit_s"] = download.kbit_s
     return [voice.evaluate(folder) for folder in folders], about
-
-
-class _Borrowed(AbstractContextManager[Any]):
-    def __init__(self, lab: Any) -> None:
-        self._lab = lab
-
-    def __enter__(self) -> Any:
-        return self._lab
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def sent_kbit_s(result: dict[str, Any], end: str) -> float | None:
