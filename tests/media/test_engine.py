@@ -200,6 +200,7 @@ def test_a_sender_report_counts_what_was_sent() -> None:
     assert last.ssrc == call.alice.ssrc
 
 
+@pytest.mark.long
 def test_loss_is_reported_and_switches_fec_on_and_off() -> None:
     rng = Random(3)
     losing = [True]
@@ -305,6 +306,7 @@ def test_a_peer_that_tells_its_loss_only_gets_near_copies() -> None:
     assert int(str(call.stats(1, "inbound-rtp-audio")["recoveredFrames"])) > 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", [0.2])  # a minute of the others: test_rtcp_reports.py
 def test_rates_on_the_wire(loss: float) -> None:
     """Everything that an end sends, IP and UDP headers included; feedback is at most 5 % of it (RFC 3550, 6.2)."""

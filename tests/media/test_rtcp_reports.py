@@ -239,6 +239,7 @@ def test_all_rtcp_of_a_minute_is_below_5_percent(loss: float) -> None:
         assert 0.02 * total < sent.rtcp_bytes <= 0.05 * total
 
 
+@pytest.mark.long
 def test_on_a_thin_path_reports_go_in_pieces() -> None:
     """A voice packet waits for what is in front of it."""
     small = replace(OURS, reduced_size_rtcp=True)

@@ -51,6 +51,7 @@ async def join(alice: Client, bob: Client, ours: Any, theirs: Any) -> tuple[Call
     return tuple(await asyncio.gather(alice.call(BOB, ours), answer()))  # type: ignore[return-value]
 
 
+@pytest.mark.long
 async def test_what_is_heard_is_what_was_said(town, connect, tmp_path: Path) -> None:
     async with town.online(ALICE) as alice, town.online(BOB) as bob:
         ear = Until(3.0, AudioRecorder(tmp_path / "heard.wav"))

@@ -178,6 +178,7 @@ chunk_bytes = st.builds(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(chunk_bytes, max_size=4).map(b"".join), max_size=12), st.binary(max_size=100))
 def test_any_chunks_and_any_bytes(packets: list[bytes], noise: bytes) -> None:

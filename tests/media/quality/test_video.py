@@ -99,6 +99,7 @@ def call_with_faults() -> tuple[VideoScorer, dict[int, float]]:
     return scorer, captured
 
 
+@pytest.mark.long
 def test_known_faults_are_reported_right() -> None:
     scorer, captured = call_with_faults()
     result = scorer.score(captured, end=120.1)

@@ -184,6 +184,7 @@ def test_freezes_of_a_screen_that_stops_are_reported_right() -> None:
     assert inbound(done)["freezeCount"] == 0, "the engine did show them"
 
 
+@pytest.mark.long
 def test_lost_packets_are_repaired_before_anybody_sees_it() -> None:
     done = call(20.0, LinkParameters(delay_ms=20, loss=0.02))
     result = done.score()

@@ -80,6 +80,7 @@ def test_the_estimated_delay_is_the_measured_one(speech: Speech, profile: str, t
         assert np.median(later) + card == pytest.approx(report.speech.mouth_to_ear_median_ms, abs=tolerance)
 
 
+@pytest.mark.long
 def test_the_reports_loss_is_the_networks(speech: Speech) -> None:
     call = run("loss20", speech, 10)
     for report in (call.caller, call.callee):
@@ -90,6 +91,7 @@ def test_the_reports_loss_is_the_networks(speech: Speech) -> None:
         assert report.summary.worst.mos_lq < (report.summary.mos_lq or 0) < 4.38
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [3.0, 3.4])
 def test_one_lost_packet_costs_at_most_one_concealed_frame_and_no_delay(speech: Speech, at: float) -> None:
     """The link is down for 20 ms: one packet each way (a report may be hit as well)."""

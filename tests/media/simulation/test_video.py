@@ -143,6 +143,7 @@ def test_random_loss_is_repaired_without_a_storm(profile: str, share: float) -> 
     assert inbound(call)["pliCount"] <= 1
 
 
+@pytest.mark.long
 def test_jitter_alone_does_not_lower_the_rate() -> None:
     call = run("delay=40 jitter=30", 6, (EXACT, VIEWER))
     assert outbound(call)["targetBitrate"] > 300_000
@@ -179,6 +180,7 @@ def raising(error: Exception, every: int, make: Callable[[str], Any] = ExactEnco
     return Codec
 
 
+@pytest.mark.long
 def test_an_encoder_that_fails_now_and_then_costs_these_pictures() -> None:
     video = SimulatedVideo(numbered, 30, encoder=raising(CodecError("no"), 10), decoder=NumberDecoder)
     call = run("video_clean", 5, (video, EXACT))
@@ -212,6 +214,7 @@ class NoKeyFrames(ExactEncoder):
         return EncodedFrame(b"\x01" + frame.data[1:], False)
 
 
+@pytest.mark.long
 def test_a_peer_that_never_sends_a_key_frame() -> None:
     video = SimulatedVideo(numbered, 30, encoder=NoKeyFrames, decoder=NumberDecoder)
     call = run("video_clean", 6, (video, EXACT))
@@ -241,6 +244,7 @@ def test_sizes_that_change_with_every_second() -> None:
     assert voice_is_untouched(call) and is_calm(call, 4)
 
 
+@pytest.mark.long
 def test_pictures_of_4k_at_a_path_for_a_tenth_of_them() -> None:
     big = np.zeros((2160 * 3 // 2, 3840), np.uint8)
     big[:, ::97] = 200

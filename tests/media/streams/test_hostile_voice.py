@@ -131,6 +131,7 @@ def test_after_an_attack_speech_is_heard_within_a_second(
     assert line.receiver.statistics.packets_lost < 1 << 23
 
 
+@pytest.mark.long
 def test_no_packet_makes_anything_grow(make_line: MakeLine) -> None:
     """2,400 packets of every kind: what is held after them is what was held after the first 600.
 

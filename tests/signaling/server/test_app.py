@@ -138,6 +138,7 @@ async def test_the_sms_file_is_private_and_whole_lines(server, register):
     assert Path(server._sms).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.long
 async def test_many_clients_leave_nothing(server, register, connect, http):
     phone = await register(ALICE)
     token = await phone.access_token()

@@ -198,6 +198,7 @@ async def test_which_numbers_are_served(make_server, http, options, number, code
     await server.stop()
 
 
+@pytest.mark.long
 async def test_many_registrations_and_a_hundred_calls_of_this_host_meet_no_limit(
     server, http, register, connect
 ):
