@@ -31,7 +31,7 @@ test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest -n 3 -m "not long"
 
 test-long: $(VENV)/.ready-test
-	$(BIN)/python -m pytest -n 3 -m long --timeout 240
+	$(BIN)/python -m pytest -n 3 -m "long or hypothesis" --hypothesis-profile thorough --timeout 240
 
 check: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .

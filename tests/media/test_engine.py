@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -181,6 +181,7 @@ def test_reports_and_the_round_trip_time() -> None:
         assert cnames == {((call.ends[index].ssrc, ((1, call.ends[index].cname.encode()),)),)}
 
 
+@pytest.mark.long
 def test_reports_come_twice_a_second_at_first_then_once_and_not_in_step() -> None:
     call = Call()
     call.run(2.5)
@@ -276,6 +277,7 @@ def test_lost_packets_are_sent_again_where_that_pays() -> None:
     assert int(str(stats["recoveredFrames"])) > 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "foreign",
     [AUDIO, replace(PROTECTED, red_payload_type=None)],
@@ -293,6 +295,7 @@ def test_a_peer_without_red_gets_fec(foreign: AudioParameters) -> None:
     assert int(str(call.stats(1, "inbound-rtp-audio")["recoveredFrames"])) > 10
 
 
+@pytest.mark.long
 def test_a_peer_that_tells_its_loss_only_gets_near_copies() -> None:
     """As libwebrtc and Chromium."""
     rng = Random(3)
@@ -441,7 +444,6 @@ def test_without_keys_nothing_is_sent_or_taken() -> None:
 # -- hostile input
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=120) | st.binary(max_size=120).map(lambda b: b"\x80" + b))
 def test_any_bytes(data: bytes) -> None:
     engine = MediaEngine(rng=Random(1))
@@ -453,7 +455,6 @@ def test_any_bytes(data: bytes) -> None:
     assert counters.packets_refused == (len(data) >= 2 and 128 <= data[0] <= 191)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
 def test_any_bytes_of_the_peer_itself(bodies: list[bytes], as_rtcp: bool) -> None:
     """What is authentic may still be nonsense."""

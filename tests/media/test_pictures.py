@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import SourceError
@@ -16,7 +16,6 @@ def colours(data: np.ndarray) -> list[float]:
 
 
 @given(st.integers(1, 20_000), st.integers(1, 20_000))
-@settings(max_examples=200, deadline=None)
 def test_every_size_has_an_allowed_one(width: int, height: int) -> None:
     w, h = allowed_size(width, height)
     assert w % 2 == h % 2 == 0 and 2 <= w <= 4096 and 2 <= h <= 4096

@@ -137,6 +137,7 @@ def of_kind(blocks: list[Block], kind: type[Block]) -> Iterator[Block]:
     return (block for block in blocks if isinstance(block, kind))
 
 
+@pytest.mark.long
 def test_each_end_learns_how_it_is_heard() -> None:
     call = Call(lost=bursts(Random(3)))
     call.run(16.0)
@@ -182,6 +183,7 @@ def test_an_end_that_only_listens_measures_the_round_trip() -> None:
     assert "remote-outbound-rtp-audio" not in talks.get_stats(call.now)
 
 
+@pytest.mark.long
 def test_a_pause_is_no_outage() -> None:
     call = Call(lost=lambda index: False)
     call.run(6.0)
@@ -192,6 +194,7 @@ def test_a_pause_is_no_outage() -> None:
     assert told.mos_lq is not None and told.mos_lq >= 3.9  # its first moments were concealed
 
 
+@pytest.mark.long
 def test_an_outage_counts() -> None:
     call = Call(lost=lambda index: index == 0 and 6.0 < call.now < 10.0)
     call.run(14.0)

@@ -5,7 +5,7 @@ import functools
 
 import pytest
 from aiortc import RTCPeerConnection
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import SdpError
@@ -115,7 +115,6 @@ sessions = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(sessions)
 def test_what_is_written_is_parsed_back(session: SessionDescription) -> None:
     assert parse(str(session)) == session
@@ -124,7 +123,6 @@ def test_what_is_written_is_parsed_back(session: SessionDescription) -> None:
 # -- any text
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=200) | st.text("vosmatice=:;/ \r\n0123456789-fngrpu", max_size=200).map(HEAD.__add__))
 def test_any_text(text: str) -> None:
     parsed_or_refused(text)
@@ -153,7 +151,6 @@ ATTRIBUTES = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(ATTRIBUTES), st.text(max_size=40), st.booleans())
 def test_any_value_of_any_attribute(name: str, value: str, in_session: bool) -> None:
     line = f"a={name}:{value}\r\n"
@@ -162,7 +159,6 @@ def test_any_value_of_any_attribute(name: str, value: str, in_session: bool) -> 
         parsed_or_refused(str(session))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_a_damaged_foreign_offer(data: st.DataObject) -> None:
     lines = foreign_offer().split("\r\n")

@@ -1,7 +1,7 @@
 """The routing core alone: sessions, and stanzas of any shape. The table itself is tested over real WebSockets."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from signaling import stanza as st
@@ -95,7 +95,6 @@ ADDRESS = some.sampled_from(
 CHILD = some.sampled_from(["urn:xmpp:hints store", "urn:xmpp:ping ping", "urn:xmpp:delay delay", "urn:x y"])
 
 
-@settings(max_examples=300)
 @given(
     some.sampled_from(["message", "iq", "presence"]),
     ADDRESS,

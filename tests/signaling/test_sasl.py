@@ -1,7 +1,7 @@
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from signaling.errors import SaslError
@@ -42,7 +42,6 @@ def test_nul_cannot_be_encoded():
         encode_plain(PlainCredentials("a\0b", "c"))
 
 
-@settings(max_examples=100)
 @given(some.text(max_size=100))
 def test_any_text(text):
     try:

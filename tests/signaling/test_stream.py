@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from signaling import stanza as st
@@ -261,7 +261,6 @@ FRAMES = some.sampled_from(
 )
 
 
-@settings(max_examples=150)
 @given(some.lists(FRAMES | some.text(max_size=20) | some.binary(max_size=20), max_size=10), some.booleans())
 def test_any_frames_in_any_order(frames, as_client):
     pair = Pair()

@@ -1,7 +1,7 @@
 """The XML parser survives any bytes and lets nothing dangerous through."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from signaling import xml
@@ -100,7 +100,6 @@ def test_helpers():
     assert node[0].text == "1"
 
 
-@settings(max_examples=150)
 @given(some.binary(max_size=200) | some.text(max_size=200))
 def test_any_bytes(frame):
     try:
@@ -109,7 +108,6 @@ def test_any_bytes(frame):
         assert error.condition in ("not-well-formed", "policy-violation")
 
 
-@settings(max_examples=100)
 @given(
     some.lists(
         some.sampled_from(["<a>", "</a>", "<!", "--", "[CDATA[", "]]>", "&lt;", "<?", "xmlns=''", "'", ">"]),
@@ -127,7 +125,6 @@ NAMES = some.text(alphabet="abcXYZ-_1", min_size=1, max_size=5).filter(lambda t:
 TEXTS = some.text(alphabet=some.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), max_size=20)
 
 
-@settings(max_examples=100)
 @given(NAMES, some.dictionaries(NAMES, TEXTS, max_size=3), TEXTS)
 def test_round_trip(name, attributes, text):
     node = element("urn:x", name, attributes, element("urn:y", name, text=text))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -125,7 +125,6 @@ def test_the_result_is_a_view_that_the_next_call_overwrites() -> None:
     assert np.shares_memory(first, second)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_payload_gives_samples_or_a_codec_error(payload: bytes) -> None:
     decoder = OpusDecoder()
@@ -146,7 +145,6 @@ def test_any_payload_gives_samples_or_a_codec_error(payload: bytes) -> None:
     assert len(decoder.conceal(960)) == 960, "the decoder still works"
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(min_size=1, max_size=20))
 def test_what_is_read_from_the_first_byte_is_what_libopus_says(payload: bytes) -> None:
     library, decoder = libopus(), OpusDecoder()

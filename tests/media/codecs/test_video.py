@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.codecs.video import (
@@ -90,7 +90,6 @@ def test_pyav_follows_a_large_change_of_the_rate_but_not_too_often() -> None:
     assert keys == {0: True, 1: False, 2: False, later: True, later + 1: False}
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(["VP8", "H264"]), st.binary(max_size=200))
 def test_any_bytes_give_pictures_or_one_error(name: str, data: bytes) -> None:
     decoder = make_decoder(name)

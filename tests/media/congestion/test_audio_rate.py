@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.congestion.audio_rate import MAX_BPS, MIN_BPS, AudioRateController
@@ -145,7 +145,6 @@ def test_silence_of_the_reports() -> None:
     assert rate.budget_bps == before
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -1,7 +1,7 @@
 """What is believed of a peer's candidates and of a server's URL."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import SdpError
@@ -66,7 +66,6 @@ def test_what_is_none_is_refused(line: str) -> None:
         parse_candidate(line)
 
 
-@settings(max_examples=150)
 @given(
     st.text(max_size=80)
     | st.lists(
@@ -110,7 +109,6 @@ def test_server_urls(url: str, parsed: object) -> None:
     assert parse_server_url(url) == parsed
 
 
-@settings(max_examples=100)
 @given(st.text(max_size=30) | st.text(max_size=20).map("stun:h:{}".format))
 def test_any_server_url(url: str) -> None:
     parse_server_url(url)

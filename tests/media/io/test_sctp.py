@@ -10,7 +10,7 @@ import pytest
 from aiortc import rtcsctptransport as sctp
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from google_crc32c import value as crc32c
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.io.data_channel import MAX_CHANNELS, MAX_MESSAGE, DataChannels
@@ -179,7 +179,6 @@ chunk_bytes = st.builds(
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(chunk_bytes, max_size=4).map(b"".join), max_size=12), st.binary(max_size=100))
 def test_any_chunks_and_any_bytes(packets: list[bytes], noise: bytes) -> None:
     async def main() -> None:
@@ -198,7 +197,6 @@ def test_any_chunks_and_any_bytes(packets: list[bytes], noise: bytes) -> None:
     run(main)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=10))
 def test_any_bytes_before_the_peer_is_known(packets: list[bytes]) -> None:
     async def main() -> None:
@@ -215,6 +213,7 @@ def test_any_bytes_before_the_peer_is_known(packets: list[bytes]) -> None:
     run(main)
 
 
+@pytest.mark.long
 def test_a_message_without_end_ends_the_channels() -> None:
     async def main() -> None:
         peer = Peer()
@@ -243,6 +242,7 @@ def test_pieces_far_ahead_are_not_kept() -> None:
     run(main)
 
 
+@pytest.mark.long
 def test_pieces_with_a_hole_are_bounded_and_the_missing_one_is_taken() -> None:
     async def main() -> None:
         peer = Peer()

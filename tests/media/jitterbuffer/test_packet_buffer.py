@@ -1,6 +1,6 @@
 """Packets waiting for their turn."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.jitterbuffer.packet_buffer import PacketBuffer
@@ -42,7 +42,6 @@ def test_the_oldest_goes_when_it_is_full() -> None:
     assert 0 not in buffer and len(buffer) == 3
 
 
-@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(("insert", "pop", "drop")), st.integers(-20, 20)), max_size=60))
 def test_it_is_a_sorted_dict(steps: list[tuple[str, int]]) -> None:
     buffer, model = PacketBuffer(capacity=8), dict[int, bytes]()

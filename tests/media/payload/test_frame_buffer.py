@@ -4,7 +4,7 @@ import time
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.payload.frame_buffer import MAX_PACKETS, PADDING, AssembledFrame, Fragment, FrameBuffer
@@ -47,7 +47,6 @@ def test_frames_come_out_whole_and_in_order() -> None:
     assert [(f.first, f.last, f.key_frame) for f in frames] == [(0, 2, True), (3, 3, False), (4, 5, False)]
 
 
-@settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=10),
     seed=st.integers(0, 999),
@@ -125,7 +124,6 @@ def test_a_frame_that_never_ends_is_bounded_in_memory_and_time(key: bool) -> Non
     assert time.process_time() - began < 2.0, "linear, not quadratic (measured: 0.02 s)"
 
 
-@settings(max_examples=100)
 @given(
     st.lists(
         st.one_of(

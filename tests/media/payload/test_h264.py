@@ -1,7 +1,7 @@
 """H.264 in RTP (RFC 6184)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -20,7 +20,6 @@ UNITS = st.lists(
 )
 
 
-@settings(max_examples=60)
 @given(UNITS)
 def test_an_access_unit_comes_back_from_its_payloads(units: list[bytes]) -> None:
     payloads = packetize(b"".join(START_CODE + unit for unit in units))
@@ -28,7 +27,6 @@ def test_an_access_unit_comes_back_from_its_payloads(units: list[bytes]) -> None
     assert split_annex_b(b"".join(parse(p).data for p in payloads)) == units
 
 
-@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_any_bytes_give_a_payload_or_one_error(data: bytes) -> None:
     try:
@@ -38,7 +36,6 @@ def test_any_bytes_give_a_payload_or_one_error(data: bytes) -> None:
     assert parsed.data and (parsed.data.startswith(START_CODE) or not parsed.start)
 
 
-@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_any_access_unit_can_be_cut(data: bytes) -> None:
     for payload in packetize(START_CODE + data):

@@ -1,14 +1,13 @@
 """VP8 in RTP (RFC 7741)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
 from media.payload.vp8 import MAX_PAYLOAD_BYTES, PICTURE_ID_MODULO, packetize, parse
 
 
-@settings(max_examples=50)
 @given(frame=st.binary(min_size=1, max_size=6000), picture_id=st.integers(0, PICTURE_ID_MODULO - 1))
 def test_a_frame_comes_back_from_its_payloads(frame: bytes, picture_id: int) -> None:
     parsed = [parse(p) for p in packetize(frame, picture_id)]
@@ -20,7 +19,6 @@ def test_a_frame_comes_back_from_its_payloads(frame: bytes, picture_id: int) -> 
     assert max(sizes) - min(sizes) <= 1 and max(sizes) <= MAX_PAYLOAD_BYTES
 
 
-@settings(max_examples=300)
 @given(st.binary(max_size=40))
 def test_any_bytes_give_a_payload_or_one_error(data: bytes) -> None:
     try:

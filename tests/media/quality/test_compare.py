@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html as lxml_html
 
@@ -112,7 +112,6 @@ END = st.dictionaries(st.sampled_from(["end", "summary", "speech", "setup", "vid
 DOCUMENT = st.fixed_dictionaries({"ends": st.lists(END, min_size=1, max_size=3)})
 
 
-@settings(max_examples=60, deadline=None)
 @given(a=DOCUMENT, b=DOCUMENT)
 def test_any_two_documents(a: Document, b: Document) -> None:
     comparison = compare(a, b)

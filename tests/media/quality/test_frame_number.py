@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.pictures import scaled
@@ -19,7 +19,6 @@ from media.simulation.picture import Pattern
     height=st.integers(120, 700),
     background=st.integers(0, 255),
 )
-@settings(max_examples=60, deadline=None)
 def test_round_trip_at_any_size(number: int, width: int, height: int, background: int) -> None:
     luma = np.full((height, width), background, np.uint8)
     write_frame_number(luma, number)
@@ -78,7 +77,6 @@ def test_survives_vp8_at_150_kbit_s(width: int, height: int, frames: int, least:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.integers(1, 300))
-@settings(max_examples=60, deadline=None)
 def test_noise_is_no_number(seed: int, width: int, height: int) -> None:
     luma = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
     assert read_frame_number(luma) is None or min(width / 20, height / 15) < 6

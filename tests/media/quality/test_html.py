@@ -214,6 +214,7 @@ def test_what_is_not_known_is_a_gap(report: Document) -> None:
     assert [trace.y[1] for trace in quality.traces] == [None, None]
 
 
+@pytest.mark.long
 def test_a_long_call_keeps_its_worst_second() -> None:
     received = [
         {"time": float(t), "mos_lq": 1.5 if t == 7000 else 4.4, "lost_percent": t % 2}

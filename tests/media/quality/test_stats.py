@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.quality import emodel
@@ -163,7 +163,6 @@ snapshots = st.fixed_dictionaries({"i": entry, "o": entry, "r": entry, "p": entr
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(snapshots, snapshots)
 def test_any_counters_and_missing_ones(before: Any, after: Any) -> None:
     """An odd peer's statistics are figures or None, in their ranges; never an exception."""

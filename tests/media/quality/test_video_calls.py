@@ -171,6 +171,7 @@ def test_a_picture_that_is_shown_late_is_measured() -> None:
     assert late.median - good.median == pytest.approx(0.120, abs=0.005), "the sound is ahead: positive"
 
 
+@pytest.mark.long
 def test_freezes_of_a_screen_that_stops_are_reported_right() -> None:
     done = call(
         12.0,
@@ -193,6 +194,7 @@ def test_lost_packets_are_repaired_before_anybody_sees_it() -> None:
     assert int(str(inbound(done)["nackCount"])) > 0
 
 
+@pytest.mark.long
 def test_a_camera_that_stalls_is_a_freeze_in_both_counts() -> None:
     done = call(12.0, LinkParameters(delay_ms=30), camera_off=lambda now: 5.0 <= now < 7.0)
     result = done.score()

@@ -1,7 +1,7 @@
 """Arrival feedback (RFC 8888): the format, and the log that makes the reports."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -47,7 +47,6 @@ def test_ours_is_laid_out_as_in_the_rfc() -> None:
     assert data == bytes.fromhex("8bcd0006" "00000001" "11111111fffe0003" "84000000" "80010000" "00018000")  # fmt: skip
 
 
-@settings(max_examples=100)
 @given(
     st.lists(
         st.builds(
@@ -72,7 +71,6 @@ def test_round_trip(reports: list[ArrivalReport]) -> None:
         assert list(have.arrivals) == expected
 
 
-@settings(max_examples=300)
 @given(st.integers(0, 2**32 - 1), st.binary(max_size=80))
 def test_any_bytes(ssrc: int, fci: bytes) -> None:
     try:
@@ -132,7 +130,6 @@ def test_numbers_wrap() -> None:
     assert report is not None and (report.begin, report.arrivals[-1]) == (0, 0.0)
 
 
-@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 65535), st.booleans()), max_size=200))
 def test_any_numbers_are_bounded(events: list[tuple[int, bool]]) -> None:
     log = ArrivalLog(5)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -50,7 +50,6 @@ def test_the_bytes_of_rfc_3611() -> None:
     )
 
 
-@settings(max_examples=60)
 @given(st.lists(blocks, max_size=4), u32)
 def test_what_is_built_is_parsed_back(found: list, ssrc: int) -> None:
     (report,) = parse_compound(serialize_compound([build(ssrc, found)]))
@@ -58,7 +57,6 @@ def test_what_is_built_is_parsed_back(found: list, ssrc: int) -> None:
     assert parse(report) == found
 
 
-@settings(max_examples=150)
 @given(
     st.binary(max_size=80)
     | st.tuples(st.integers(0, 9), st.integers(0, 12), st.binary(max_size=60)).map(

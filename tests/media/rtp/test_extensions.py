@@ -1,14 +1,13 @@
 """RTP header extensions (RFC 8285)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
 from media.rtp.extensions import ONE_BYTE_PROFILE, TWO_BYTE_PROFILE, build_extensions, parse_extensions
 
 
-@settings(max_examples=100)
 @given(st.dictionaries(st.integers(1, 255), st.binary(max_size=255), max_size=8))
 def test_what_is_built_is_parsed_back(elements: dict[int, bytes]) -> None:
     block = build_extensions(elements)
@@ -20,7 +19,6 @@ def test_what_is_built_is_parsed_back(elements: dict[int, bytes]) -> None:
     assert parse_extensions(int.from_bytes(block[:2], "big"), block[4:]) == elements
 
 
-@settings(max_examples=200)
 @given(st.sampled_from((ONE_BYTE_PROFILE, TWO_BYTE_PROFILE, 0x100F, 0x1234)), st.binary(max_size=60))
 def test_any_bytes(profile: int, data: bytes) -> None:
     try:

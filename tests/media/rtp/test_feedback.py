@@ -1,7 +1,7 @@
 """Feedback against messages made by hand from the RFCs."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -50,7 +50,6 @@ def test_a_remb_keeps_17_bits_of_the_rate(bitrate_bps: int, ssrcs: list[int]) ->
     assert found[0] <= bitrate_bps <= found[0] + (bitrate_bps >> 17)
 
 
-@settings(max_examples=50)
 @given(st.sets(st.integers(0, 65535), max_size=250), st.integers(0, 65535))
 def test_a_nack_asks_for_exactly_these(numbers: set[int], shift: int) -> None:
     shifted = {(n + shift) & 0xFFFF for n in numbers}
@@ -62,7 +61,6 @@ def test_a_nack_of_too_much_fits_a_datagram_all_the_same() -> None:
     assert len(serialize_compound([message])) <= 1100 and len(feedback.nacked(message)) == 253
 
 
-@settings(max_examples=200)
 @given(st.binary(max_size=40), st.booleans())
 def test_any_contents_give_a_message_or_one_error(fci: bytes, remb: bool) -> None:
     message = Feedback(RTPFB, 1, 1, 2, b"REMB" + fci if remb else fci)

@@ -1,7 +1,7 @@
 """When to ask for a packet again."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.rtp.nack import MAX_MISSING, MAX_REQUESTS, MIN_INTERVAL, NackRequester
@@ -73,7 +73,6 @@ def test_reordered_packets_and_copies_leave_nothing_behind() -> None:
     assert nack.requests_to_send(0.0) == []
 
 
-@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 65535), st.floats(0, 0.1)), max_size=60))
 def test_any_numbers_are_bounded_and_the_timer_advances(steps: list[tuple[int, float]]) -> None:
     nack, now = NackRequester(deadline=0.4), 0.0

@@ -1,7 +1,7 @@
 """RTP packets (RFC 3550 section 5.1)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -16,7 +16,6 @@ def fields(packet: RtpPacket) -> dict[str, object]:
     return {name: getattr(packet, name) for name in RtpPacket.__slots__ if name != "header_size"}
 
 
-@settings(max_examples=100)
 @given(
     st.integers(0, 127),
     u16,
@@ -50,7 +49,6 @@ def test_what_is_serialized_is_parsed_back(
     assert fields(RtpPacket.parse(packet.serialize())) == fields(packet)
 
 
-@settings(max_examples=150)
 @given(st.binary(max_size=80) | st.binary(max_size=60).map(lambda b: b"\x90\x6f" + b))
 def test_any_bytes_give_a_packet_or_a_packet_error(data: bytes) -> None:
     try:

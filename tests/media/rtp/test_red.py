@@ -1,7 +1,7 @@
 """Redundant audio (RFC 2198)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -19,14 +19,12 @@ def test_the_layout_of_section_3() -> None:
     assert packet == headers + b"old" + b"newer" + b"new"
 
 
-@settings(max_examples=100)
 @given(st.lists(BLOCKS, max_size=5), st.integers(0, 127), st.binary(min_size=1, max_size=200))
 def test_round_trip(blocks: list[red.Block], primary_type: int, primary: bytes) -> None:
     packet = red.build(blocks, primary_type, primary)
     assert red.parse(packet) == [*blocks, (primary_type, 0, primary)]
 
 
-@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_any_bytes(data: bytes) -> None:
     try:

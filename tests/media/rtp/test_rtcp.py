@@ -1,7 +1,7 @@
 """RTCP packets (RFC 3550 section 6, RFC 4585)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -39,7 +39,6 @@ packets = st.one_of(
 )
 
 
-@settings(max_examples=100)
 @given(st.lists(packets, min_size=1, max_size=4))
 def test_what_is_serialized_is_parsed_back(compound: list[RtcpPacket]) -> None:
     data = serialize_compound(compound)
@@ -47,7 +46,6 @@ def test_what_is_serialized_is_parsed_back(compound: list[RtcpPacket]) -> None:
     assert parse_compound(data) == compound
 
 
-@settings(max_examples=100)
 @given(
     st.binary(max_size=80)
     | st.tuples(
@@ -61,7 +59,6 @@ def test_any_bytes_give_packets_or_a_packet_error(data: bytes) -> None:
         pass
 
 
-@settings(max_examples=100)
 @given(st.lists(packets, min_size=1, max_size=2), st.data())
 def test_a_damaged_compound_gives_packets_or_a_packet_error(
     compound: list[RtcpPacket], data: st.DataObject

@@ -1,14 +1,13 @@
 """Serial-number arithmetic (RFC 1982)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.rtp.sequence import Unwrapper
 
 
 @pytest.mark.parametrize("bits", [16, 32])
-@settings(max_examples=60)
 @given(start=st.integers(0, (1 << 32) - 1), steps=st.lists(st.integers(-1000, 1000), max_size=50))
 def test_it_follows_a_counter_through_every_wrap(bits: int, start: int, steps: list[int]) -> None:
     size = 1 << bits

@@ -1,7 +1,7 @@
 """What a receiver counts (RFC 3550 appendices A.3 and A.8)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.rtp.statistics import ReceiveStatistics
@@ -76,7 +76,6 @@ def test_the_highest_sequence_counts_the_cycles() -> None:
     assert report.packets_lost == 0
 
 
-@settings(max_examples=50)
 @given(st.sets(st.integers(1, 300)), st.integers(0, 65535))
 def test_expected_less_received_is_lost_wherever_the_numbers_begin(missing: set[int], start: int) -> None:
     statistics = ReceiveStatistics(1, 48000)

@@ -31,6 +31,7 @@ def text(call: SimulatedCall) -> str:
     return document(call.caller, call.callee)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(speech: Speech) -> None:
     first, again, other = (run("loss10", speech, 4, seed) for seed in (1, 1, 2))
     assert text(first) == text(again) != text(other)
@@ -53,6 +54,7 @@ def test_a_clean_call_is_heard_as_it_was_spoken(speech: Speech) -> None:
     assert len(call.caller_heard) == pytest.approx(6 * RATE, abs=960)
 
 
+@pytest.mark.long
 def test_the_recordings_can_be_placed_beside_what_was_said(speech: Speech) -> None:
     call = run("clean", speech, 6)
     for report, heard, after, said in zip(

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.simulation.link import (
@@ -88,6 +88,7 @@ def test_burst_loss_per_packet_share_and_run_length() -> None:
     assert one.counters.burst_lost == delays.count(None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("interval", [0.02, 0.005])
 def test_burst_loss_in_time_does_not_depend_on_the_packet_rate(interval: float) -> None:
     count = int(600 / interval)
@@ -247,7 +248,6 @@ parameters = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     parameters, st.integers(0, 2**32), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1500)), max_size=40)
 )

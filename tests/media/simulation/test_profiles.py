@@ -1,7 +1,7 @@
 """The named networks and the line that describes one."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import MediaError
@@ -72,7 +72,6 @@ def test_a_wrong_line_is_refused(line: str) -> None:
         parse_line(line)
 
 
-@settings(max_examples=100)
 @given(st.text() | st.from_regex(r"(delay|loss|rate|dist|ge_p|qms)=[-0-9.a-z]{0,6}( |,)?", fullmatch=True))
 def test_any_text_is_a_network_or_an_unknown_profile(line: str) -> None:
     try:

@@ -90,6 +90,7 @@ def is_calm(call: SimulatedCall, seconds: float) -> bool:
     return max(call.timer_calls) < 400 * seconds
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes() -> None:
     video = SimulatedVideo(PATTERN.picture)
     first, again, other = (run("video_loss5", 2, (video, video), seed) for seed in (1, 1, 2))
@@ -188,6 +189,7 @@ def test_an_encoder_that_fails_now_and_then_costs_these_pictures() -> None:
     assert voice_is_untouched(call) and is_calm(call, 5)
 
 
+@pytest.mark.long
 def test_an_encoder_that_always_fails_costs_the_picture_only() -> None:
     video = SimulatedVideo(numbered, 30, encoder=raising(CodecError("no"), 1), decoder=NumberDecoder)
     call = run("video_clean", 5, (video, EXACT))
@@ -195,6 +197,7 @@ def test_an_encoder_that_always_fails_costs_the_picture_only() -> None:
     assert voice_is_untouched(call) and is_calm(call, 5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [1, 30])
 def test_a_decoder_that_fails(every: int) -> None:
     viewer = SimulatedVideo(
@@ -222,6 +225,7 @@ def test_a_peer_that_never_sends_a_key_frame() -> None:
     assert voice_is_untouched(call) and is_calm(call, 6)
 
 
+@pytest.mark.long
 def test_a_source_that_stalls_and_comes_back() -> None:
     video = SimulatedVideo(
         lambda n: None if 60 <= n < 120 else numbered(n), 30, encoder=ExactEncoder, decoder=NumberDecoder
@@ -233,6 +237,7 @@ def test_a_source_that_stalls_and_comes_back() -> None:
     assert voice_is_untouched(call) and is_calm(call, 6)
 
 
+@pytest.mark.long
 def test_sizes_that_change_with_every_second() -> None:
     patterns = [Pattern(*size) for size in ((160, 120), (322, 242), (160, 120), (642, 362))]
     video = SimulatedVideo(lambda n: patterns[n // 10 % 4].picture(n), 10, encoder=make_encoder)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.codecs.opus import OpusDecoder, OpusEncoder
@@ -102,7 +102,6 @@ def test_sender_reports_of_other_sources_are_ignored(receiver: AudioReceiver) ->
     assert block is not None and block.last_sr == 0x33445566
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.tuples(

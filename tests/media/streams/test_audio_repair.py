@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.streams.audio_repair import FRAME, MAX_AHEAD, MAX_REPAIR_DELAY, MAX_REQUESTS, AudioRepair
@@ -128,7 +128,6 @@ def test_a_sender_that_stops_is_not_asked_for_ever() -> None:
     assert path.numbers()[asked:].count(3060) >= 1, "it goes on after the pause"
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 65535), st.floats(0, 0.5)), max_size=60), st.booleans())
 def test_any_numbers_are_bounded(packets: list[tuple[int, float]], redundant: bool) -> None:
     path, now = Path(redundant=redundant), 0.0

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from media.rtp.congestion_feedback import ArrivalReport
@@ -175,7 +175,6 @@ def test_numbers_wrap() -> None:
     assert controller.loss == pytest.approx(0.2, abs=0.02)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 65535), st.lists(st.none() | st.floats(0, 8), max_size=30)), max_size=20

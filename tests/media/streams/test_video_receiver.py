@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.negotiation import VideoParameters
@@ -287,7 +287,6 @@ def test_numbers_that_jump_ask_for_a_key_frame_and_nothing_else() -> None:
     assert stream.nacks == [] and 1 <= len(stream.plis) <= 2
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     codec=st.sampled_from(["VP8", "H264"]),
     steps=st.lists(

@@ -383,7 +383,6 @@ def test_records_are_gathered_up_to_the_mtu() -> None:
     assert split_records(b"", 1200) == []
 
 
-@settings(max_examples=100)
 @given(st.lists(st.integers(0, 700), max_size=10), st.binary(max_size=30))
 def test_no_byte_is_lost_or_added(sizes: list[int], rest: bytes) -> None:
     data = b"".join(record(size) for size in sizes) + rest

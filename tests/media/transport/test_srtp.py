@@ -1,7 +1,7 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from media.errors import PacketError
@@ -96,7 +96,6 @@ def test_the_sequence_number_wraps() -> None:
         assert bob.unprotect(alice.protect(rtp(number))) == rtp(number)
 
 
-@settings(max_examples=80)
 @given(st.binary(max_size=100) | st.binary(max_size=60).map(lambda b: b"\x80\xc9\0\1" + b))
 def test_any_bytes(data: bytes) -> None:
     _, bob = pair()

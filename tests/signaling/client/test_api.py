@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from signaling.client.api import ServerApi, _problem, member
@@ -16,7 +16,6 @@ ANYTHING = some.none() | some.booleans() | some.integers() | some.floats() | som
 HUGE = some.sampled_from([10**400, -(10**400), 2**53, float("nan"), float("inf")])
 
 
-@settings(max_examples=100)
 @given(
     some.integers(400, 599),
     some.dictionaries(
@@ -31,7 +30,6 @@ def test_any_problem_is_an_error_of_one_line(status: int, answer: dict[str, Any]
         assert number is None or number + 1.0 > number
 
 
-@settings(max_examples=100)
 @given(ANYTHING | HUGE)
 def test_a_number_is_one_that_can_be_reckoned_with(value: object) -> None:
     try:

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -101,7 +101,6 @@ def change(data: Any, stanza: Element) -> Element:
     return stanza
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_any_stanza(data: st.DataObject) -> None:
     async def run() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.client.profile import Profile, ProfileData, private_key_text
@@ -109,7 +109,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(["", "pins", "number", "jid", "device", "private_key", "contacts", "version"]),
     JSON,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -109,7 +109,6 @@ def test_a_rejected_contents_fingerprints_count_too() -> None:
     assert jingle.description.contents[0].rejected and jingle.description.fingerprints()
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_any_values_are_refused_or_stay_on_their_line(data: st.DataObject) -> None:
     root = parse(GOOD)
@@ -138,7 +137,6 @@ ALSO = {"m=audio", "m=video", "a=inactive", "a=sendonly", "a=recvonly", "a=ptime
 }
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.recursive(
         st.sampled_from(

@@ -1,7 +1,7 @@
 """XEP-0353 messages, there and back, and any nonsense."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.jid import Jid
@@ -63,7 +63,6 @@ def test_malformed(body: str) -> None:
         parse_initiation(parse(f"<message xmlns='jabber:client'>{body.format(ns=NS_JMI)}</message>"))
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([str(k) for k in Kind]),
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=300),

@@ -1,7 +1,7 @@
 """Candidates: lines, XML, and which addresses are believed."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -120,7 +120,6 @@ def test_fingerprints() -> None:
             parse_fingerprint(algorithm, text)
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.lists(st.text(max_size=20) | st.sampled_from(HOST.split(" ")), max_size=14))
 def test_any_words(words: list[str]) -> None:
     try:

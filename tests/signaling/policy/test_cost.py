@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from signaling.policy.cost import costs, numbers_a_day, pumped, sms_to_one, strangers_a_day
 from signaling.policy.sms import SmsLimits
 from signaling.rate_limit import Quota, Rate
@@ -14,6 +16,7 @@ PAGE = ROOT / "docs" / "security.md"
 WIDE = Rate(1e9, 1e-6)
 
 
+@pytest.mark.long
 def test_the_page_says_what_the_limits_say():
     text = PAGE.read_text()
     for cost in costs(Limits()):

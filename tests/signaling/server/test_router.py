@@ -228,6 +228,7 @@ async def test_a_thousand_kept_messages_arrive_in_order(server, register, connec
     assert sid_of(await bob.receive()) == "one more"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limits", [Limits(stanzas=Rate(10_000, 1e-4))], indirect=True)
 @pytest.mark.parametrize("online", [False, True])
 async def test_many_large_kept_messages_cut_nobody_off(register, connect, online):
@@ -286,6 +287,7 @@ async def test_presence_goes_nowhere_and_unavailable_is_offline(register, connec
     assert sid_of(await bob.receive()) == "s1"
 
 
+@pytest.mark.long
 async def test_fifty_calls_in_a_row_to_one_peer_are_free(register, connect):
     alice, bob = await two(register, connect)
     for n in range(50):
