@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from lab_modules import use_lab
 from rich.console import Console
 from rich.table import Table
 from voice_statistics import Estimate, estimate
@@ -31,7 +32,6 @@ from media.quality.speech import score
 from media.simulation.call import RATE, simulate
 from media.simulation.profiles import get_profile
 
-LAB = Path(__file__).resolve().parents[3] / "shared" / "lab"
 MOS_MARGIN, DELAY_MARGIN_MS = 0.15, 10.0
 TAIL = 2 * RATE  # of the recording beyond a segment's end, to find what came late
 
@@ -40,7 +40,6 @@ Scores = tuple[float, float]  # PESQ-WB, mouth-to-ear median in ms
 
 def lab_speech() -> tuple[Samples, list[tuple[int, int]]]:
     """What the lab speaks, 48 kHz, and the ranges that it scores."""
-    sys.path.insert(0, str(LAB))
     import material
 
     speech, segments = material.speech()
@@ -91,9 +90,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=8, help="calls a profile in virtual time (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    if not LAB.exists():
-        print("the lab is not beside this checkout", file=sys.stderr)
-        return 2
+    use_lab()
     lab = lab_scores(args.results)
     profiles = [profile for profile in (*PROFILES, "lowbw") if profile in lab]
     if not profiles:

@@ -8,16 +8,15 @@ Needs what the lab beside this checkout needs. 50 ms one way and 300 ms of queue
 
 import argparse
 import json
-import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from lab_modules import use_lab
 from rich.console import Console
 from rich.table import Table
 from voice_statistics import estimate
 
-LAB = Path(__file__).resolve().parents[3] / "shared" / "lab"
 LINKS: dict[str, dict[str, Any]] = {
     **{str(rate): {"set": [f"both delay=50 rate={rate} qms=300"]} for rate in (24, 32, 48, 64, 100)},
     "64l5": {"set": ["both delay=50 rate=64 qms=300 loss=0.05"]},
@@ -48,11 +47,7 @@ def main() -> int:
     links = args.links.split(",")
     if unknown := [link for link in links if link not in LINKS]:
         parser.error(f"no link {', '.join(unknown)}; there are: {', '.join(LINKS)}")
-    if not LAB.exists():
-        print("the lab is not beside this checkout", file=sys.stderr)
-        return 2
-    # The lab's modules are found by their plain names, `media` among them: it must be the first of that name.
-    sys.path.insert(0, str(LAB))
+    use_lab()
     import netlab
     import voice
     import where

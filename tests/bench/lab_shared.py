@@ -19,10 +19,10 @@ from subprocess import PIPE, Popen
 from types import SimpleNamespace
 from typing import Any
 
+from lab_modules import use_lab
 from rich.console import Console
 from rich.table import Table
 
-LAB = Path(__file__).resolve().parents[3] / "shared" / "lab"
 OURS, WRTC = "tests/bench/lab_endpoint.py", "wrtc"
 HEADER_BYTES = 28  # IPv4 and UDP
 PORT = 5001
@@ -154,11 +154,7 @@ def main() -> int:
     names = args.cases.split(",")
     if unknown := [name for name in names if name not in CASES]:
         parser.error(f"no case {', '.join(unknown)}; there are: {', '.join(CASES)}")
-    if not LAB.exists():
-        print("the lab is not beside this checkout", file=sys.stderr)
-        return 2
-    # The lab's modules are found by their plain names, `media` among them: it must be the first of that name.
-    sys.path.insert(0, str(LAB))
+    use_lab()
     table = Table(
         "case", "kbit/s", "call", "sent", "PESQ-WB", "median ms", "p95 ms", "holes %", "queue max ms"
     )
