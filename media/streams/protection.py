@@ -93,6 +93,9 @@ SCHEMES = (
     Scheme(24_000, (1, 2)),
     *(Scheme(22_000, pair) for pair in ((1, 3), (2, 3), (1, 4), (2, 4))),  # retransmissions come on top
     *(Scheme(16_000, three) for three in ((1, 2, 3), (1, 2, 4))),
+    # where a third of the packets and more are lost; the rest of these is in reserve for thinner paths
+    *(Scheme(12_000, far) for far in ((1, 2, 3, 4), (1, 2, 3), (1, 2))),
+    Scheme(16_000, (1, 2)),
     # for thinner paths: less bitrate, then longer packets, whose headers cost less
     *(Scheme(rate) for rate in (32_000, 28_000, 24_000, 22_000, 20_000, 18_000, 16_000, 14_000)),
     *(Scheme(rate, (d,)) for rate in (24_000, 20_000, 16_000, 12_000) for d in (1, 2, 4)),

@@ -93,6 +93,14 @@ def test_random_loss_is_covered_within_3_s(share: float, left: float, seed: int)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+def test_where_two_in_five_are_lost_there_are_more_copies_of_less(seed: int) -> None:
+    session = Session()
+    session.run(20, random_loss(0.4, seed))
+    assert len(session.scheme.distances) == 4
+    assert remaining(session.sent, session.scheme.distances) < 0.02
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("run", [2.0, 3.5])
 def test_bursts_are_covered_by_distant_copies(run: float, seed: int) -> None:
     session = Session()
