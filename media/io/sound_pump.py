@@ -17,7 +17,7 @@ import numpy as np
 
 from media.codecs.base import Samples
 from media.engine import MediaEngine
-from media.io.overload import Overload
+from media.io.overload import Overload, ThreadLoad
 from media.io.playout import Playout
 from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
 
@@ -44,7 +44,7 @@ class SoundPump:
         self._playout: Playout | None = None
         self._capture: asyncio.Task[None] | None = None
         self._opening: asyncio.TimerHandle | None = None  # of the speaker
-        self._overload = Overload()
+        self._overload, self._load = Overload(), ThreadLoad()
         self._started = False
         self._latest: tuple[Samples, float] | None = None  # what was heard last before the start, and when
         self.muted = False
@@ -86,8 +86,8 @@ class SoundPump:
             self._open_speaker_in(FIRST_PULL, speaker)
 
     def loop_was_late(self, seconds: float, now: float) -> None:
-        """By so much, told once a second: where that does not end, encoding has to take less time."""
-        hurried = self._overload.tell(seconds, now)
+        """By so much, told once a second: where there is too much to do, encoding has to take less time."""
+        hurried = self._overload.tell(seconds, self._load.since_last(now), now)
         if self._engine.sender is not None:
             with self._lock:
                 self._engine.sender.set_hurried(hurried)
