@@ -194,6 +194,7 @@ class AudioRateController:
             self.capacity_bps, self._early = link, False
         if link is not None:
             self._link_then = min(link, self._link_then)
+            self.capacity_bps = min(link, self.capacity_bps)
         shown = max(link or 0.0, least)
         if shown > FASTER * self._link_then and self.capacity_bps > UNCHANGED * self._link_then:
             self.capacity_bps, self._proven, self._link_then = shown, None, shown
@@ -217,6 +218,8 @@ class AudioRateController:
         elif newest < self._stepped + STEP_PAUSE + wait or now < self._next_probe:
             return
         elif self.capacity_bps is not None:
+            if STEP * self.capacity_bps > (self.record.link_bps or math.inf):
+                return  # the link shows to be no faster; if it becomes so, it shows that, too
             if used > USED * self._budget:
                 # A step that did not fail is followed by a larger one.
                 self._step = STEP if self._proven is None else min(STEP_MAX, self._step * STEP)

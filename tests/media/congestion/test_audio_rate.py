@@ -57,6 +57,17 @@ def test_the_handshake_s_queue_is_not_the_link_s_limit(kbit: int) -> None:
     assert voice.rate.budget_bps < kbit * 1000
 
 
+@pytest.mark.parametrize("kbit", [40, 44, 48])
+def test_more_is_not_tried_than_the_link_shows_to_carry(kbit: int) -> None:
+    """A try makes a queue for a second, and who hears it waits for the next one half a minute and more."""
+    link = Link(LinkParameters(delay_ms=50, rate_bps=kbit * 1000, queue_ms=300), Random(1), start=0.0)
+    voice = VoiceAfterHandshake(1, Random(1), 0.05)
+    run([voice], link, 60)
+    seconds = [voice.delay(second, second + 1) for second in range(6, 59)]
+    assert max(seconds) - min(seconds) < 0.015
+    assert voice.sent_bps(6, 60) > 0.8 * kbit * 1000
+
+
 @pytest.mark.parametrize("seed", [1, 3, 9])
 def test_a_link_that_others_were_on_from_the_start_is_not_taken_for_ours(seed: int) -> None:
     link = Link(
