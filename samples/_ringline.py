@@ -20,7 +20,6 @@ from _video import Screen, add_video_options, make_camera, pictures
 
 from media import (
     AudioFile,
-    AudioRecorder,
     AudioSink,
     Discard,
     GeneratedVoice,
@@ -29,6 +28,8 @@ from media import (
     avoid_pauses,
     get_profile,
 )
+from media.io.files import check_recording, open_recorder
+from media.io.outputs import check_output, write_text
 from media.io.video_recorder import VideoRecorder
 from signaling import Call, CallError, SignalingError
 
@@ -66,6 +67,14 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
     add("--address", action="append", metavar="IP", help="use only this local address (may be repeated)")
 
 
+def check_outputs(options: argparse.Namespace) -> None:
+    """Before the call: can what it will write be written? Raises MediaError."""
+    if options.record:
+        check_recording(options.record)
+    if options.report:
+        check_output(options.report)
+
+
 class Echo:
     """A microphone that gives what its speaker plays, 20 ms at a time."""
 
@@ -93,13 +102,11 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
     """The media engine for one call, with sound from and to files or devices."""
     device_microphone, device_speaker = make_devices(options)
     a_to_b, b_to_a = get_profile(options.network).links(options.seed)
-    speaker: AudioSink = Discard()
-    film = None
-    if options.record and options.record.suffix in (".mp4", ".webm"):
-        film = VideoRecorder(options.record)
-        speaker = film.audio
-    elif options.record:
-        speaker = AudioRecorder(options.record)
+    recorder = open_recorder(options.record) if options.record else None
+    film = recorder if isinstance(recorder, VideoRecorder) else None
+    speaker: AudioSink = film.audio if film is not None else recorder or Discard()
+    if recorder is not None and recorder.path != options.record:
+        print(f"{options.record} exists: what is heard goes to {recorder.path}", flush=True)
     if getattr(options, "echo", False):
         speaker = Echo(speaker)
         microphone = speaker
@@ -140,7 +147,7 @@ def finish(
             "microphone_started": getattr(connection.microphone, "started_at", None),
             "speaker_started": getattr(connection.speaker, "started_at", None),
         }
-        options.report.write_text(json.dumps(content, indent=1) + "\n")
+        print(f"wrote {write_text(options.report, json.dumps(content, indent=1) + chr(10))}", flush=True)
 
 
 def _told(call: Call, connected: float | None) -> Iterator[dict[str, object]]:
@@ -158,6 +165,7 @@ def run(
     options = parser.parse_args()
     avoid_pauses()
     try:
+        check_outputs(options)
         code = asyncio.run(_until_told(main(options)))
     except (SignalingError, MediaError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,15 +5,17 @@ import struct
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from media.errors import SourceError
-from media.io.containers import frames_of, open_file, reason
+from media.io.containers import frames_of, open_file
+from media.io.film import suffixes
+from media.io.outputs import OutputFile, check_output, free_path
 from media.io.sources import FRAME_SAMPLES, SAMPLE_RATE, PacedSource, Reframer, Samples
+from media.io.video_recorder import VideoRecorder
 
 logger = logging.getLogger(__name__)
 
@@ -135,12 +137,11 @@ class AudioRecorder:
         self.error: str | None = None
         self._pending = bytearray()
         self._written_bytes = 0
-        try:
-            self._file: BinaryIO | None = self.path.open("wb")
-            self._file.write(_wav_header(0))
-            self._file.flush()
-        except OSError as error:
-            raise SourceError(f"{path} cannot be written: {reason(error)}") from None
+        check_output(self.path, (".wav",))
+        self._file: OutputFile | None = OutputFile(self.path)
+        self._write(_wav_header(0))
+        if self.error is not None:
+            raise SourceError(f"{path} cannot be written: {self.error}")
 
     def write(self, samples: Samples) -> None:
         """Append int16 samples. Does nothing after close()."""
@@ -162,35 +163,49 @@ class AudioRecorder:
         self._flush()
         file, self._file = self._file, None
         if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                self.error = reason(error)
+            file.close()
+            self.error = file.error
 
     def _flush(self) -> None:
         if self._file is None:
             return
-        try:
-            self._file.write(self._pending)
-            self._written_bytes += len(self._pending)
+        self._write(self._pending)
+        self._written_bytes += len(self._pending)
+        if self._file is not None:
             self._file.seek(0)
-            self._file.write(_wav_header(self._written_bytes))
+            self._write(_wav_header(self._written_bytes))
+        if self._file is not None:
             self._file.seek(0, 2)
-            self._file.flush()
-        except OSError as error:
-            self._fail(reason(error))
         self._pending.clear()
+
+    def _write(self, data: bytes | bytearray) -> None:
+        if self._file is not None:
+            self._file.write(data)
+            if self._file.error is not None:
+                self._fail(self._file.error)
 
     def _fail(self, reason: str) -> None:
         """Stop recording, keep the call."""
         logger.warning("%s: recording ended: %s", self.path, reason)
-        self.error = reason
         file, self._file = self._file, None
         if file is not None:
-            try:
-                file.close()
-            except OSError:
-                pass
+            file.close()
+        self.error = reason
+
+
+def open_recorder(path: str | Path) -> AudioRecorder | VideoRecorder:
+    """A recorder for what the name says (.wav: sound; .mp4, .webm: sound and pictures), beside what exists.
+
+    An existing heard.wav is kept and heard-2.wav written: `path` of the recorder tells. Raises SourceError.
+    """
+    check_recording(Path(path))
+    free = free_path(Path(path))
+    return VideoRecorder(free) if free.suffix.lower() in suffixes() else AudioRecorder(free)
+
+
+def check_recording(path: Path) -> None:
+    """Whether open_recorder() could make it. Raises SourceError."""
+    check_output(path, (".wav", *suffixes()))
 
 
 def _wav_header(data_bytes: int) -> bytes:

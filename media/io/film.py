@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from media.errors import SourceError
 from media.io.containers import reason
+from media.io.outputs import OutputFile
 from media.io.sources import SAMPLE_RATE, Samples
 from media.pictures import black, fitted, to_av
 from media.video_frame import VideoFrame
@@ -61,11 +62,12 @@ def suffixes() -> list[str]:
 
 
 class Film:
-    """Opened by its first picture; what sound came before waits (5 s at most). Every method raises SourceError."""
+    """Begun by its first picture; what sound came before waits (5 s at most). Every method raises SourceError."""
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
-        self._path, self._size = path, size
+        self._size = size
         self._format = _FORMATS[path.suffix.lower()]
+        self._file = OutputFile(path)
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
         self._audio: AudioStream | None = None
@@ -81,6 +83,7 @@ class Film:
             self._encode_picture(frame, at_ms)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(reason(error)) from None
+        self._check_disk()
 
     def sound(self, samples: Samples, at: int) -> None:
         """Samples at a position (samples from the beginning); what is missing before them becomes silence."""
@@ -94,6 +97,7 @@ class Film:
                 self._encode_sound(samples, at)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(reason(error)) from None
+        self._check_disk()
 
     def close(self) -> None:
         """Finish the file; one that nothing was written to gets a black picture."""
@@ -111,11 +115,18 @@ class Film:
             raise SourceError(reason(error)) from None
         finally:
             container, self._container = self._container, None
-            if container is not None:
-                try:
+            try:
+                if container is not None:
                     container.close()
-                except (av.FFmpegError, OSError, ValueError) as error:
-                    raise SourceError(reason(error)) from None
+            except (av.FFmpegError, OSError, ValueError) as error:
+                raise SourceError(reason(error)) from None
+            finally:
+                self._file.close()
+        self._check_disk()
+
+    def _check_disk(self) -> None:
+        if self._file.error is not None:
+            raise SourceError(self._file.error)
 
     def _begin_black(self) -> None:
         width, height = self._size or _DEFAULT_SIZE
@@ -126,9 +137,7 @@ class Film:
         if self._container is not None:
             return
         chosen = self._format
-        self._container = av.open(
-            str(self._path), "w", format=chosen.container, options=chosen.container_options
-        )
+        self._container = av.open(self._file, "w", format=chosen.container, options=chosen.container_options)
         video = self._container.add_stream(
             chosen.video, rate=_NOMINAL_FPS, options=dict(chosen.video_options)
         )

@@ -46,10 +46,6 @@ class VideoRecorder:
         self.path = Path(path)
         if self.path.suffix.lower() not in suffixes():
             raise SourceError(f"{path}: the suffix is one of {', '.join(suffixes())}")
-        try:
-            self.path.open("wb").close()
-        except OSError as error:
-            raise SourceError(f"{path} cannot be written: {error.strerror}") from None
         self.started_at: float | None = None  # monotonic time of the first write
         self.pictures = 0
         self.dropped = 0  # pictures and pieces of sound left out, because the encoder was late

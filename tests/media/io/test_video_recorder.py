@@ -241,18 +241,6 @@ def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert MAX_PICTURES <= recorder.pictures <= MAX_PICTURES + 1
 
 
-def test_a_full_disk_ends_the_recording_not_the_call(tmp_path: Path, clock: Clock) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    path = tmp_path / "full.webm"
-    path.symlink_to("/dev/full")
-    recorder = VideoRecorder(path, clock=clock)
-    record(recorder, clock, 3.0, [(320, 240)])
-    recorder.close()
-    assert recorder.error is not None and "space" in recorder.error
-    recorder.video.write(VideoFrame(Pattern(160, 120).picture(1), 0.0))
-
-
 def test_an_encoder_that_hangs_does_not_hold_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
