@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,18 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0, 1 for a failure told in one line, 2 for a wrong command line, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m media", description="Ringline's engine")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_simulate(commands)
-    add_relay(commands)
-    listing = commands.add_parser("profiles", help="the named networks")
-    listing.set_defaults(run=list_profiles)
-    devices = commands.add_parser("devices", help="the microphones and loudspeakers of this machine")
-    devices.add_argument(
-        "--backend", metavar="NAME", help="a sound backend: pulseaudio, alsa, jack, null ..."
-    )
-    devices.set_defaults(run=show_devices)
+    for name, (add_arguments, run, what) in COMMANDS.items():
+        command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        add_arguments(command)
+        command.set_defaults(run=run)
     parsed = parser.parse_args(arguments)
+    return guarded(lambda: parsed.run(parsed))
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Run a command; what fails is told in one line."""
     try:
-        code: int = parsed.run(parsed)
+        code = run()
         sys.stdout.flush()
         return code
     except MediaError as error:
@@ -60,6 +61,10 @@ def list_profiles(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", metavar="NAME", help="a sound backend: pulseaudio, alsa, jack, null ...")
+
+
 def show_devices(options: argparse.Namespace) -> int:
     from media.io.devices import list_devices
     from media.io.sound_system import MiniaudioSystem
@@ -72,12 +77,10 @@ def show_devices(options: argparse.Namespace) -> int:
 # -- simulate
 
 
-def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "simulate",
-        help="a voice call of two engines over an emulated network, in virtual time",
-        description="A voice call of two engines over an emulated network, in virtual time. The same seed gives "
-        "the same report, byte for byte.",
+def add_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "A voice call of two engines over an emulated network, in virtual time. The same seed gives "
+        "the same report, byte for byte."
     )
     add = parser.add_argument
     add("--profile", default="clean", help=NETWORK_HELP)
@@ -92,7 +95,6 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--seconds", type=float, default=60.0)
     add("--json", action="store_true", help="print the report as JSON")
     add("--out", type=Path, metavar="DIR", help="write report.json and what each end heard")
-    parser.set_defaults(run=simulate)
 
 
 def simulate(options: argparse.Namespace) -> int:
@@ -146,12 +148,10 @@ def write_results(folder: Path, text: str, result: "SimulatedCall") -> None:
 # -- relay
 
 
-def add_relay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "relay",
-        help="an emulated network between two live ends, as a process of its own",
-        description="Two UDP ports with an emulated network between them. Prints one JSON line with its addresses: "
-        "end a sends to `a`, end b to `b`. Ends with Ctrl-C or SIGTERM.",
+def add_relay(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Two UDP ports with an emulated network between them. Prints one JSON line with its addresses: "
+        "end a sends to `a`, end b to `b`. Ends with Ctrl-C or SIGTERM."
     )
     add = parser.add_argument
     add("--profile", default="clean", help=NETWORK_HELP)
@@ -160,7 +160,6 @@ def add_relay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("--a", type=parse_address, metavar="HOST:PORT", help="where end a is; default: where it sends from")
     add("--b", type=parse_address, metavar="HOST:PORT", help="where end b is")
     add("--counters", action="store_true", help="at the end print what went through, as one more JSON line")
-    parser.set_defaults(run=relay)
 
 
 def parse_address(text: str) -> Address:
@@ -200,6 +199,18 @@ async def run_relay(options: argparse.Namespace) -> None:
     if options.counters:
         print(json.dumps(running.counters()), flush=True)
 
+
+# Name -> what adds its options, what runs it, what it is for.
+COMMANDS = {
+    "simulate": (
+        add_simulate,
+        simulate,
+        "a voice call of two engines over an emulated network, in virtual time",
+    ),
+    "relay": (add_relay, relay, "an emulated network between two live ends, as a process of its own"),
+    "profiles": (lambda parser: None, list_profiles, "the named networks"),
+    "devices": (add_devices, show_devices, "the microphones and loudspeakers of this machine"),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from _checkout import ROOT
 from _load_figures import Cost
-from _ringline import ROOT
 
 START_TIMEOUT = 30.0
 MAX_LINE = 1 << 20

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _ringline import ROOT  # noqa: F401  (finds the checkout)
+from _checkout import ROOT  # noqa: F401  (finds the checkout)
 
 from media import PeerConnection, avoid_pauses, load_speech
 from media.io.sources import FRAME_SAMPLES, PLAYOUT_SAMPLES, SAMPLE_RATE, PacedSource

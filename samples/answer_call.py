@@ -1,69 +1,17 @@
-"""Wait for calls and answer them: play a file or echo what is heard, record, and say how good each call was.
+"""Wait for calls and answer them, record, and say how good each call was: the same as `ringline answer`.
 
-python samples/answer_call.py --profile bob.profile --record heard.wav
-python samples/answer_call.py --profile bob.profile --echo --once
-python samples/answer_call.py --profile bob.profile --ring 3 --preconnect
+    python samples/answer_call.py --profile bob.profile --record heard.wav
+    python samples/answer_call.py --profile bob.profile --echo --once
+    python samples/answer_call.py --profile bob.profile --ring 3 --preconnect
+
+What it does stands in ringline/answer_call.py, in the order in which it happens.
 """
 
-import argparse
-import asyncio
+import sys
 
-from _ringline import add_call_options, finish, make_connection, run
-from _sound import show_levels
+import _checkout  # noqa: F401  (finds the checkout)
 
-from media import MediaError
-from signaling import CallError, Client, IncomingCall
-
-
-async def answer(incoming: IncomingCall, options: argparse.Namespace) -> None:
-    print(f"{incoming.number} calls; answering", flush=True)
-    asked = asyncio.get_running_loop().time()
-    connection = make_connection(options, caller=False)
-    await incoming.prepare(connection)
-    try:
-        print(f"it rings no more: {await asyncio.wait_for(incoming.ended(), options.ring)}", flush=True)
-        return
-    except TimeoutError:
-        call = await incoming.accept()
-    print(f"connected, identity: {call.trust}", flush=True)
-    try:
-        async with show_levels(connection):
-            await call.ended()
-    finally:  # Ctrl-C, too, tells the other end and gives the report
-        await call.hang_up()
-        print(f"the call ended: {call.end_reason}", flush=True)
-        finish(call, connection, options, end="callee", asked=asked)
-
-
-async def answer_calls(options: argparse.Namespace) -> int:
-    async with Client.open(
-        options.profile, ring_unknown=not options.contacts_only, preconnect=options.preconnect
-    ) as client:
-        await client.wait_online()
-        print(f"{client.number} waits for calls (Ctrl-C ends it)", flush=True)
-        async for incoming in client.incoming():
-            try:
-                await answer(incoming, options)
-            except (CallError, MediaError) as error:
-                print(f"error: {error}", flush=True)
-            if options.once:
-                break
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--echo", action="store_true", help="send back what is heard")
-    parser.add_argument("--once", action="store_true", help="end after the first call")
-    parser.add_argument("--contacts-only", action="store_true", help="do not ring for unknown numbers")
-    parser.add_argument(
-        "--ring", type=float, default=0.0, metavar="SECONDS", help="answer after so long (default 0)"
-    )
-    add_call_options(parser)
-    return parser
-
+from ringline.__main__ import main
 
 if __name__ == "__main__":
-    run(answer_calls, parser())
+    sys.exit(main(["answer", *sys.argv[1:]]))

@@ -1,99 +1,14 @@
-"""Lay two reports of calls side by side: a table here, and a page with both time lines.
+"""Lay two reports of calls side by side, a table and a page: the same as `ringline compare`.
 
-    python samples/compare_reports.py before/report.json after/report.json
-    python samples/compare_reports.py A B --html compare.html --fail-if 'mos_lq<-0.2' --fail-if 'delay_ms>+10%'
-
-Exit code: 0; 1 where a --fail-if rule is broken or a report cannot be read; 2 for a wrong command line.
+python samples/compare_reports.py before/report.json after/report.json
+python samples/compare_reports.py A B --html compare.html --fail-if 'mos_lq<-0.2' --fail-if 'delay_ms>+10%'
 """
 
-import argparse
-import json
-import os
 import sys
-from pathlib import Path
-from typing import Any
 
-from _ringline import EXIT_FAILED
+import _checkout  # noqa: F401  (finds the checkout)
 
-from media.quality.compare import Rule, RuleError, compare, render
-from media.quality.html_compare import render_comparison
-
-EXIT_USAGE = 2
-
-
-def rule(text: str) -> Rule:
-    try:
-        return Rule.parse(text)
-    except RuleError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("a", type=Path, metavar="A", help="a report.json, or the folder that it lies in")
-    add("b", type=Path, metavar="B", help="the one that is compared with it")
-    add("--html", type=Path, metavar="FILE", help="write the page there (default: compare.html beside B)")
-    add("--no-html", action="store_true", help="write no page")
-    add(
-        "--fail-if",
-        type=rule,
-        action="append",
-        default=[],
-        metavar="RULE",
-        help="exit code 1 where B less A is so: mos_lq<-0.2, delay_ms>+10%%, video.freezes>0 (at any end)",
-    )
-    return parser.parse_args()
-
-
-def read(path: Path) -> Any:
-    """The document. Raises OSError, ValueError."""
-    return json.loads((path / "report.json" if path.is_dir() else path).read_text(encoding="utf-8"))
-
-
-def name_reports(a: Path, b: Path) -> tuple[str, str]:
-    """Names that tell the files apart: the file's, else the folder's, else the whole path."""
-    for names in ((a.name, b.name), (a.resolve().parent.name, b.resolve().parent.name)):
-        if names[0] != names[1] and all(names):
-            return names
-    return str(a), str(b)
-
-
-def main() -> int:
-    options = parse_arguments()
-    try:
-        a, b = read(options.a), read(options.b)
-        comparison = compare(a, b)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    names = name_reports(options.a, options.b)
-    print(f"A: {options.a}\nB: {options.b}")
-    print(render(comparison, color=sys.stdout.isatty()))
-    if not options.no_html:
-        beside = options.b if options.b.is_dir() else options.b.parent
-        page = options.html or beside / "compare.html"
-        try:
-            page.write_text(render_comparison(a, b, names), encoding="utf-8")
-        except OSError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return EXIT_FAILED
-        print(f"wrote {page}")
-    try:
-        broken = [why for each in options.fail_if if (why := each.broken(comparison))]
-    except RuleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    for why in broken:
-        print(f"failed: {why}", file=sys.stderr)
-    return EXIT_FAILED if broken else 0
-
+from ringline.__main__ import main
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BrokenPipeError:  # `| head`; Python must not complain when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
+    sys.exit(main(["compare", *sys.argv[1:]]))

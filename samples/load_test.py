@@ -20,10 +20,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from _checkout import EXIT_FAILED, EXIT_INTERRUPTED
 from _load_figures import Bounds, Step, knee, summarize
 from _load_processes import START_TIMEOUT, LoadError, Meter, Workers, media_processes, signaling_server
 from _load_table import render_markdown, render_table
-from _ringline import EXIT_FAILED, EXIT_INTERRUPTED
 from _speech import real_speech
 
 from media import MediaError, load_speech

@@ -21,14 +21,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from _ringline import EXIT_FAILED, EXIT_INTERRUPTED, ROOT
+from _checkout import EXIT_FAILED, EXIT_INTERRUPTED, ROOT
 from _speech import real_speech
-from _video import compare
 
 from media import MediaError, get_profile, load_speech
 from media.quality.report import QualityReport, document
 from media.quality.speech import score
 from media.quality.table import render
+from ringline.video import compare
 
 ALICE, BOB = "+12025550100", "+12025550101"  # numbers reserved for fiction
 STARTED = time.monotonic()

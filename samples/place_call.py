@@ -1,47 +1,15 @@
-"""Call a number, talk for some seconds, hang up, and say how good it was.
+"""Call a number, talk for some seconds, hang up, and say how good it was: the same as `ringline call`.
 
-python samples/place_call.py +12025550101 --profile alice.profile --play question.wav --record answer.wav
+    python samples/place_call.py +12025550101 --profile alice.profile --play question.wav --record answer.wav
+
+What it does stands in ringline/place_call.py, in the order in which it happens.
 """
 
-import argparse
-import asyncio
+import sys
 
-from _ringline import add_call_options, finish, make_connection, run
-from _sound import show_levels
+import _checkout  # noqa: F401  (finds the checkout)
 
-from signaling import Client
-
-
-async def place_call(options: argparse.Namespace) -> int:
-    async with Client.open(options.profile, preconnect=options.preconnect) as client:
-        print(f"{client.number} calls {options.number} ...", flush=True)
-        connection = make_connection(options, caller=True)
-        asked = asyncio.get_running_loop().time()
-        media = ("audio", "video") if connection.camera else ("audio",)
-        call = await client.call(options.number, connection, options.timeout, media)
-        print(f"connected after {call.timings['connected']:.2f} s, identity: {call.trust}", flush=True)
-        try:
-            async with show_levels(connection):
-                await asyncio.wait_for(call.ended(), options.seconds)
-        except TimeoutError:
-            pass
-        finally:  # Ctrl-C, too, tells the other end and gives the report
-            await call.hang_up()
-            print(f"the call ended: {call.end_reason}", flush=True)
-            finish(call, connection, options, end="caller", asked=asked)
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("number", help="whom to call, e.g. +12025550101")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long to talk (default 20)")
-    parser.add_argument("--timeout", type=float, default=45.0, help="how long to let it ring (default 45)")
-    add_call_options(parser)
-    return parser
-
+from ringline.__main__ import main
 
 if __name__ == "__main__":
-    run(place_call, parser())
+    sys.exit(main(["call", *sys.argv[1:]]))

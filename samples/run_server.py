@@ -1,4 +1,4 @@
-"""Start the signaling server: the same as `python -m signaling serve`, and how to do it from Python.
+"""Start the signaling server: the same as `ringline serve`.
 
     python samples/run_server.py                    # http://127.0.0.1:8480, codes are printed here
     python samples/run_server.py --port 0 --sms file:sms.jsonl --data /var/lib/ringline
@@ -9,9 +9,9 @@ Stop it with Ctrl-C.
 
 import sys
 
-import _ringline  # noqa: F401  (finds the checkout)
+import _checkout  # noqa: F401  (finds the checkout)
 
-from signaling.__main__ import main
+from ringline.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main(["serve", *sys.argv[1:]]))

@@ -1,8 +1,9 @@
-"""`python -m signaling COMMAND`: the server, and the commands of the client."""
+"""`python -m signaling COMMAND`: the server, and the commands of the client; they are those of `ringline`, too."""
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 from signaling.errors import SignalingError
 
@@ -10,24 +11,40 @@ from signaling.errors import SignalingError
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0, 1 for a failure told in one line, 2 for a wrong command line, 130 for Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
+
+    def run() -> int:
         parser = argparse.ArgumentParser(prog="python -m signaling", description="Ringline signaling")
         subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        # Imported here, so that Ctrl-C during the import is quiet as well.
-        from signaling.server.command import add_arguments
-
-        add_arguments(subparsers)
-        # The server starts without the client's part.
-        if arguments[:1] != ["serve"]:
-            from signaling.admin.command import add_commands as add_operators_commands
-            from signaling.client.account_command import add_account_commands
-            from signaling.client.command import add_commands
-
-            add_commands(subparsers)
-            add_account_commands(subparsers)
-            add_operators_commands(subparsers)
+        add_commands(subparsers, only_serve=arguments[:1] == ["serve"])
         parsed = parser.parse_args(arguments)
         code: int = parsed.run(parsed)
+        return code
+
+    return guarded(run)
+
+
+def add_commands(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", *, only_serve: bool
+) -> None:
+    """Adds all commands; the `run` of each takes the parsed arguments and returns the exit code."""
+    from signaling.server.command import add_arguments
+
+    add_arguments(subparsers)
+    # The server starts without the client's part.
+    if not only_serve:
+        from signaling.admin.command import add_commands as add_operators_commands
+        from signaling.client.account_command import add_account_commands
+        from signaling.client.command import add_commands as add_clients_commands
+
+        add_clients_commands(subparsers)
+        add_account_commands(subparsers)
+        add_operators_commands(subparsers)
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Run a command, its imports included, so that Ctrl-C during these is quiet as well; what fails is one line."""
+    try:
+        code = run()
         sys.stdout.flush()
         return code
     except SignalingError as error:

@@ -1,4 +1,4 @@
-"""Cameras and screens of the samples, and what a screen saw, so that it can be compared with what was filmed."""
+"""Cameras and screens of a call, and what a screen saw, so that it can be compared with what was filmed."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""What the samples share: options of both ends of a call, and what they do when it is over."""
+"""What both ends of a call share: their options, the engine that these make, and what is told when it is over."""
 
 import argparse
 import asyncio
@@ -11,16 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # run from a checkout, installed or not
-
 import numpy as np
-from _sound import add_sound_options, device_events, make_devices
-from _video import Screen, add_video_options, make_camera, pictures
 
 from media import (
     AudioFile,
     AudioSink,
+    AudioSource,
     Discard,
     GeneratedVoice,
     MediaError,
@@ -31,6 +27,8 @@ from media import (
 from media.io.files import check_recording, open_recorder
 from media.io.outputs import check_output, write_text
 from media.io.video_recorder import VideoRecorder
+from ringline.sound import add_sound_options, device_events, make_devices
+from ringline.video import Screen, add_video_options, make_camera, pictures
 from signaling import Call, CallError, SignalingError
 
 EXIT_FAILED, EXIT_CALL_FAILED, EXIT_INTERRUPTED = 1, 3, 130
@@ -107,9 +105,9 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
     speaker: AudioSink = film.audio if film is not None else recorder or Discard()
     if recorder is not None and recorder.path != options.record:
         print(f"{options.record} exists: what is heard goes to {recorder.path}", flush=True)
+    microphone: AudioSource
     if getattr(options, "echo", False):
-        speaker = Echo(speaker)
-        microphone = speaker
+        speaker = microphone = Echo(speaker)
     else:
         microphone = AudioFile(options.play) if options.play else GeneratedVoice()
     camera = make_camera(options)
@@ -158,21 +156,19 @@ def _told(call: Call, connected: float | None) -> Iterator[dict[str, object]]:
             yield {"time": event.at - connected, "kind": event.name, "text": text}
 
 
-def run(
-    main: Callable[[argparse.Namespace], Coroutine[Any, Any, int]], parser: argparse.ArgumentParser
-) -> None:
-    """Parse, run until done or told to stop (Ctrl-C, SIGTERM), exit with a code; errors are one line each."""
-    options = parser.parse_args()
+def run_until_told(
+    main: Callable[[argparse.Namespace], Coroutine[Any, Any, int]], options: argparse.Namespace
+) -> int:
+    """Run until done or told to stop (Ctrl-C, SIGTERM); the exit code. Errors are one line each."""
     avoid_pauses()
     try:
         check_outputs(options)
-        code = asyncio.run(_until_told(main(options)))
+        return asyncio.run(_until_told(main(options)))
     except (SignalingError, MediaError) as error:
         print(f"error: {error}", file=sys.stderr)
-        code = EXIT_CALL_FAILED if isinstance(error, CallError) else EXIT_FAILED
+        return EXIT_CALL_FAILED if isinstance(error, CallError) else EXIT_FAILED
     except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
-    sys.exit(code)
+        return EXIT_INTERRUPTED
 
 
 async def _until_told(work: Coroutine[Any, Any, int]) -> int:

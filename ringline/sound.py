@@ -1,10 +1,11 @@
-"""Microphone and loudspeaker for the samples: their options, and a line that shows how loud both are."""
+"""Microphone and loudspeaker of a call: their options, and a line that shows how loud both are."""
 
 import argparse
 import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from media import AudioProcessingSettings, MediaError, Microphone, PeerConnection, Speaker
 from media.io.loopback import LoopbackSystem
@@ -15,7 +16,7 @@ DEFAULT = ""  # the option without a name
 
 def add_sound_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("microphone and speaker (pip install 'ringline[devices]')").add_argument
-    device = {"nargs": "?", "const": DEFAULT, "metavar": "NAME"}
+    device: dict[str, Any] = {"nargs": "?", "const": DEFAULT, "metavar": "NAME"}
     add(
         "--microphone",
         **device,

@@ -1,31 +1,16 @@
 """The samples' options for microphone and speaker, and their line with the levels."""
 
 import argparse
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from media import MediaError, Speaker
 from media.io.loopback import LoopbackSystem
-
-SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-
-
-@pytest.fixture
-def sound(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("_sound", SAMPLES / "_sound.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "_sound", module)
-    spec.loader.exec_module(module)
-    return module
+from ringline import sound
 
 
-def parse(sound: ModuleType, *arguments: str) -> argparse.Namespace:
+def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--play")
     parser.add_argument("--record")
@@ -33,17 +18,17 @@ def parse(sound: ModuleType, *arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def test_nothing_asked_for_opens_nothing(sound: ModuleType) -> None:
-    assert sound.make_devices(parse(sound)) == (None, None)
+def test_nothing_asked_for_opens_nothing() -> None:
+    assert sound.make_devices(parse()) == (None, None)
 
 
-def test_both_in_one_room(sound: ModuleType) -> None:
+def test_both_in_one_room() -> None:
     pytest.importorskip("pywebrtc_audio")
-    options = parse(sound, "--devices", "--sound-system", "loopback", "--no-auto-gain-control")
+    options = parse("--devices", "--sound-system", "loopback", "--no-auto-gain-control")
     microphone, speaker = sound.make_devices(options)
     assert isinstance(microphone.system, LoopbackSystem) and microphone.system is speaker.system
     assert microphone.processing.echo_cancellation and not microphone.processing.auto_gain_control
-    alone, _ = sound.make_devices(parse(sound, "--microphone", "--sound-system", "loopback"))
+    alone, _ = sound.make_devices(parse("--microphone", "--sound-system", "loopback"))
     assert not alone.processing.echo_cancellation and alone.processing.noise_suppression
 
 
@@ -55,12 +40,12 @@ def test_both_in_one_room(sound: ModuleType) -> None:
         ("--microphone", "no such device", "--sound-system", "loopback"),
     ],
 )
-def test_what_does_not_go_together(sound: ModuleType, arguments: tuple[str, ...]) -> None:
+def test_what_does_not_go_together(arguments: tuple[str, ...]) -> None:
     with pytest.raises(MediaError):
-        sound.make_devices(parse(sound, *arguments))
+        sound.make_devices(parse(*arguments))
 
 
-def test_the_line_with_the_levels(sound: ModuleType) -> None:
+def test_the_line_with_the_levels() -> None:
     speaker = Speaker(system=LoopbackSystem())
     assert "no device" in sound.level_line(speaker)
     speaker._keeper.is_open = True

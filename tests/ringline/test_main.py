@@ -1,0 +1,53 @@
+"""The command `ringline`: what it lists is what it runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import ringline
+from ringline.__main__ import LAZY, main
+
+
+def listed() -> list[str]:
+    """The commands that `ringline --help` names."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ringline", "--help"], capture_output=True, text=True, env={"COLUMNS": "200"}
+    )
+    assert done.returncode == 0
+    return [
+        line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ") and line[4] != " "
+    ][1:]
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"ringline {ringline.__version__}\n"
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    names = listed()
+    assert {"call", "answer", "serve", "register", "simulate", "compare", "sound-devices"} <= set(names)
+    for name in names:
+        with pytest.raises(SystemExit) as exit_:
+            main([name, "--help"])
+        out = capsys.readouterr().out
+        assert exit_.value.code == 0 and f"usage: ringline {name}" in out and len(out.splitlines()) > 3, name
+
+
+@pytest.mark.parametrize("name", [n for n, lazy in LAZY.items() if lazy.command])
+def test_the_engines_commands_are_the_engines(name: str) -> None:
+    from media.__main__ import COMMANDS
+
+    assert LAZY[name].command in COMMANDS
+
+
+def test_the_server_starts_without_the_media_libraries() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('numpy', 'av', 'aiortc', 'opuslib')))\n"
+        "from ringline.__main__ import main; main(['serve', '--port', 'nonsense'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and "nonsense" in done.stderr
