@@ -102,7 +102,9 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
     a_to_b, b_to_a = get_profile(options.network).links(options.seed)
     recorder = open_recorder(options.record) if options.record else None
     film = recorder if isinstance(recorder, VideoRecorder) else None
-    speaker: AudioSink = film.audio if film is not None else recorder or Discard()
+    speaker: AudioSink = Discard()
+    if recorder is not None:
+        speaker = recorder.audio if isinstance(recorder, VideoRecorder) else recorder
     if recorder is not None and recorder.path != options.record:
         print(f"{options.record} exists: what is heard goes to {recorder.path}", flush=True)
     microphone: AudioSource
