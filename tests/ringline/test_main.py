@@ -15,9 +15,8 @@ def listed() -> list[str]:
         [sys.executable, "-m", "ringline", "--help"], capture_output=True, text=True, env={"COLUMNS": "200"}
     )
     assert done.returncode == 0
-    return [
-        line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ") and line[4] != " "
-    ][1:]
+    rows = (line for line in done.stdout.splitlines() if line.startswith("    ") and line[4] != " ")
+    return [row.split()[0] for row in rows]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
