@@ -36,6 +36,7 @@ from media.rtp.rtcp import (
     Bye,
     ExtendedReport,
     Feedback,
+    Malformed,
     ReceiverReport,
     RtcpPacket,
     SenderReport,
@@ -345,8 +346,16 @@ class MediaEngine:
             messages += self.video_receiver.feedback_to_send(now)
         return messages
 
-    def _receive_rtcp(self, packet: RtcpPacket, now: float, arrived: float) -> None:
+    def _receive_rtcp(self, packet: RtcpPacket | Malformed, now: float, arrived: float) -> None:
+        try:
+            self._handle_rtcp(packet, now, arrived)
+        except PacketError:
+            self.transport.packets_refused += 1  # those beside it in the compound stand
+
+    def _handle_rtcp(self, packet: RtcpPacket | Malformed, now: float, arrived: float) -> None:
         match packet:
+            case Malformed(_, defect):
+                raise PacketError(defect)
             case SenderReport() | ReceiverReport() | ExtendedReport():
                 self.reports.receive(packet, arrived)
             case Bye():

@@ -20,7 +20,6 @@ from media.rtp.rtcp import (
     SourceDescription,
 )
 from media.rtp.sender import ntp_time, round_trip
-from media.streams.synchronizer import ClockMap
 from media.voip_meter import VoipMeter
 
 if TYPE_CHECKING:
@@ -181,10 +180,11 @@ class RtcpReports:
         )
         if audio is not None and audio.statistics is not None and audio.statistics.ssrc == report.ssrc:
             audio.receive_sender_report(report.ssrc, report.ntp_time, now)
-            synchronizer.audio_map = ClockMap(audio.jitter_buffer.media_time(report.rtp_time), ntp)
+            media_time = audio.jitter_buffer.media_time(report.rtp_time)
+            synchronizer.audio_clock.receive(report.ssrc, ntp, media_time, now)
         elif video is not None and video.statistics is not None and video.statistics.ssrc == report.ssrc:
             video.statistics.receive_sender_report(report.ntp_time, now)
-            synchronizer.video_map = ClockMap(video.media_time(report.rtp_time), ntp)
+            synchronizer.video_clock.receive(report.ssrc, ntp, video.media_time(report.rtp_time), now)
 
     def _receive_extended(self, report: ExtendedReport, now: float) -> None:
         if not self._speaks_extended:

@@ -121,16 +121,21 @@ def _or_unavailable(value: int | None, least: int, most: int) -> int:
 
 
 def parse(report: ExtendedReport) -> list[Block]:
-    """The blocks that are known. Raises PacketError when one runs over the end."""
+    """The blocks that are known, up to one that runs over the end.
+
+    Raises:
+        PacketError: already the first one does.
+    """
     data, position = report.blocks, 0
     blocks: list[Block] = []
     while position < len(data):
-        if position + 4 > len(data):
-            raise PacketError("RTCP extended report block is shorter than its header")
-        kind, _, words = _HEADER.unpack_from(data, position)
+        words = int.from_bytes(data[position + 2 : position + 4], "big")
+        if position + 4 + 4 * words > len(data):
+            if position == 0:
+                raise PacketError("RTCP extended report block runs over the end")
+            break
+        kind = data[position]
         body = data[position + 4 : position + 4 + 4 * words]
-        if len(body) < 4 * words:
-            raise PacketError("RTCP extended report block runs over the end")
         position += 4 + 4 * words
         if kind == REFERENCE_TIME and words == 2:
             blocks.append(ReceiverReferenceTime(*_TIME.unpack(body)))

@@ -1,7 +1,7 @@
 """RTCP packets (RFC 3550 section 6): SR, RR, SDES, BYE, the frames of feedback (RFC 4585) and of extended reports.
 
-Packet types that are not known here are kept as bytes (Unknown), so that a compound is never refused for what
-it has besides.
+Packet types that are not known here are kept as bytes (Unknown), and one whose body does not hold is named
+(Malformed), so that a compound is never refused for what it has besides. libwebrtc reads compounds so, too.
 """
 
 from collections.abc import Sequence
@@ -86,33 +86,61 @@ class Unknown:
     body: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A packet of a compound that cannot be read, and why; those beside it stand."""
+
+    packet_type: int
+    defect: str
+
+
 RtcpPacket = SenderReport | ReceiverReport | SourceDescription | Bye | Feedback | ExtendedReport | Unknown
 
 
-def parse_compound(data: bytes) -> list[RtcpPacket]:
-    """The packets of a compound (or of a reduced-size one, RFC 5506). Raises PacketError."""
-    packets: list[RtcpPacket] = []
-    position, end = 0, len(data)
-    if end == 0:
-        raise PacketError("empty RTCP packet")
-    while position < end:
-        if position + 4 > end:
-            raise PacketError("RTCP packet is shorter than its header")
-        first, packet_type = data[position], data[position + 1]
-        length = 4 * (data[position + 2] << 8 | data[position + 3])
-        if first >> 6 != 2:
-            raise PacketError(f"RTCP version {first >> 6}")
-        body_end = position + 4 + length
-        if body_end > end:
-            raise PacketError("RTCP packet runs over the end")
-        body = data[position + 4 : body_end]
-        if first & 0x20:
-            if not body or not 1 <= body[-1] <= len(body):
-                raise PacketError("RTCP padding is longer than the packet")
-            body = body[: -body[-1]]
-        packets.append(_parse_one(packet_type, first & 0x1F, body))
-        position = body_end
+def parse_compound(data: bytes) -> list[RtcpPacket | Malformed]:
+    """The packets of a compound (or of a reduced-size one, RFC 5506); what follows a wrong length cannot be found.
+
+    Raises:
+        PacketError: none of them can be read.
+    """
+    packets: list[RtcpPacket | Malformed] = []
+    position = 0
+    while position < len(data):
+        try:
+            header, body, position = _frame_at(data, position)
+        except PacketError as error:
+            packets.append(Malformed(data[position + 1] if position + 1 < len(data) else 0, str(error)))
+            break
+        try:
+            packets.append(_parse_one(header[1], header[0] & 0x1F, _without_padding(header[0], body)))
+        except PacketError as error:
+            packets.append(Malformed(header[1], str(error)))
+    defects = [packet.defect for packet in packets if isinstance(packet, Malformed)]
+    if len(defects) == len(packets):
+        raise PacketError(defects[0] if defects else "empty RTCP packet")
     return packets
+
+
+def _frame_at(data: bytes, position: int) -> tuple[bytes, bytes, int]:
+    """-> (header, body, where the next packet begins). Raises PacketError."""
+    body_begin = position + 4
+    if body_begin > len(data):
+        raise PacketError("RTCP packet is shorter than its header")
+    header = data[position:body_begin]
+    if header[0] >> 6 != 2:
+        raise PacketError(f"RTCP version {header[0] >> 6}")
+    end = body_begin + 4 * (header[2] << 8 | header[3])
+    if end > len(data):
+        raise PacketError("RTCP packet runs over the end")
+    return header, data[body_begin:end], end
+
+
+def _without_padding(first: int, body: bytes) -> bytes:
+    if not first & 0x20:
+        return body
+    if not body or not 1 <= body[-1] <= len(body):
+        raise PacketError("RTCP padding is longer than the packet")
+    return body[: -body[-1]]
 
 
 def _parse_one(packet_type: int, count: int, body: bytes) -> RtcpPacket:
@@ -159,28 +187,23 @@ def _parse_reports(body: bytes, offset: int, count: int) -> tuple[ReportBlock, .
 
 
 def _parse_sdes(body: bytes, count: int) -> SourceDescription:
+    """The chunks and items up to the first that does not hold: some senders leave the last null out."""
     chunks = []
     position, end = 0, len(body)
     for _ in range(count):
         if position + 4 > end:
-            raise PacketError("RTCP SDES is too short")
+            break
         ssrc = _WORD.unpack_from(body, position)[0]
         position += 4
         items = []
-        while True:
-            if position >= end:
-                raise PacketError("RTCP SDES item is missing its end")
-            kind = body[position]
-            position += 1
-            if kind == 0:
-                position += -position % 4  # the next chunk starts at a word
-                break
-            if position >= end or position + 1 + body[position] > end:
-                raise PacketError("RTCP SDES item runs over the end")
-            size = body[position]
-            items.append((kind, body[position + 1 : position + 1 + size]))
-            position += 1 + size
+        while position + 1 < end and body[position] and position + 2 + body[position + 1] <= end:
+            size = body[position + 1]
+            items.append((body[position], body[position + 2 : position + 2 + size]))
+            position += 2 + size
         chunks.append((ssrc, tuple(items)))
+        if position >= end or body[position]:
+            break
+        position = (position // 4 + 1) * 4  # the next chunk starts at a word
     return SourceDescription(tuple(chunks))
 
 

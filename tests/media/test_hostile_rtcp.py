@@ -10,6 +10,7 @@ import pytest
 from media.codecs.opus import OpusEncoder
 from media.engine import MediaEngine
 from media.parameters import AudioParameters, VideoParameters
+from media.rtp.rtcp import ReceiverReport, SenderReport, parse_compound, serialize_compound
 from media.simulation.voice import tone
 from media.streams.audio_sender import AudioSender
 from media.transport.srtp import PROFILES, SrtpKeys, SrtpSession
@@ -86,3 +87,45 @@ def test_libwebrtc_s_fuzz_seeds_in_a_call() -> None:
         lambda tick: seeds[tick % len(seeds)] if len(seeds[tick % len(seeds)]) >= 8 else None
     )
     check(heard, sent)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "81ca0003 00000007 0106 6162636465 66",  # a description without its null
+        "81cd0003 00000007 00000000 000000",  # a NACK of half an entry, then what no length tells of
+        "80cf0002 00000007 04000009",  # an extended report that runs over its end
+        "81ce0001 00000007",  # feedback that is too short
+        "8fce0005 00000007 00000000 52454d42 09000000 00000000",  # a REMB of more sources than it has
+        "85c80002 00000007 00000000",  # a sender report that is too short
+        "a0cb0001 00000009",  # padding that is longer than the packet
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_what_cannot_be_read_never_costs_what_stands_beside_it(bad: str, first: bool) -> None:
+    engine = MediaEngine(rng=Random(1), unix_time_offset=1e9)
+    engine.configure_audio(AUDIO)
+    engine.configure_video(VIDEO)
+    engine.set_keys(KEYS, 100.0)
+    peer = SrtpSession(KEYS.swapped())
+    sender = AudioSender(OpusEncoder(), AUDIO, ssrc=7, rtx_ssrc=8, rng=Random(2))
+    for data in sender.push(tone(400, 0, 960, 0.3), 100.0):
+        engine.receive_packet(peer.protect(data), 100.0)
+    report = serialize_compound([SenderReport(7, 0x1111_2222_3333_4444, 0, 1, 100)])
+    broken = bytes.fromhex(bad)
+    broken += bytes(-len(broken) % 4)
+    if first and 4 + 4 * int.from_bytes(broken[2:4], "big") != len(broken):
+        pytest.skip("where it ends cannot be known")
+    engine.receive_packet(peer.protect_rtcp(broken + report if first else report + broken), 100.1)
+    engine.handle_timer(100.5)
+    told = [
+        block.last_sr
+        for data in engine.packets_to_send(100.5)
+        if data[1] in (200, 201)
+        for packet in parse_compound(peer.unprotect_rtcp(data))
+        if isinstance(packet, SenderReport | ReceiverReport)
+        for block in packet.reports
+    ]
+    engine.close(101.0)
+    sender.close()
+    assert told == [0x2222_3333]

@@ -13,6 +13,7 @@ from media.rtp.rtcp import (
     Bye,
     ExtendedReport,
     Feedback,
+    Malformed,
     ReceiverReport,
     ReportBlock,
     RtcpPacket,
@@ -79,7 +80,8 @@ def test_libwebrtc_s_fuzz_seeds(vectors) -> None:  # type: ignore[no-untyped-def
         except PacketError:
             continue
         parsed += 1
-        assert parse_compound(serialize_compound(compound)) == compound
+        whole = [packet for packet in compound if not isinstance(packet, Malformed)]
+        assert parse_compound(serialize_compound(whole)) == whole
     assert parsed > 10
 
 
@@ -135,9 +137,6 @@ def test_more_than_31_items_do_not_fit() -> None:
         ("80c80001 00000000", "sender report is too short"),
         ("82cb0001 00000000", "BYE is too short"),
         ("81cd0001 00000000", "feedback is too short"),
-        ("81ca0001 00000000", "SDES item is missing its end"),
-        ("82ca0002 00000000 00000000", "SDES is too short"),
-        ("81ca0002 00000000 01ff0000", "SDES item runs over the end"),
         ("a0cb0001 00000000", "padding"),
         ("a0cb0001 00000009", "padding"),
         ("a0cb0000", "padding"),
@@ -151,3 +150,51 @@ def test_each_defect_is_named(data: str, why: str) -> None:
 def test_a_bye_reason_that_claims_too_much_is_cut() -> None:
     (bye,) = parse_compound(bytes((0x81, BYE, 0, 2)) + b"\0\0\0\1\xffabc")
     assert bye == Bye((1,), b"abc")
+
+
+REPORT = SenderReport(1, 2 << 32, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "items"),
+    [
+        ("00000001 0104" + b"name".hex(), ((1, b"name"),)),  # the item ends where the packet does
+        ("00000001 0103" + b"abc".hex(), ((1, b"abc"),)),
+        ("00000001", ()),
+        ("00000001 0104" + b"name".hex() + "02ff", ((1, b"name"),)),  # the next item claims too much
+        ("00000001 0104" + b"name".hex() + "02", ((1, b"name"),)),
+    ],
+)
+def test_a_description_is_read_up_to_what_does_not_hold(
+    chunks: str, items: tuple[tuple[int, bytes], ...]
+) -> None:
+    body = bytes.fromhex(chunks)
+    body += bytes(-len(body) % 4) if len(body) % 4 != 3 else b"\xff"
+    sdes = bytes((0x81, 202, 0, len(body) // 4)) + body
+    found = parse_compound(serialize_compound([REPORT]) + sdes + serialize_compound([Bye((1,))]))
+    assert found == [REPORT, SourceDescription(((1, items),)), Bye((1,))]
+
+
+def test_a_description_may_have_fewer_chunks_than_it_says() -> None:
+    body = bytes.fromhex("00000001 0101 61 00  00000002 0101 62 00")
+    for count, truth in ((2, 2), (3, 2), (1, 1)):
+        (sdes,) = parse_compound(bytes((0x80 | count, 202, 0, 4)) + body)
+        assert isinstance(sdes, SourceDescription) and len(sdes.chunks) == truth
+
+
+@given(st.lists(packets, min_size=1, max_size=3), st.integers(0, 31), st.integers(200, 207), st.data())
+def test_one_bad_packet_never_costs_the_others(
+    good: list[RtcpPacket], count: int, kind: int, data: st.DataObject
+) -> None:
+    """Whatever the body of a packet is: its length says where the next one begins."""
+    body = data.draw(words)
+    bad = bytes((0x80 | count | data.draw(st.sampled_from((0, 0x20))), kind, 0, len(body) // 4)) + body
+    place = data.draw(st.integers(0, len(good)))
+    found = parse_compound(serialize_compound(good[:place]) + bad + serialize_compound(good[place:]))
+    assert found[:place] + found[place + 1 :] == good
+
+
+@pytest.mark.parametrize("end", ["80", "80c9", "80c90007 00000001", "00c90000", "40c80000"])
+def test_what_was_read_before_a_wrong_length_stands(end: str) -> None:
+    found = parse_compound(serialize_compound([REPORT]) + bytes.fromhex(end))
+    assert found[0] == REPORT and len(found) == 2 and isinstance(found[1], Malformed)
