@@ -69,9 +69,7 @@ def sync(arguments: argparse.Namespace) -> int:
         numbers.pop(profile.number, None)
         removed = [n for n in profile.data.contacts if n not in numbers] if arguments.replace else []
         found = asyncio.run(_ask(profile, lambda account: account.sync(numbers, removed)))
-        kept = [number for number in profile.data.contacts if number not in removed]
-        profile.data.contacts = list(dict.fromkeys((*kept, *numbers)))
-        profile.save()
+        profile.set_contacts(numbers, removed)
     for number in numbers:
         if number in found:
             say(number)

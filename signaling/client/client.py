@@ -125,7 +125,7 @@ class Client:
         """
 
         def make() -> Client:
-            opened = Profile.open(profile)
+            opened = Profile.open(profile, online=True)
             try:
                 return cls(
                     opened,

@@ -187,7 +187,6 @@ def trust(arguments: argparse.Namespace) -> int:
         key = profile.trust(number)
         if key is None:
             raise ProfileError(f"no changed key of {number} was seen: there is nothing to acknowledge")
-        profile.save()
     say(f"The key of {number} is now {key_fingerprint(key)}. Compare it with what `whoami` shows there.")
     return 0
 
@@ -196,9 +195,7 @@ def contact(arguments: argparse.Namespace) -> int:
     """Adds a number to those that may ring."""
     with Profile.open(arguments.profile) as profile:
         number = parse_number(arguments.number, region_of(profile.number))
-        if number not in profile.data.contacts:
-            profile.data.contacts.append(number)
-            profile.save()
+        profile.set_contacts((number,))
     say(f"{number} is a contact.")
     return 0
 

@@ -1,14 +1,18 @@
 """What a device keeps: who it is, its keys, and whom it knows. One JSON file, mode 0600.
 
-Written to a temporary file, synced and renamed, so that a crash leaves the old or the new one. A lock file
-beside it (flock) keeps a second process out: two would overwrite each other's pins.
+Written to a temporary file, synced and renamed, so that a crash leaves the old or the new one. Two lock files
+beside it (flock): `.lock` is held by the one process that is online with it, `.write` for the moment of a change,
+which reads the file anew: so nobody overwrites what another process has just written.
 """
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
 import tempfile
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,10 @@ from signaling.phone_number import is_e164
 from signaling.tokens import b64url, encode_public_key, unb64url
 
 VERSION = 1
+SESSION, WRITING = ".lock", ".write"  # what the lock files are called
+# A change takes milliseconds; a disk that is busy syncing, a second.
+WRITE_TIMEOUT = 5.0
+Version = tuple[int, int, int]
 
 
 @dataclass(slots=True)
@@ -46,12 +54,18 @@ class ProfileData:
 
 
 class Profile:
-    """A profile file, locked while it is open. Use `Profile.open` or `Profile.create`, and `close`."""
+    """An open profile file. Use `Profile.open` or `Profile.create`, and `close`.
 
-    def __init__(self, path: Path, lock: int, data: ProfileData) -> None:
+    Several processes may have it open: each change is made to the file's newest content, and what another process
+    changed is seen. Only one may be online with it (`online=True`).
+    """
+
+    def __init__(self, path: Path, data: ProfileData, session: int | None) -> None:
         self.path = path
         self.data = data
-        self._lock: int | None = lock
+        self._session = session
+        self._seen: Version | None = None
+        # Who we are does not change while the profile is open, whatever is written there.
         self.key = _private_key(path, data.private_key)
         try:
             self.jid = Jid.parse(data.jid).with_resource(data.device)
@@ -59,25 +73,33 @@ class Profile:
             raise ProfileError(f"{path} is not a profile: its address is not valid") from None
 
     @classmethod
-    def open(cls, path: str | Path) -> "Profile":
-        """Raises ProfileError when it is missing, broken or in use by another process."""
+    def open(cls, path: str | Path, *, online: bool = False) -> "Profile":
+        """
+        Args:
+            path: made by `Profile.create`.
+            online: be the one process that is online with it.
+
+        Raises:
+            ProfileError: it is missing or broken, or another process is online with it. Nothing is written.
+        """
         path = Path(path)
         if not path.is_file():
-            raise ProfileError(f"{path} does not exist: make it with `python -m signaling register`")
-        lock = _lock(path)
+            raise ProfileError(f"{path} does not exist: make it with `ringline register`")
+        profile = cls(path, _load(path), None)
         try:
             path.chmod(0o600)
-            return cls(path, lock, _load(path))
-        except BaseException:
-            os.close(lock)
-            raise
+        except OSError as error:
+            raise ProfileError(f"cannot make {path} private: {error.strerror}") from None
+        if online:
+            profile._session = _lock(path, SESSION, 0)
+            profile._refresh()
+        return profile
 
     @classmethod
     def create(cls, path: str | Path, data: ProfileData) -> "Profile":
         """Write a new profile. Of an older one of the same number, pins and known numbers are kept."""
         path = Path(path)
-        lock = _lock(path)
-        try:
+        with _written(path):
             if path.exists():
                 old = _load(path)
                 if old.number != data.number:
@@ -87,24 +109,42 @@ class Profile:
                 data.lists = old.lists
                 for known in (data.pins, data.lists):  # the own devices of before are void
                     known.pop(data.number, None)
-            profile = cls(path, lock, data)
-            profile.save()
-        except BaseException:
-            os.close(lock)
-            raise
+            profile = cls(path, data, None)
+            profile._write(data)
         return profile
 
     def close(self) -> None:
-        """Release the lock. Idempotent."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let another process be online with it. Idempotent."""
+        if self._session is not None:
+            os.close(self._session)
+            self._session = None
 
     def __enter__(self) -> "Profile":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[ProfileData]:
+        """Change the newest content of the file: what is done to it inside is written when the block is left.
+
+        Raises:
+            ProfileError: it cannot be written; file and `data` are as before.
+        """
+        with _written(self.path):
+            self._refresh()
+            data = copy.deepcopy(self.data)
+            yield data
+            if data != self.data:
+                self._write(data)
+
+    def _refresh(self) -> None:
+        """See what another process wrote. A file that is gone, or broken, changes nothing here."""
+        seen = _version(self.path)
+        if seen is not None and seen != self._seen:
+            with contextlib.suppress(ProfileError):
+                self.data, self._seen = _load(self.path), seen
 
     @property
     def number(self) -> str:
@@ -115,8 +155,12 @@ class Profile:
         return encode_public_key(self.key.public_key())
 
     def save(self) -> None:
-        """Raises ProfileError when it cannot be written; the old file then stands."""
-        text = json.dumps(asdict(self.data), indent=1)
+        """Write `data` as it is here, over what others wrote. ProfileError as for `change`."""
+        with _written(self.path):
+            self._write(self.data)
+
+    def _write(self, data: ProfileData) -> None:
+        text = json.dumps(asdict(data), indent=1)
         try:
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")  # 0600
             try:
@@ -136,52 +180,65 @@ class Profile:
                 os.close(folder)
         except OSError as error:
             raise ProfileError(f"cannot write {self.path}: {error.strerror}") from None
+        self.data, self._seen = data, _version(self.path)
 
     def knows(self, number: str) -> bool:
         """A contact, or somebody who was called or answered before: may ring."""
+        self._refresh()
         return number in self.data.contacts or number in self.data.called
 
     def remember(self, number: str) -> None:
         """The number was called, or its call was accepted."""
         if number not in self.data.called:
-            self.data.called.append(number)
-            self.save()
+            with self.change() as data:
+                if number not in data.called:
+                    data.called.append(number)
+
+    def set_contacts(self, add: Iterable[str], remove: Iterable[str] = ()) -> None:
+        """Who may ring without having been in a call."""
+        with self.change() as data:
+            gone = set(remove)
+            kept = [number for number in data.contacts if number not in gone]
+            data.contacts = list(dict.fromkeys((*kept, *add)))
 
     def pins(self, number: str) -> dict[str, str]:
+        self._refresh()
         return dict(self.data.pins.get(number, {}))
 
     def pin(self, number: str, device: str, key: str) -> None:
-        self.data.pins.setdefault(number, {})[device] = key
-        self.data.refused.pop(number, None)
-        self.save()
+        with self.change() as data:
+            data.pins.setdefault(number, {})[device] = key
+            data.refused.pop(number, None)
 
     def list_version(self, number: str) -> int:
+        self._refresh()
         return self.data.lists.get(number, 0)
 
     def believe(self, listed: DeviceList) -> None:
         """The devices of a list that a pinned key has signed, or the first one: they are the number's pins now."""
-        version = self.data.lists.get(listed.number)
-        if (self.data.pins.get(listed.number), version) != (listed.devices, listed.version):
-            self.data.pins[listed.number] = dict(listed.devices)
-            self.data.lists[listed.number] = listed.version
-            self.data.refused.pop(listed.number, None)
-            self.save()
+        with self.change() as data:
+            if (data.pins.get(listed.number), data.lists.get(listed.number)) != (
+                listed.devices,
+                listed.version,
+            ):
+                data.pins[listed.number] = dict(listed.devices)
+                data.lists[listed.number] = listed.version
+                data.refused.pop(listed.number, None)
 
     def refuse(self, number: str, device: str, key: str) -> None:
         """A call was refused because of this key: keep it for `trust`."""
-        if self.data.refused.get(number) != {device: key}:
-            self.data.refused[number] = {device: key}
-            self.save()
+        with self.change() as data:
+            data.refused[number] = {device: key}
 
     def trust(self, number: str) -> str | None:
         """Acknowledge the key that was refused; it replaces all pins of the number (who registers again
         has a new device and loses the old ones). Returns the key, None when none was refused."""
-        refused = self.data.refused.pop(number, None)
-        if not refused:
-            return None
-        self.data.pins[number] = refused
-        self.data.lists.pop(number, None)
-        self.save()
+        with self.change() as data:
+            refused = data.refused.pop(number, None)
+            if not refused:
+                return None
+            data.pins[number] = refused
+            data.lists.pop(number, None)
         return next(iter(refused.values()))
 
 
@@ -196,18 +253,42 @@ def private_key_text(key: Ed25519PrivateKey) -> str:
     return b64url(key.private_bytes_raw())
 
 
-def _lock(path: Path) -> int:
-    lock_path = path.with_name(path.name + ".lock")
+def _version(path: Path) -> Version | None:
+    """What tells one state of the file from another; None if there is no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """While inside, nobody else writes the profile."""
+    lock = _lock(path, WRITING, WRITE_TIMEOUT)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(path: Path, what: str, timeout: float) -> int:
+    lock_path = path.with_name(path.name + what)
     try:
         handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ProfileError(f"cannot open {lock_path}: {error.strerror}") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise ProfileError(f"{path} is in use by another process") from None
-    return handle
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError:
+            if time.monotonic() >= deadline:
+                os.close(handle)
+                doing = "online with" if what == SESSION else "writing"
+                raise ProfileError(f"{path} is in use: another program is {doing} it") from None
+        time.sleep(0.002)
 
 
 def _load(path: Path) -> ProfileData:

@@ -58,3 +58,23 @@ async def test_mistakes_are_one_line(server: Any, tmp_path: Path, arguments: lis
     code, _, err = await run(*arguments, *where, "--profile", tmp_path / "p")
     assert code == 1 and message in err
     assert err.count("\n") == 1 and err.startswith("error: ")
+
+
+async def test_a_device_that_is_online_does_not_keep_its_commands_out(
+    server: Any, make_profile: Any, open_client: Any
+) -> None:
+    await make_profile(BOB)
+    client = await open_client(ALICE)
+    profile = client._profile.path
+    for command in (
+        ["whoami"],
+        ["devices"],
+        ["safety-number", BOB],
+        ["pin", "654321"],
+        ["contact", BOB],
+        ["findable", "nobody"],
+    ):
+        code, out, err = await run(*command, "--profile", profile)
+        assert (code, err) == (0, ""), (command, err)
+    assert client.online
+    assert client._profile.knows(BOB)  # and sees what they changed

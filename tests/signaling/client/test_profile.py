@@ -15,7 +15,7 @@ from signaling.client.profile import Profile, ProfileData, private_key_text
 from signaling.errors import ProfileError
 from signaling.identity import new_device_key
 
-ALICE, BOB = "+12025550100", "+12025550101"
+ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 
 
 def data(**changes: Any) -> ProfileData:
@@ -53,17 +53,60 @@ def test_it_is_private_and_leaves_no_temporary_file(path: Path) -> None:
     with Profile.open(path) as profile:
         profile.save()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert sorted(p.name for p in path.parent.iterdir()) == ["alice.profile", "alice.profile.lock"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["alice.profile", "alice.profile.write"]
 
 
-def test_one_process_at_a_time(path: Path) -> None:
-    with Profile.open(path), pytest.raises(ProfileError, match="in use"):
-        Profile.open(path)
-    with Profile.open(path):
-        code = f"from signaling.client import Profile; Profile.open({str(path)!r})"
+def test_one_process_is_online_with_it(path: Path) -> None:
+    with Profile.open(path, online=True), pytest.raises(ProfileError, match="in use"):
+        Profile.open(path, online=True)
+    with Profile.open(path, online=True):
+        code = f"from signaling.client import Profile; Profile.open({str(path)!r}, online=True)"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert "in use by another process" in other.stderr
-    Profile.open(path).close()
+        assert "another program is online with it" in other.stderr
+    Profile.open(path, online=True).close()
+
+
+def test_what_others_change_is_seen_and_kept(path: Path) -> None:
+    with Profile.open(path, online=True) as online, Profile.open(path) as other:
+        other.set_contacts((BOB,))
+        assert online.knows(BOB)
+        online.pin(BOB, "d1", "key")
+        other.remember(CAROL)
+        assert other.pins(BOB) == {"d1": "key"} and online.knows(CAROL)
+    with Profile.open(path) as profile:
+        assert profile.pins(BOB) == {"d1": "key"} and profile.knows(BOB) and profile.knows(CAROL)
+
+
+def test_many_writers_lose_nothing(path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from signaling.client import Profile\n"
+        f"profile = Profile.open({str(path)!r})\n"
+        "for n in range(20): profile.remember(f'+1202555{sys.argv[1]}{n:02d}')"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(which)]) for which in (10, 11, 12)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    with Profile.open(path) as profile:
+        assert len(profile.data.called) == 60
+
+
+def test_a_profile_that_was_deleted_is_written_again(path: Path) -> None:
+    with Profile.open(path) as profile:
+        path.unlink()
+        profile.remember(BOB)
+    with Profile.open(path) as profile:
+        assert profile.knows(BOB)
+
+
+@pytest.mark.parametrize("content", ["# Readme", "{}", ""])
+def test_what_is_no_profile_is_left_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(content)
+    path.chmod(0o644)
+    for online in (False, True):
+        with pytest.raises(ProfileError, match="not a profile"):
+            Profile.open(path, online=online)
+    assert path.stat().st_mode & 0o777 == 0o644 and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
