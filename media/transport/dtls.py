@@ -32,6 +32,12 @@ RECORD_HEADER = 13
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 MAX_DATA = 65536
 DIGESTS = ("sha-256", "sha-384", "sha-512")
+# libwebrtc's: forward secrecy, and for a server's certificate ECDSA or RSA (GStreamer, FreeSWITCH and Kurento have RSA).
+CIPHERS = b":".join(
+    b"ECDHE-%s-%s" % (key, cipher)
+    for cipher in (b"AES128-GCM-SHA256", b"CHACHA20-POLY1305", b"AES128-SHA")
+    for key in (b"ECDSA", b"RSA")
+)
 VERIFY_FAILED = "certificate verify failed"  # OpenSSL's words when the verify callback said no
 WRONG_FINGERPRINT = "the peer's certificate does not have the fingerprint of its description"
 
@@ -87,9 +93,7 @@ def make_context(certificate: RTCCertificate) -> SSL.Context:
     )
     context.use_certificate(certificate._cert)
     context.use_privatekey(certificate._key)
-    context.set_cipher_list(
-        b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA"
-    )
+    context.set_cipher_list(CIPHERS)
     context.set_tlsext_use_srtp(b":".join(p.openssl_name for p in PROFILES))
     return context
 

@@ -407,7 +407,7 @@ def test_an_offer_that_does_not_fit_is_refused(change: Change, why: str) -> None
         (setting(setup=""), "setup:active or passive"),
         (setting(rtcp_mux=False), "does not multiplex"),
         (setting(fingerprints=[]), "no DTLS fingerprint"),
-        (setting(ice_pwd="x" * 257), "not a token"),
+        (setting(ice_pwd="x" * 257), "ICE user name"),
         (setting(ice_ufrag="abc"), "ICE user name"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+from random import Random
 
 import pytest
 from aiortc import RTCPeerConnection
@@ -81,8 +82,15 @@ codecs = st.builds(
     st.integers(1, 1_000_000),
     st.integers(1, 8),
     st.dictionaries(tokens.map(str.lower), tokens, max_size=3),
-    st.lists(tokens, max_size=3),
+    st.lists(tokens, max_size=3, unique=True),
 )
+
+
+def named_in_the_m_line(media: MediaDescription) -> MediaDescription:
+    media.formats = list(dict.fromkeys([*(str(c.payload_type) for c in media.codecs), *media.formats]))
+    return media
+
+
 sections = st.builds(
     MediaDescription,
     kind=st.sampled_from(("audio", "video", "application")),
@@ -104,7 +112,11 @@ sections = st.builds(
     msid=tokens | st.just(""),
     ptime_ms=st.none() | st.integers(1, 1000),
     candidates=st.lists(tokens.map("candidate:{}".format), max_size=3),
-)
+    bundle_only=st.booleans(),
+    extmap_allow_mixed=st.booleans(),
+    sctp_port=st.none() | st.integers(1, 65535),
+    max_message_bytes=st.none() | st.integers(0, 1 << 32),
+).map(named_in_the_m_line)
 sessions = st.builds(
     SessionDescription,
     st.integers(0, (1 << 64) - 1),
@@ -142,6 +154,9 @@ ATTRIBUTES = [
     "candidate",
     "ssrc",
     "extmap",
+    "extmap-allow-mixed",
+    "bundle-only",
+    "max-message-size",
     "rtpmap",
     "fmtp",
     "rtcp-fb",
@@ -189,35 +204,130 @@ def test_a_damaged_foreign_offer(data: st.DataObject) -> None:
     [
         ("", "begins with v=0"),
         ("v=1\r\n", "begins with v=0"),
-        ("v=0\r\nhello\r\n", "not an SDP line"),
-        ("v=0\r\no=- 1 2 IN IP4\r\n", "six fields"),
-        ("v=0\r\no=- one 2 IN IP4 ::1\r\n", "session id"),
-        ("v=0\r\no=- 18446744073709551616 2 IN IP4 ::1\r\n", "session id"),
-        (HEAD + "m=audio 9 UDP/TLS/RTP/SAVPF\r\n", "four fields"),
+        (HEAD + "m=\r\n", "media type"),
+        (HEAD + "m=audio 9\r\n", "media protocol"),
         (HEAD + "m=audio 65536 UDP/TLS/RTP/SAVPF 111\r\n", "media port"),
         (HEAD + "m=audio -1 UDP/TLS/RTP/SAVPF 111\r\n", "media port"),
         (HEAD + "m=audio ٣ UDP/TLS/RTP/SAVPF 111\r\n", "media port"),
-        (HEAD + "m=audio 9 UDP/TLS/RTP/SAVPF" + " 0" * 129, "formats"),
-        (HEAD + AUDIO * 9, "media sections"),
-        (HEAD + AUDIO + "a=rtpmap:111 opus\r\n", "clock rate"),
-        (HEAD + AUDIO + "a=rtpmap:128 opus/48000/2\r\n", "payload type"),
-        (HEAD + AUDIO + "a=rtpmap:111 opus/0\r\n", "clock rate"),
-        (HEAD + AUDIO + "a=rtpmap:111 opus/48000/0\r\n", "channels"),
-        (HEAD + AUDIO + "a=rtpmap:111 o pus/48000\r\n", "codec name"),
-        (HEAD + AUDIO + "a=rtpmap:111 opus/48000/2\r\n" * 129, "codecs"),
-        (HEAD + AUDIO + "a=extmap:0 urn:x\r\n", "extension id"),
-        (HEAD + AUDIO + "a=extmap:256 urn:x\r\n", "extension id"),
-        (HEAD + AUDIO + "a=ptime:0\r\n", "ptime"),
-        (HEAD + AUDIO + "a=ssrc:4294967296 cname:x\r\n", "ssrc"),
-        (HEAD + AUDIO + "a=mid:a b\r\n", "mid is not a token"),
-        (HEAD + AUDIO + "a=ice-ufrag:\r\n", "ice-ufrag"),
-        (HEAD + AUDIO + "a=fingerprint:sha-256\r\n", "fingerprint"),
+        (HEAD + AUDIO * 129, "media sections"),
         ("v=0\r\n" + "a=x\r\n" * 20000, "characters"),
     ],
 )
 def test_each_defect_is_named(text: str, why: str) -> None:
     with pytest.raises(SdpError, match=why):
         parse(text)
+
+
+ODD = [
+    "hello",
+    " a=mid:x",
+    "a=",
+    "a=rtpmap:111 opus",
+    "a=rtpmap:128 opus/48000/2",
+    "a=rtpmap:111 opus/0",
+    "a=rtpmap:111 opus/48000/0",
+    "a=rtpmap:webrtc-datachannel",
+    "a=rtpmap:35 H265/90000",  # of no format of the section
+    "a=fmtp:35 x=1",
+    "a=rtcp-fb:35 nack",
+    "a=extmap:0 urn:x",
+    "a=extmap:256 urn:x",
+    "a=extmap:4096 urn:x",
+    "a=extmap:5",
+    "a=extmap:5/sendonly urn:x",
+    "a=extmap:5/inactive urn:x",
+    "a=ptime:0",
+    "a=ptime:-20",
+    "a=ptime:",
+    "a=maxptime:5000",
+    "a=ssrc:4294967296 cname:x",
+    "a=mid:a b",
+    "a=ice-ufrag:",
+    "a=fingerprint:sha-256",
+    "a=max-message-size:-1",
+    "a=max-message-size:" + "9" * 30,
+    "a=sctp-port:0",
+    "a=ssrc-group:FID x y",
+    "b=AS:much",
+    "c=IN IP6",
+    "i=",
+]
+
+
+def test_an_odd_line_is_as_good_as_not_there() -> None:
+    """In a section, before the first one, and all of them together."""
+    expected = parse(foreign_offer())
+    for text in [line + "\r\n" for line in ODD] + ["".join(line + "\r\n" for line in ODD)]:
+        for place in ("m=audio", "m=video", "m=application"):
+            assert parse(foreign_offer().replace(place, text + place, 1)) == expected, text
+        assert parse(foreign_offer() + text) == expected, text
+
+
+@pytest.mark.parametrize(
+    "origin", ["o=- 1 2 IN IP4", "o=- one 2 IN IP4 ::1", "o=- 18446744073709551616 2 IN IP4 ::1"]
+)
+def test_nothing_hangs_on_the_origin(origin: str) -> None:
+    assert len(parse(f"v=0\r\n{origin}\r\ns=-\r\nt=0 0\r\n{AUDIO}").media) == 1
+
+
+def test_space_at_the_end_of_a_line_says_nothing() -> None:
+    assert parse(foreign_offer().replace("\r\n", " \t\r\n")) == parse(foreign_offer())
+
+
+@pytest.mark.parametrize(("text", "value"), [("20", 20), ("20.0", 20), ("2.5", 2), ("0", None), ("", None)])
+def test_packet_times(text: str, value: int | None) -> None:
+    (media,) = parse(f"{HEAD}{AUDIO}a=ptime:{text}\r\na=maxptime:{text}\r\n").media
+    assert (media.ptime_ms, media.max_ptime_ms) == (value, value)
+
+
+def test_a_message_of_any_size_is_not_one_of_the_default_size() -> None:
+    """RFC 8841 section 6: 0 is no limit, no attribute is 64 KiB."""
+    data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
+    assert parse(f"{HEAD}{data}a=max-message-size:0\r\n").media[0].max_message_bytes == 0
+    assert parse(HEAD + data).media[0].max_message_bytes is None
+
+
+# -- the order of lines
+
+
+def shuffled(text: str, random: Random) -> str:
+    """The attributes of the session, and those of each section, in another order; the m= lines where they are."""
+    out: list[str] = []
+    attributes: list[str] = []
+    for line in [*text.split("\r\n")[:-1], "m="]:
+        if line.startswith("m="):
+            random.shuffle(attributes)
+            out += attributes
+            attributes = []
+        (attributes if line.startswith("a=") else out).append(line)
+    return "\r\n".join(out[:-1]) + "\r\n"
+
+
+def without_order(session: SessionDescription) -> SessionDescription:
+    """Where an order has a meaning (formats, codecs, candidates) it stays; where it has none it goes."""
+    for media in session.media:
+        media.fingerprints.sort()
+        media.candidates.sort()
+        media.ssrc_groups.sort()
+        for codec in media.codecs:
+            codec.feedback.sort()
+    return session
+
+
+@given(st.randoms(use_true_random=False))
+def test_attributes_may_stand_in_any_order(random: Random) -> None:
+    text = foreign_offer()
+    assert without_order(parse(shuffled(text, random))) == without_order(parse(text))
+
+
+def test_the_order_of_the_m_line_is_that_of_preference() -> None:
+    """Not that of the a=rtpmap lines; and what the m= line does not name is not offered."""
+    text = (
+        HEAD
+        + "m=video 9 UDP/TLS/RTP/SAVPF 126 96\r\n"
+        + "".join(f"a=rtpmap:{n} {name}/90000\r\n" for n, name in ((96, "VP8"), (97, "AV1"), (126, "H264")))
+    )
+    assert [c.name for c in parse(text).media[0].codecs] == ["H264", "VP8"]
 
 
 # -- what holds for the session
@@ -274,7 +384,11 @@ def test_format_parameters() -> None:
 
 
 def test_feedback_for_all_formats() -> None:
-    text = HEAD + AUDIO + "a=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\na=rtcp-fb:* nack\r\n"
+    text = (
+        HEAD
+        + AUDIO.replace("111", "111 0")
+        + "a=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\na=rtcp-fb:* nack\r\n"
+    )
     assert [c.feedback for c in parse(text).media[0].codecs] == [["nack"], ["nack"]]
 
 
@@ -284,6 +398,21 @@ def test_candidates_and_ssrcs_are_bounded() -> None:
     )
     media = parse(HEAD + AUDIO + lines).media[0]
     assert (len(media.candidates), len(media.ssrcs)) == (64, 64)
+
+
+def test_extensions_of_the_session_hold_for_every_section() -> None:
+    text = (
+        HEAD + "a=extmap:3 urn:mid\r\na=extmap-allow-mixed\r\n" + AUDIO + "a=extmap:4 urn:other\r\n" + AUDIO
+    )
+    first, second = parse(text).media
+    assert (first.extensions, second.extensions) == ({3: "urn:mid", 4: "urn:other"}, {3: "urn:mid"})
+    assert first.extmap_allow_mixed and second.extmap_allow_mixed
+
+
+def test_what_one_peer_may_make_us_keep_of_a_codec_is_bounded() -> None:
+    lines = "".join(f"a=rtcp-fb:* x{n}\r\na=rtpmap:111 opus/48000/2\r\n" for n in range(900))
+    (codec,) = parse(HEAD + AUDIO + lines).media[0].codecs
+    assert len(codec.feedback) == 32
 
 
 def test_the_first_bundle_group_counts() -> None:

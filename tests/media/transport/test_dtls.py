@@ -2,11 +2,15 @@
 
 import heapq
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from random import Random
 
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -136,6 +140,38 @@ def test_each_association_has_keys_of_its_own(certificates: Certificates) -> Non
 def test_the_fingerprint_is_the_certificate_s(certificates: Certificates) -> None:
     der = certificates[0]._cert.public_bytes(Encoding.DER)
     assert fingerprint(certificates[0]).replace(":", "") == sha256(der).hexdigest().upper()
+
+
+KEYS = {
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+    "RSA, long": lambda: rsa.generate_private_key(65537, 3072),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+}
+
+
+@pytest.mark.parametrize("peer_is_client", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "signature", "days"),
+    [
+        ("RSA", hashes.SHA256(), 1),  # GStreamer, FreeSWITCH, Kurento, ZLMediaKit
+        ("RSA", hashes.SHA256(), -1),  # expired: the fingerprint alone counts
+        ("RSA, long", hashes.SHA512(), 1),
+        ("P-384", hashes.SHA384(), 1),
+    ],
+)
+def test_a_peer_with_another_kind_of_certificate(
+    certificates: Certificates, kind: str, signature: hashes.HashAlgorithm, days: int, peer_is_client: bool
+) -> None:
+    key, name = KEYS[kind](), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "peer")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
+    builder = builder.not_valid_before(datetime.now(UTC) - timedelta(9))
+    certificate = builder.not_valid_after(datetime.now(UTC) + timedelta(days)).sign(key, signature)
+    peer, ours = RTCCertificate(key, certificate), certificates[0]
+    pipe = Pipe((peer, ours, ours) if peer_is_client else (ours, peer, ours)).start()
+    pipe.run(1)
+    assert pipe.client.connected and pipe.server.connected
+    client, server = pipe.keys()
+    assert client.keys == server.keys.swapped()
 
 
 @pytest.mark.parametrize("percent", [5, 10, 20, 30, 40])
