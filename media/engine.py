@@ -81,6 +81,7 @@ class TransportCounters:
     bytes_sent: int = 0
     packets_received: int = 0
     bytes_received: int = 0
+    rtcp_bytes_sent: int = 0
     packets_refused: int = 0  # not authentic, replayed, or not what they claimed to be
 
 
@@ -305,6 +306,7 @@ class MediaEngine:
         data = self._srtp.protect_rtcp(serialize_compound(packets))
         if self.sender is not None:
             self.sender.sent_beside(len(data) + UDP_BYTES, now)
+        self.transport.rtcp_bytes_sent += len(data)
         self._queue(data)
 
     def sent_beside(self, size: int, now: float) -> None:

@@ -1,7 +1,10 @@
 """The engine's counters under the names of W3C webrtc-stats. Counters are cumulative, times in seconds.
 
-Ringline's own are: of received streams `latePackets` (came after their turn), `recoveredFrames` (played from a copy)
-and `lossRuns` (packets missing in a row -> how often); of outbound-rtp `pathQueueDelay`, what the sender takes for a
+Ringline's own are: of received streams `packetsExpected`, `packetsDuplicated`, `packetsMissing` (each packet counted
+once: expected = received - duplicated + missing) and `packetsRecovered` (of the missing); `latePackets` (came after their
+turn), `recoveredFrames` (played from a copy), what concealment stood in for (`concealedMissingSamples`,
+`concealedEmptySamples`, `concealedBrokenSamples`: together concealedSamples) and `lossRuns` (packets missing in a row ->
+how often); of the transport `rtcpBytesSent`; of outbound-rtp `redundantBytesSent` (copies, RED) and `pathQueueDelay`, what the sender takes for a
 queue on the path, and for voice, too, `qualityLimitationReason` (cpu or none); of remote-inbound-rtp what the peer
 tells in extended reports, of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
 """
@@ -29,6 +32,7 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
             "packetsReceived": engine.transport.packets_received,
             "bytesSent": engine.transport.bytes_sent,
             "bytesReceived": engine.transport.bytes_received,
+            "rtcpBytesSent": engine.transport.rtcp_bytes_sent,
             "packetsRefused": engine.transport.packets_refused,
             "srtpCipher": engine.srtp_profile,
         }
@@ -74,6 +78,9 @@ def _outbound(sender: AudioSender, ssrc: int, heard: VoipMetrics | None) -> Stat
             "packetsSent": rtp.packets_sent,
             "bytesSent": rtp.bytes_sent,
             "headerBytesSent": rtp.header_bytes_sent,
+            "redundantBytesSent": sender.redundant_bytes_sent,
+            "retransmittedPacketsSent": sender.packets_retransmitted,
+            "retransmittedBytesSent": sender.bytes_retransmitted,
             "targetBitrate": sender.bitrate_bps,
             "pathQueueDelay": sender.path_queue,
             "qualityLimitationReason": "cpu" if sender.hurried else "none",
@@ -135,6 +142,10 @@ def inbound(receiver: AudioReceiver) -> dict[str, Any]:
         "packetsDiscarded": counters.late_packets + counters.duplicate_packets + receiver.packets_discarded,
         "latePackets": counters.late_packets,
         "lossRuns": dict(received.loss_runs) if received else {},
+        "packetsExpected": received.packets_expected if received else 0,
+        "packetsDuplicated": received.packets_duplicated if received else 0,
+        "packetsMissing": received.packets_missing if received else 0,
+        "packetsRecovered": counters.recovered_frames - counters.recovered_late_frames,
         "recoveredFrames": counters.recovered_frames,
         "lastPacketReceivedTimestamp": receiver.last_packet_received,
         "jitterBufferDelay": counters.jitter_buffer_delay,
@@ -144,6 +155,9 @@ def inbound(receiver: AudioReceiver) -> dict[str, Any]:
         "totalSamplesDuration": counters.total_samples_received / SAMPLE_RATE,
         "concealedSamples": counters.concealed_samples,
         "silentConcealedSamples": counters.silent_concealed_samples,
+        "concealedMissingSamples": counters.concealed_missing_samples,
+        "concealedEmptySamples": counters.concealed_empty_samples,
+        "concealedBrokenSamples": counters.concealed_broken_samples,
         "concealmentEvents": counters.concealment_events,
         "insertedSamplesForDeceleration": counters.inserted_samples_for_deceleration,
         "removedSamplesForAcceleration": counters.removed_samples_for_acceleration,

@@ -35,7 +35,12 @@ class Counters:
     """Samples and frames, cumulative; the names are those of W3C webrtc-stats where it has one."""
 
     total_samples_received: int = 0  # all that was played, concealment included
-    concealed_samples: int = 0
+    concealed_samples: int = 0  # of these, by cause:
+    concealed_missing_samples: int = 0  # a packet was not there, and a later one was: lost or late
+    concealed_empty_samples: int = (
+        0  # the buffer had run empty: held up, lost at its end, or the sender pauses
+    )
+    concealed_broken_samples: int = 0  # the decoder refused the packet
     silent_concealed_samples: int = 0
     concealment_events: int = 0
     inserted_samples_for_deceleration: int = 0
@@ -46,7 +51,8 @@ class Counters:
     late_packets: int = 0  # came after their turn
     late_frames: int = 0  # of these, those that had been concealed
     duplicate_packets: int = 0
-    recovered_frames: int = 0  # from the copy in the next packet
+    recovered_frames: int = 0  # played from a copy or a retransmission
+    recovered_late_frames: int = 0  # of these, those whose own packet came after all
     broken_packets: int = 0  # not the codec's
 
 
@@ -72,6 +78,8 @@ class JitterBuffer:
         self._frame = 960  # length of the last frame, samples
         self._copies: set[int] = set()  # media times whose payload is a copy
         self._lost: set[int] = set()  # media times of frames that were concealed lately
+        self._recovered: set[int] = set()  # and of those that were played from a copy
+        self._begins = 0  # media time of the first packet of this time line
         self._suspect: tuple[int, bytes, float] | None = (
             None  # (timestamp, payload, arrival) out of all order
         )
@@ -92,8 +100,8 @@ class JitterBuffer:
             self._packets.clear()  # the new one cannot read them
             self._decoder, self._scale = decoder, SAMPLE_RATE // clock_rate
 
-    def insert(self, timestamp: int, payload: bytes, now: float) -> None:
-        """A packet's payload with its 32-bit RTP timestamp."""
+    def insert(self, timestamp: int, payload: bytes, now: float, *, duplicate: bool = False) -> None:
+        """A packet's payload with its 32-bit RTP timestamp. A `duplicate`, by its number, is never late."""
         samples = self._decoder.duration(payload)
         if not samples:
             self.counters.broken_packets += 1
@@ -109,7 +117,7 @@ class JitterBuffer:
             self._restart(time if suspect is None else self._unwrapper.near(suspect[0]) * self._scale)
         if suspect is not None:
             self._insert(self._unwrapper.near(suspect[0]) * self._scale, suspect[1], suspect[2])
-        self._insert(time, payload, now)
+        self._insert(time, payload, now, duplicate)
 
     def _is_elsewhere(self, time: int) -> bool:
         expected = self._packets.last if self._packets.last is not None else self._next
@@ -128,17 +136,24 @@ class JitterBuffer:
             return False
         return 0 < time - self._unwrapper.near(self._suspect[0]) * self._scale <= SUCCESSION * samples
 
-    def _insert(self, time: int, payload: bytes, now: float) -> None:
+    def _insert(self, time: int, payload: bytes, now: float, duplicate: bool = False) -> None:
         samples = self._decoder.duration(payload)
         if self._next is not None and time < self._next:
-            self.counters.late_packets += 1
+            if duplicate:
+                self.counters.duplicate_packets += 1
+            else:
+                self.counters.late_packets += 1
             if time in self._lost:
                 self.counters.late_frames += 1
+            if time in self._recovered:
+                self._recovered.discard(time)
+                self.counters.recovered_late_frames += 1
             self.delay_manager.receive(time / SAMPLE_RATE, now)
             return
         if not self._packets.insert(time, payload):
             self.counters.duplicate_packets += 1
             if time in self._copies:
+                self._copies.discard(time)
                 self._packets.replace(time, payload)  # it is the same, unless the copy was false
             return
         self._arrivals[time] = now
@@ -154,7 +169,7 @@ class JitterBuffer:
         ):
             self.delay_manager.receive_recovery(before / SAMPLE_RATE, now)
         if self._started_waiting is None:
-            self._started_waiting = now
+            self._started_waiting, self._begins = now, time
 
     def insert_copy(self, timestamp: int, payload: bytes, now: float) -> None:
         """A copy of a frame (RED), or a packet that was sent again: it counts where the frame itself is missing."""
@@ -162,6 +177,8 @@ class JitterBuffer:
         if not samples or self._started_waiting is None or self._new_source:
             return
         time = self._unwrapper.near(timestamp) * self._scale
+        if time < self._begins:
+            return  # of what was said before we listened: nobody misses it
         if self._next is None or time >= self._next:
             last = self._packets.last if self._packets.last is not None else self._next
             if last is not None and time - last > COPIES_AHEAD * SAMPLE_RATE:
@@ -223,7 +240,8 @@ class JitterBuffer:
             if self._in_silence:
                 self._append(self._decoder.conceal(TICK).copy())
             else:
-                self._conceal(TICK, now)
+                self.counters.concealed_empty_samples += TICK
+                self._conceal(TICK)
             self._held += TICK
         elif self._in_silence:
             self._await_turn(first, now)
@@ -241,7 +259,7 @@ class JitterBuffer:
             samples = self._decoder.decode(payload).copy()
         except CodecError:
             self.counters.broken_packets += 1
-            self._advance_concealed(self._frame, now)
+            self.counters.concealed_broken_samples += self._advance_concealed(self._frame)
             return
         if concealed is not None:
             samples = cross_fade(concealed, samples[covered:])
@@ -249,7 +267,7 @@ class JitterBuffer:
         self._in_silence = self._decoder.is_silence(payload)
         if self._next in self._copies:
             self._copies.discard(self._next)
-            self.counters.recovered_frames += 1
+            self._remember_recovered(self._next)
         waited = now + len(self._fifo) / SAMPLE_RATE - arrival
         self._frame = len(samples) + covered
         self._next += self._frame
@@ -337,15 +355,15 @@ class JitterBuffer:
             try:
                 samples = self._recover(payload, missing)
             except CodecError:
-                self._advance_concealed(missing, now)
+                self.counters.concealed_missing_samples += self._advance_concealed(missing)
                 return
-            self.counters.recovered_frames += 1
+            self._remember_recovered(first - self._frame)
             self.bursts.play(missing)
             self._concealing = 0
             self._next += missing
             self._append(samples)
         else:
-            self._advance_concealed(missing, now)
+            self.counters.concealed_missing_samples += self._advance_concealed(missing)
 
     def _recover(self, payload: bytes, missing: int) -> Samples:
         """The last `missing` samples of the frame before `payload`, from the copy in it.
@@ -358,11 +376,21 @@ class JitterBuffer:
         concealed = self._decoder.conceal(RECOVERY_JOIN).copy()
         return cross_fade(concealed, self._decoder.decode_fec(payload, self._frame)[-missing:])
 
-    def _advance_concealed(self, samples: int, now: float) -> None:
+    def _advance_concealed(self, samples: int) -> int:
+        """Conceal a frame, or a part of it, and go on behind it; gives the samples that were made up."""
         assert self._next is not None
-        self._conceal(samples // STEP * STEP or STEP, now)
+        concealed = samples // STEP * STEP or STEP
+        self._conceal(concealed)
         self._remember_lost(self._next, samples)
         self._next += samples
+        return concealed
+
+    def _remember_recovered(self, time: int) -> None:
+        """Its own packet may still come: then it was late, and not lost."""
+        self.counters.recovered_frames += 1
+        self._recovered.add(time)
+        if len(self._recovered) > MAX_LOST:
+            self._recovered = {t for t in self._recovered if t > time - JUMP}
 
     def _remember_lost(self, time: int, samples: int) -> None:
         """A copy of this frame may still come, and tell what waiting would have been worth."""
@@ -373,7 +401,7 @@ class JitterBuffer:
             self._lost = {t for t in self._lost if t > time - JUMP}
             self._copies = {t for t in self._copies if t >= time}
 
-    def _conceal(self, samples: int, now: float) -> None:
+    def _conceal(self, samples: int) -> None:
         if not self._concealing:
             self.counters.concealment_events += 1
         self._concealing += samples
@@ -391,6 +419,8 @@ class JitterBuffer:
         self._arrivals.clear()
         self._copies.clear()
         self._lost.clear()
+        self._recovered.clear()
+        self._begins = time
         self.delay_manager.reset()
         self._held = 0
         self._new_source = self._in_silence = False

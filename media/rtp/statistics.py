@@ -1,9 +1,16 @@
-"""What a receiver counts of one source: loss and interarrival jitter (RFC 3550 appendices A.3 and A.8)."""
+"""What a receiver counts of one source: loss and interarrival jitter (RFC 3550 appendices A.3 and A.8).
+
+Beside RFC 3550's loss, in which a duplicate stands for a packet, each packet is counted once: packets_expected ==
+(packets_received - packets_duplicated) + packets_missing, and packets_recovered <= packets_missing.
+"""
 
 from media.rtp.rtcp import ReportBlock
 from media.rtp.sequence import Unwrapper
 
 MAX_RUN = 50  # longer runs are counted as this
+MAX_MISSING = (
+    4096  # numbers that are remembered as missing; one that comes later than so many others is a duplicate
+)
 
 
 class ReceiveStatistics:
@@ -12,7 +19,9 @@ class ReceiveStatistics:
     def __init__(self, ssrc: int, clock_rate: int) -> None:
         self.ssrc = ssrc
         self.clock_rate = clock_rate
-        self.packets_received = 0
+        self.packets_received = 0  # duplicates included
+        self.packets_duplicated = 0
+        self.packets_recovered = 0  # missing ones of which a retransmission came
         self.bytes_received = 0  # payload
         self.header_bytes_received = 0  # RTP headers, as W3C counts them
         self.loss_runs: dict[int, int] = {}  # packets missing in a row -> how often; reordered ones are in it
@@ -23,17 +32,21 @@ class ReceiveStatistics:
         self._jitter = 0.0  # RTP clock units
         self._expected_prior = 0
         self._received_prior = 0
+        self._missing: dict[int, bool] = {}  # number -> whether it was recovered
         self._last_sr = 0
         self._last_sr_at = 0.0
 
-    def receive(self, sequence_number: int, timestamp: int, payload: int, header: int, now: float) -> int:
-        """Count one packet; returns its unwrapped sequence number."""
+    def receive(self, sequence_number: int, timestamp: int, payload: int, header: int, now: float) -> bool:
+        """Count one packet; False for one that had come before."""
         number = self._sequence.unwrap(sequence_number)
         self.packets_received += 1
         self.bytes_received += payload
         self.header_bytes_received += header
         if self._base is None:
             self._base = self._highest = number
+            new = True
+        else:
+            new = self._is_new(number)
         self._base = min(self._base, number)
         in_order = number >= self._highest
         if (gap := number - self._highest - 1) > 0:
@@ -48,7 +61,32 @@ class ReceiveStatistics:
                 if step < self.clock_rate * 10:  # the timestamp wrapped or jumped: not jitter
                     self._jitter += (step - self._jitter) / 16
             self._transit = transit
-        return number
+        return new
+
+    def recover(self, sequence_number: int) -> None:
+        """A retransmission of this packet came. One that is not missing, or came twice, is not counted."""
+        number = self._sequence.near(sequence_number)
+        if self._missing.get(number) is False:
+            self._missing[number] = True
+            self.packets_recovered += 1
+
+    def _is_new(self, number: int) -> bool:
+        assert self._base is not None
+        if number > self._highest:
+            self._miss(max(self._highest + 1, number - MAX_MISSING), number)
+        elif number < self._base:
+            self._miss(max(number + 1, self._base - MAX_MISSING), self._base)
+        elif (recovered := self._missing.pop(number, None)) is not None:
+            self.packets_recovered -= recovered  # it was not lost after all
+        else:
+            self.packets_duplicated += 1
+            return False
+        return True
+
+    def _miss(self, start: int, stop: int) -> None:
+        self._missing |= dict.fromkeys(range(start, stop), False)
+        while len(self._missing) > MAX_MISSING:
+            del self._missing[next(iter(self._missing))]
 
     def receive_sender_report(self, ntp_time: int, now: float) -> None:
         self._last_sr = ntp_time >> 16 & 0xFFFFFFFF
@@ -67,6 +105,11 @@ class ReceiveStatistics:
     def packets_lost(self) -> int:
         """Cumulative; negative when duplicates outnumber losses."""
         return self.packets_expected - self.packets_received
+
+    @property
+    def packets_missing(self) -> int:
+        """Expected ones that have not come, each counted once; retransmissions bring none of them back."""
+        return self.packets_expected - (self.packets_received - self.packets_duplicated)
 
     def report(self, now: float) -> ReportBlock:
         """The report block since the last one; begins a new interval."""

@@ -89,7 +89,9 @@ class AudioReceiver:
         self.ended = False
         self.last_packet_received = arrived
         size = len(packet.payload)
-        self.statistics.receive(packet.sequence_number, packet.timestamp, size, packet.header_size, arrived)
+        new = self.statistics.receive(
+            packet.sequence_number, packet.timestamp, size, packet.header_size, arrived
+        )
         self._arrivals.receive(packet.sequence_number, arrived)
         self._bits += 8 * (size + packet.header_size + TRANSPORT_BYTES)
         queue = self.jitter_buffer.delay_manager.standing > STANDING_DELAY
@@ -103,12 +105,12 @@ class AudioReceiver:
         self._repair.receive(packet.sequence_number, arrived, silent=silent)
         self._repair.redundant = is_red
         if is_red:
-            self._receive_red(packet, now)
+            self._receive_red(packet, now, duplicate=not new)
         elif size:
             self._use_codec(codec)
             self._repair.frame = self._decoder.duration(packet.payload) / SAMPLE_RATE or FRAME
             self.jitter_buffer.delay_manager.expect_copies(0.0)
-            self.jitter_buffer.insert(packet.timestamp, packet.payload, now)
+            self.jitter_buffer.insert(packet.timestamp, packet.payload, now, duplicate=not new)
 
     def _change_source(self, ssrc: int, now: float) -> None:
         if self.statistics is not None:
@@ -129,7 +131,7 @@ class AudioReceiver:
         self.jitter_buffer.change_source(self._decoder, clock_rate=audio_clock_rate(codec))
         self.statistics.clock_rate = audio_clock_rate(codec)
 
-    def _receive_red(self, packet: RtpPacket, now: float) -> None:
+    def _receive_red(self, packet: RtpPacket, now: float, *, duplicate: bool) -> None:
         try:
             blocks = red.parse(packet.payload)
         except PacketError:
@@ -145,7 +147,7 @@ class AudioReceiver:
             if offset:
                 self.jitter_buffer.insert_copy(timestamp, payload, now)
             else:
-                self.jitter_buffer.insert(timestamp, payload, now)
+                self.jitter_buffer.insert(timestamp, payload, now, duplicate=duplicate)
 
     def _receive_again(self, packet: RtpPacket, now: float) -> None:
         if self.statistics is None:

@@ -72,6 +72,7 @@ class AudioSender:
         self._round_trip_rate = RoundTripRate(parameters.bitrate_bps)
         self._apply_scheme(self._rate.budget_bps)
         self.hurried = False
+        self.redundant_bytes_sent = 0  # copies (RED) and what says where they are
         self.total_samples_captured = 0
         self.nack_count = 0
 
@@ -137,6 +138,7 @@ class AudioSender:
         self._media_time += len(samples) // self._samples_a_tick
         data = packet.serialize()
         self.rtp.count(packet, data)
+        self.redundant_bytes_sent += len(body) - len(payload)
         self._rate.sent(
             packet.sequence_number, len(data) + TRANSPORT_BYTES, captured + len(samples) / SAMPLE_RATE
         )

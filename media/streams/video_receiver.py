@@ -115,6 +115,7 @@ class VideoReceiver:
                 return
             self.counters.retransmitted_packets_received += 1
             self.counters.retransmitted_bytes_received += len(packet.payload)
+            self.statistics.recover(packet.sequence_number)
         else:
             if self.statistics is None or self.statistics.ssrc != packet.ssrc:
                 self._begin(packet.ssrc, now)

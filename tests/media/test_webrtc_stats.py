@@ -24,6 +24,8 @@ W3C = {
         "packetsSent",
         "bytesSent",
         "headerBytesSent",
+        "retransmittedPacketsSent",
+        "retransmittedBytesSent",
         "targetBitrate",
         "mid",
         "mediaSourceId",
@@ -74,6 +76,8 @@ W3C = {
 }
 # As the module's docstring says: those of RFC 3611 are of what the peer hears.
 OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns", "pathQueueDelay"}
+OWN |= {"packetsExpected", "packetsDuplicated", "packetsMissing", "packetsRecovered", "rtcpBytesSent"}
+OWN |= {"concealedMissingSamples", "concealedEmptySamples", "concealedBrokenSamples", "redundantBytesSent"}
 OWN |= {"qualityLimitationReason"}  # which W3C has for video
 RFC_3611 = {
     "rFactor", "mosLq", "mosCq", "lossRate", "discardRate", "burstDensity", "gapDensity", "burstDuration",

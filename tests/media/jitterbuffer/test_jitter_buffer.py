@@ -309,6 +309,13 @@ def test_any_timestamps_and_payloads(
     counters = playback.buffer.counters
     assert counters.total_samples_received <= len(playback.out) * 480
     assert counters.concealed_samples >= counters.silent_concealed_samples >= 0
+    by_cause = (
+        counters.concealed_missing_samples,
+        counters.concealed_empty_samples,
+        counters.concealed_broken_samples,
+    )
+    assert counters.concealed_samples == sum(by_cause), "each concealed sample has one cause"
+    assert counters.recovered_late_frames <= min(counters.recovered_frames, counters.late_packets)
 
 
 def test_memory_is_bounded_against_a_sender_into_the_future(make_playback: Callable[[], Playback]) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.rtp.statistics import ReceiveStatistics
+from media.rtp.statistics import MAX_MISSING, ReceiveStatistics
 
 
 def receive(statistics: ReceiveStatistics, numbers: list[int], now: float = 0.0) -> None:
@@ -115,3 +115,35 @@ def test_the_last_sender_report_is_echoed_with_its_age() -> None:
     report = statistics.report(3.5)
     assert report.last_sr == 0x33445566
     assert report.delay_since_last_sr == round(2.5 * 65536)
+
+
+@given(st.lists(st.integers(0, 60), max_size=60), st.lists(st.integers(0, 60), max_size=20))
+def test_each_packet_is_counted_once_in_any_order(arrivals: list[int], again: list[int]) -> None:
+    """Expected = received + missing, duplicates apart; what was recovered was missing."""
+    statistics = ReceiveStatistics(1, 48000)
+    seen: set[int] = set()
+    recovered: set[int] = set()
+    for index, number in enumerate(arrivals):
+        new = statistics.receive((number + 65500) & 0xFFFF, number * 960, 80, 12, index * 0.02)
+        assert new is (number not in seen)
+        seen.add(number)
+        recovered.discard(number)
+        if index % 3 == 0 and again:
+            copy = again[index % len(again)]
+            statistics.recover((copy + 65500) & 0xFFFF)
+            if min(seen) < copy < max(seen) and copy not in seen:
+                recovered.add(copy)
+        missing = max(seen) - min(seen) + 1 - len(seen)
+        assert statistics.packets_expected == max(seen) - min(seen) + 1
+        assert statistics.packets_received - statistics.packets_duplicated == len(seen)
+        assert statistics.packets_missing == missing
+        assert statistics.packets_recovered == len(recovered) <= missing
+        assert statistics.packets_lost == missing - statistics.packets_duplicated  # RFC 3550
+
+
+def test_what_is_remembered_as_missing_is_bounded() -> None:
+    statistics = ReceiveStatistics(1, 48000)
+    for number in range(0, 600_000, 30_000):
+        statistics.receive(number & 0xFFFF, 0, 80, 12, 0.0)
+    assert len(statistics._missing) == MAX_MISSING
+    assert statistics.packets_missing == 570_001 - 20
