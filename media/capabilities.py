@@ -1,5 +1,6 @@
 """Which codecs and header extensions this engine speaks, and how those of a peer are matched (RFC 3264, RFC 7742)."""
 
+from base64 import b64decode
 from dataclasses import dataclass
 
 from media.parameters import PACKET_MS
@@ -27,6 +28,7 @@ EXTENSIONS = {"audio": {1: MID_URI}, "video": {1: MID_URI, 2: ABS_SEND_TIME_URI}
 VIDEO_FEEDBACK = ["nack", "nack pli", "ccm fir", "goog-remb"]
 # Constrained baseline, level 3.1: what every endpoint must accept (RFC 7742 section 6.2).
 H264_PARAMETERS = {"level-asymmetry-allowed": "1", "packetization-mode": "1", "profile-level-id": "42e01f"}
+MAX_PARAMETER_SETS = 64  # of a description
 VIDEO_CLOCK_RATE = 90000
 
 
@@ -166,6 +168,22 @@ def _is_baseline(codec: Codec) -> bool:
         codec.parameters.get("packetization-mode") == "1"
         and codec.parameters.get("profile-level-id", "42").lower()[:2] == "42"
     )
+
+
+def answered_h264(codec: Codec) -> dict[str, str]:
+    """What names a configuration (RFC 6184 section 8.2.2); the rest of the peer's parameters is of its own stream."""
+    return {name: value for name, value in codec.parameters.items() if name in H264_PARAMETERS}
+
+
+def parameter_sets(codec: Codec) -> tuple[bytes, ...]:
+    """H.264's, of what whoever described this sends (sprop-parameter-sets); what cannot be read is left out."""
+    sets = []
+    for text in codec.parameters.get("sprop-parameter-sets", "").split(",")[:MAX_PARAMETER_SETS]:
+        try:
+            sets.append(b64decode(text + "=" * (-len(text) % 4), validate=True))
+        except ValueError:
+            continue
+    return tuple(filter(None, sets))
 
 
 def _rtx(media: MediaDescription, payload_type: int) -> int | None:

@@ -186,7 +186,7 @@ def _answer_section(theirs: MediaDescription, local: LocalParameters) -> _Match 
         return None
     ours.codecs = capabilities.video(choice.name, choice.codec.payload_type, choice.rtx_payload_type)
     if choice.name == "H264":
-        ours.codecs[0].parameters = dict(choice.codec.parameters)
+        ours.codecs[0].parameters = capabilities.answered_h264(choice.codec)
     ours.codecs[0].feedback = [f for f in choice.codec.feedback if f in capabilities.VIDEO_FEEDBACK]
     return _Match(ours, theirs, video=choice)
 
@@ -333,6 +333,7 @@ def _video(match: _Match, choice: VideoChoice) -> VideoParameters:
         remb="goog-remb" in feedback,
         send=send,
         receive=receive,
+        parameter_sets=capabilities.parameter_sets(choice.codec),
     )
 
 

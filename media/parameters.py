@@ -89,6 +89,9 @@ class VideoParameters:
     remb: bool = True
     send: bool = True
     receive: bool = True
+    parameter_sets: tuple[
+        bytes, ...
+    ] = ()  # H.264's of what the peer sends, as far as its description has them
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class AssembledFrame:
     timestamp: int
     data: bytes
     key_frame: bool
+    follows: bool = False  # directly on the frame that was taken before it
 
 
 class FrameBuffer:
@@ -111,7 +112,12 @@ class FrameBuffer:
     def _take(self, first: int, last: int) -> AssembledFrame:
         parts = [self._fragments[n].data for n in range(first, last + 1)]
         frame = AssembledFrame(
-            first, last, self._fragments[first].timestamp, b"".join(parts), first in self._key_starts
+            first,
+            last,
+            self._fragments[first].timestamp,
+            b"".join(parts),
+            first in self._key_starts,
+            first == self._next,
         )
         self._next = last + 1
         for number in [n for n in self._fragments if n < self._next]:

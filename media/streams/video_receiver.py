@@ -8,7 +8,6 @@ synchronizer may add to it for lip sync.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 from media.congestion.receive_estimator import ReceiveEstimator
 from media.errors import PacketError
 from media.negotiation import VideoParameters
-from media.payload import h264, vp8
-from media.payload.frame_buffer import PADDING, AssembledFrame, Fragment, FrameBuffer
+from media.payload.depacketizer import make_depacketizer
+from media.payload.frame_buffer import PADDING, AssembledFrame, FrameBuffer
 from media.rtp import feedback
 from media.rtp.nack import NackRequester
 from media.rtp.packet import RtpPacket
@@ -74,7 +73,7 @@ class VideoReceiver:
     def __init__(self, parameters: VideoParameters, *, ssrc: int) -> None:
         self._parameters = parameters
         self._our_ssrc = ssrc  # the sender of our feedback
-        self._parse: Callable[[RtpPacket], Fragment] = _PARSERS[parameters.codec]
+        self._depacketizer = make_depacketizer(parameters)
         self._times = Unwrapper(32)
         self._nack = NackRequester()
         self._frames = FrameBuffer()
@@ -85,6 +84,7 @@ class VideoReceiver:
         self._requests: deque[DecodeRequest] = deque()
         self._decoding = 0
         self._feedback: deque[Feedback] = deque(maxlen=32)
+        self._intact = False  # what went to the decoder begins with a key frame and misses none since
         self._key_frame_given = 0  # first packet of the last key frame that went to the decoder
         self._decoder_lost = False  # it refused a frame: what it makes of later delta frames is not shown
         self._last_pli = -1e9
@@ -127,7 +127,7 @@ class VideoReceiver:
         number = self._nack.receive(packet.sequence_number, now)
         self._act_on_losses(now)
         try:
-            self._frames.insert(number, self._parse(packet) if packet.payload else PADDING)
+            self._frames.insert(number, self._depacketizer.parse(packet) if packet.payload else PADDING)
         except PacketError:
             self.counters.broken_packets += 1
             self._lose(number)
@@ -140,6 +140,8 @@ class VideoReceiver:
         self._nack = NackRequester()
         self.set_round_trip_time(round_trip_time)
         self._frames = FrameBuffer()
+        self._depacketizer = make_depacketizer(self._parameters)
+        self._intact = False
         self._times = Unwrapper(32)
         self._requests.clear()
         self.display.reset()
@@ -163,6 +165,7 @@ class VideoReceiver:
     def _lose(self, lost: int) -> None:
         """Nothing can be decoded from packet `lost` on, up to a key frame."""
         self._frames.give_up(lost)
+        self._intact = False
         key_frame = self._frames.awaited_key_frame
         if key_frame is None:
             self._nack.forget_all()
@@ -172,10 +175,13 @@ class VideoReceiver:
     def _collect(self, now: float) -> None:
         """Complete frames go to the decoder; when a key frame is needed, it is asked for."""
         assert self.statistics is not None
-        while (frame := self._frames.next_frame()) is not None:
+        while (whole := self._frames.next_frame()) is not None:
+            self._nack.forget_before(whole.last + 1)
+            if (frame := self._depacketizer.assemble(whole)) is None:
+                continue
             self.counters.frames_received += 1
-            self._nack.forget_before(frame.last + 1)
-            if self._decoding + len(self._requests) >= MAX_DECODING:
+            self._intact = frame.key_frame or (self._intact and frame.follows)
+            if not self._intact or self._decoding + len(self._requests) >= MAX_DECODING:
                 self.counters.frames_dropped += 1
                 self._lose(frame.last)
                 continue
@@ -291,19 +297,3 @@ class VideoReceiver:
     @property
     def estimate_bps(self) -> float:
         return self._estimator.estimate_bps
-
-
-def _parse_vp8(packet: RtpPacket) -> Fragment:
-    parsed = vp8.parse(packet.payload)
-    return Fragment(packet.timestamp, parsed.data, parsed.start, parsed.key_frame, packet.marker)
-
-
-def _parse_h264(packet: RtpPacket) -> Fragment:
-    parsed = h264.parse(packet.payload)
-    # An access unit that can be decoded by itself begins with its parameter sets.
-    return Fragment(
-        packet.timestamp, parsed.data, parsed.parameter_sets, parsed.parameter_sets, packet.marker
-    )
-
-
-_PARSERS: dict[str, Callable[[RtpPacket], Fragment]] = {"VP8": _parse_vp8, "H264": _parse_h264}

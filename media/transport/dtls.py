@@ -32,7 +32,7 @@ RECORD_HEADER = 13
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 MAX_DATA = 65536
 DIGESTS = ("sha-256", "sha-384", "sha-512")
-# libwebrtc's: forward secrecy, and for a server's certificate ECDSA or RSA (GStreamer, FreeSWITCH and Kurento have RSA).
+# libwebrtc's: forward secrecy; a server's certificate may be ECDSA or RSA (GStreamer's, FreeSWITCH's, Kurento's are).
 CIPHERS = b":".join(
     b"ECDHE-%s-%s" % (key, cipher)
     for cipher in (b"AES128-GCM-SHA256", b"CHACHA20-POLY1305", b"AES128-SHA")
