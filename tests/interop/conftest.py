@@ -6,13 +6,16 @@ import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.interop import chromium, peers, stanza
+from tests.interop import chromium, firefox, gstreamer, peers, stanza
+from tests.interop.browser import Browser, Page, PagePeer
 from tests.interop.material import ANSWERER, MESSAGES, OFFERER, Plan
 from tests.interop.pairs import RECORD, Record
+from tests.interop.process_peer import ProcessPeer
 
 PATIENCE = 25.0
 FETCH_TIMEOUT = 300.0
@@ -49,6 +52,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def _versions() -> list[str]:
     found = peers.versions()
+    if command := firefox.find():
+        found.append(firefox.version(command))
+    if number := gstreamer.find():
+        found.append(f"GStreamer {number}")
     if command := chromium.find():
         found.append(chromium.version(command))
         if stanza.bundle_path().exists():
@@ -60,15 +67,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """What is no Python package is fetched before the tests begin: it is not to be part of their time."""
     if session.config.option.collectonly:
         return
-    found = {"chromium": chromium.find(), "npm": shutil.which("npm"), "coturn": shutil.which("turnserver")}
-    for package, there in found.items():
+    found = {
+        ("chromium",): chromium.find(),
+        ("firefox-esr",): firefox.find(),
+        gstreamer.PACKAGES: gstreamer.find(),
+        ("npm",): shutil.which("npm"),
+        ("coturn",): shutil.which("turnserver"),
+    }
+    for packages, there in found.items():
         if there is None and os.geteuid() == 0 and shutil.which("apt-get"):
-            print(f"Installing {package} ...")
-            _install(package)
+            print(f"Installing {', '.join(packages)} ...")
+            _install(packages)
     session.config.stash[NO_STANZA] = stanza.prepare(FETCH_TIMEOUT)
 
 
-def _install(package: str) -> None:
+def _install(packages: tuple[str, ...]) -> None:
     """As root on Debian; a failure is told by the test that is skipped."""
     quiet: dict[str, Any] = {
         "stdout": subprocess.DEVNULL,
@@ -76,7 +89,7 @@ def _install(package: str) -> None:
         "timeout": FETCH_TIMEOUT,
     }
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
     try:
         if subprocess.run(install, env=environment, **quiet).returncode:
             subprocess.run(["apt-get", "update", "-qq"], **quiet)
@@ -91,20 +104,39 @@ def stanza_ready(request: pytest.FixtureRequest) -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[chromium.Browser]:
-    command = chromium.find()
+def _browser(make: type[Browser], command: str | None) -> Iterator[Browser]:
     if command is None:
-        pytest.skip("Chromium is not installed (Debian: apt install chromium)")
-    browser = chromium.Browser(command)
+        pytest.skip(f"{make.name} is not installed (Debian: apt install {make.package})")
+    browser = make(command)
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    yield from _browser(chromium.Chromium, chromium.find())
+
+
+@pytest.fixture(scope="session")
+def firefox_browser() -> Iterator[Browser]:
+    yield from _browser(firefox.Firefox, firefox.find())
+
+
+@pytest.fixture(scope="session")
+def gstreamer_ready() -> None:
+    if gstreamer.find() is None:
+        pytest.skip(f"GStreamer is not whole (Debian: apt install {' '.join(gstreamer.PACKAGES)})")
 
 
 ENGINES: dict[str, Callable[..., peers.Peer]] = {
     "ours": peers.Ours,
     "aiortc": peers.Aiortc,
     "wrtc": peers.Wrtc,
+}
+
+PAGES: dict[str, tuple[str, type[Page]]] = {
+    "chromium": ("browser", chromium.ChromiumPage),
+    "firefox": ("firefox_browser", firefox.FirefoxPage),
 }
 
 
@@ -184,9 +216,12 @@ async def make_call(
         engines = dict(ENGINES)
         if "wrtc" in (plan.offerer, plan.answerer):
             pytest.importorskip("webrtc", reason="the extra `compare` is not installed")
-        if "chromium" in (plan.offerer, plan.answerer):
-            browser = request.getfixturevalue("browser")
-            engines["chromium"] = lambda *arguments: chromium.Chromium(browser, *arguments)
+        for name, (fixture, page) in PAGES.items():
+            if name in (plan.offerer, plan.answerer):
+                engines[name] = partial(PagePeer, request.getfixturevalue(fixture), page)
+        if "gstreamer" in (plan.offerer, plan.answerer):
+            request.getfixturevalue("gstreamer_ready")
+            engines["gstreamer"] = partial(ProcessPeer, gstreamer.words())
         calls.append(Call(plan, engines))
         return calls[-1]
 

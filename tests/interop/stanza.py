@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.interop.chromium import HERE, Browser, Page, plan_of
+from tests.interop.browser import HERE, Browser, plan_of
+from tests.interop.chromium import ChromiumPage
 from tests.interop.material import Plan, Side
 
 VERSION = "12.22.1"
@@ -61,7 +62,7 @@ class Stanza:
     """The foreign client. `events` are what its page says: heard, seen, jmi, terminated, failed."""
 
     def __init__(self) -> None:
-        self.page = Page(self._event)
+        self.page = ChromiumPage(self._event)
         self.heard, self.seen = asyncio.Event(), asyncio.Event()
         self.terminated: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.initiations: list[str] = []

@@ -4,12 +4,18 @@ import pytest
 
 from tests.interop.material import Plan
 
-FOREIGN = ("aiortc", "wrtc", "chromium")
-CODECS = {"aiortc": ("VP8", "H264"), "wrtc": ("VP8",), "chromium": ("VP8", "H264"), "ours": ("VP8", "H264")}
+CODECS = {
+    "aiortc": ("VP8", "H264"),
+    "wrtc": ("VP8",),
+    "chromium": ("VP8", "H264"),
+    "firefox": ("VP8",),
+    "gstreamer": ("VP8", "H264"),
+    "ours": ("VP8", "H264"),
+}
 
 
 def plans() -> list[Plan]:
-    pairs = [(a, b) for peer in FOREIGN for a, b in (("ours", peer), (peer, "ours"))] + [("ours", "ours")]
+    pairs = [(a, b) for peer in CODECS if peer != "ours" for a, b in (("ours", peer), (peer, "ours"))] + [("ours", "ours")]
     found = []
     for offerer, answerer in pairs:
         found.append(Plan(offerer, answerer, trickle=True))
