@@ -130,9 +130,7 @@ class Page(ABC):
         """Raises RuntimeError for an error, and when the browser goes away."""
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
-        await self._socket.send_json(
-            {"id": self._number, "method": method, "params": parameters} | envelope
-        )
+        await self._socket.send_json({"id": self._number, "method": method, "params": parameters} | envelope)
         return await answer
 
     # -- inside

@@ -56,9 +56,7 @@ class ChromiumPage(Page):
         target = await self.ask(
             "Target.createTarget", {"url": "about:blank", "browserContextId": self._context}
         )
-        attached = await self.ask(
-            "Target.attachToTarget", {"targetId": target["targetId"], "flatten": True}
-        )
+        attached = await self.ask("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})
         self._session = attached["sessionId"]
         for domain in ("Runtime", "Page", "Log"):
             await self._here(f"{domain}.enable")

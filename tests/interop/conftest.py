@@ -13,7 +13,7 @@ import pytest
 
 from tests.interop import chromium, firefox, gstreamer, peers, stanza
 from tests.interop.browser import Browser, Page, PagePeer
-from tests.interop.material import ANSWERER, MESSAGES, OFFERER, Plan
+from tests.interop.material import ANSWERER, OFFERER, Plan
 from tests.interop.pairs import RECORD, Record
 from tests.interop.process_peer import ProcessPeer
 
@@ -185,7 +185,7 @@ class Call:
             await asyncio.gather(*waits)
 
     async def _talk(self, end: peers.Peer) -> None:
-        for message in MESSAGES:
+        for message in self.plan.messages:
             assert await end.ask(message) == message
 
     async def close(self) -> None:

@@ -58,7 +58,14 @@ class Firefox(Browser):
     def words(self, command: str) -> list[str]:
         lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in PREFERENCES.items()]
         (self.profile / "user.js").write_text("".join(lines))
-        return [command, "--headless", "--no-remote", "--remote-debugging-port=0", "--profile", str(self.profile)]
+        return [
+            command,
+            "--headless",
+            "--no-remote",
+            "--remote-debugging-port=0",
+            "--profile",
+            str(self.profile),
+        ]
 
 
 class FirefoxPage(Page):
@@ -106,5 +113,8 @@ class FirefoxPage(Page):
         match message:
             case {"method": "script.message", "params": {"channel": "say", "data": {"value": text}}}:
                 self.said(text)
-            case {"method": "log.entryAdded", "params": {"type": "javascript", "level": "error", "text": text}}:
+            case {
+                "method": "log.entryAdded",
+                "params": {"type": "javascript", "level": "error", "text": text},
+            }:
                 self.errors.append(text)

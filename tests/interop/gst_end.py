@@ -266,7 +266,8 @@ class End:
     def on_message(self, bus, message):
         if message.type == Gst.MessageType.ERROR:
             error, debug = message.parse_error()
-            say({"kind": "error", "why": f"{error.message}: {debug}"})
+            if "SCTP association went into error state" not in debug:  # so it says that the peer has left
+                say({"kind": "error", "why": f"{error.message}: {debug}"})
         return Gst.BusSyncReply.DROP
 
     def on_candidate(self, _, index, line):
@@ -290,7 +291,10 @@ class End:
             True,
         )
         out = decoder.get_by_name("out")
-        out.connect("new-sample", Ear(self.plan["otherHz"]) if name in ("OPUS", "PCMU") else Eye(self.plan["otherRgb"]))
+        out.connect(
+            "new-sample",
+            Ear(self.plan["otherHz"]) if name in ("OPUS", "PCMU") else Eye(self.plan["otherRgb"]),
+        )
         self.pipeline.add(decoder)
         decoder.sync_state_with_parent()
         pad.link(decoder.get_static_pad("sink"))
@@ -299,7 +303,7 @@ class End:
 
     def open(self):
         self.channel = self.web.emit("create-data-channel", "theirs", None)
-        if self.channel.get_property("ready-state").value_nick == "open":
+        if self.channel is not None and str(self.channel.get_property("ready-state")) == "2":
             self.opened.set()
         self.channel.connect("on-open", lambda _: self.opened.set())
         self.channel.connect("on-message-string", lambda _, text: self.got({"text": text or ""}))
@@ -330,7 +334,10 @@ class Ear:
             re_ += x * math.cos(self.w * i)
             im += x * math.sin(self.w * i)
             energy += x * x
-        if energy > 1e6 * max(1, len(samples)) / 4 and 2 * (re_ * re_ + im * im) / len(samples) / energy > 0.8:
+        if (
+            energy > 1e6 * max(1, len(samples)) / 4
+            and 2 * (re_ * re_ + im * im) / len(samples) / energy > 0.8
+        ):
             self.seconds += len(samples) / EAR_RATE
         if self.seconds >= 1.0:
             self.seconds = 0.0
@@ -359,7 +366,11 @@ class Eye:
         last, self.last = self.last, row
         global pictures
         pictures += 1
-        moved = last is not None and len(last) == len(row) and any(abs(a - b) > 60 for a, b in zip(last, row))
+        moved = (
+            last is not None
+            and len(last) == len(row)
+            and any(abs(a - b) > 60 for a, b in zip(last, row, strict=True))
+        )
         if moved and abs(u - self.u) <= 16 and abs(v - self.v) <= 16:
             self.moves += 1
         if self.moves >= FPS:

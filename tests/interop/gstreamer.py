@@ -36,4 +36,4 @@ def find() -> str | None:
 
 
 def words() -> list[str]:
-    return [PYTHON, str(HERE / "gst_end.py")]
+    return [PYTHON, "-X", "faulthandler", str(HERE / "gst_end.py")]

@@ -56,6 +56,11 @@ class Plan:
         extras = (("trickle", self.trickle), (self.codec, self.codec), ("data", self.data))
         return ["voice", *(name for name, there in extras if there)]
 
+    @property
+    def messages(self) -> list[str | bytes]:
+        """webrtcbin cannot send an empty message: its SCTP association ends at the try (1.22)."""
+        return [m for m in MESSAGES if m or "gstreamer" not in (self.offerer, self.answerer)]
+
     def __str__(self) -> str:
         return f"{self.offerer}-{self.answerer}-{'-'.join(self.features)}"
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from tests.interop.browser import plan_of
@@ -107,4 +106,4 @@ class ProcessPeer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        assert not self.errors
+        assert not self.errors, self.errors

@@ -15,7 +15,9 @@ CODECS = {
 
 
 def plans() -> list[Plan]:
-    pairs = [(a, b) for peer in CODECS if peer != "ours" for a, b in (("ours", peer), (peer, "ours"))] + [("ours", "ours")]
+    pairs = [(a, b) for peer in CODECS if peer != "ours" for a, b in (("ours", peer), (peer, "ours"))] + [
+        ("ours", "ours")
+    ]
     found = []
     for offerer, answerer in pairs:
         found.append(Plan(offerer, answerer, trickle=True))
