@@ -10,8 +10,9 @@ from aioice import stun
 from aioice.candidate import Candidate
 
 from media.errors import SdpError
-from media.io.ice_connection import MAX_REMOTE_CANDIDATES, IceConnection, IceSocket
+from media.io.ice_connection import MAX_REMOTE_CANDIDATES, IceConnection
 from media.io.ice_settings import IceSettings
+from media.io.ice_socket import IceSocket
 from media.io.ice_syntax import IceServer, parse_candidate, parse_server_url
 from media.io.turn import explain
 
@@ -21,6 +22,9 @@ LOOPBACK = "127.0.0.1"
 CONSENT_EXPIRY = 30.0  # RFC 7675 section 5.1
 # A peer that has vanished is noticed within 5 s; between live peers RTCP comes twice a second.
 DISCONNECTED_AFTER = 4.5
+# Without a pair that works. Servers have given their candidates, or never will, after 10 s; nobody waits for the 39.5 s
+# of RFC 8863.
+CONNECT_TIMEOUT = 25.0
 WATCH_INTERVAL = 0.25
 # Servers are asked beside everything else: one that is dead delays nothing. libwebrtc gives up after 9.5 s.
 SERVER_TIMEOUT = 10.0
@@ -61,7 +65,9 @@ class IceTransport:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.TimerHandle | None = None
-        self._last_heard = self._last_consent = 0.0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._last_heard = 0.0
+        self._last_selected: tuple[str, str, str, str] | None = None
         self._gathering: asyncio.Task[None] | None = None
         self._lines: list[str] = []
         self.described = False
@@ -156,6 +162,7 @@ class IceTransport:
         self._connection.remote_username = ufrag
         self._connection.remote_password = pwd
         self._connection.remote_is_lite = lite
+        self._deadline = self._loop.call_later(CONNECT_TIMEOUT, self._fail)
         self._spawn(self._connect())
 
     async def add_candidate(self, line: str) -> None:
@@ -188,10 +195,10 @@ class IceTransport:
         return self.send(data) or (self.state != "closed" and self._connection.send_unproven(data))
 
     def selected_pair(self) -> tuple[str, str, str, str] | None:
-        """(local type, local address, remote type, remote address) in use."""
+        """(local type, local address, remote type, remote address) in use, or up to the failure."""
         pair = self._connection.selected_pair()
         if pair is None:
-            return None
+            return self._last_selected
         local, remote = pair.local_candidate, pair.remote_candidate
         return local.type, f"{local.host}:{local.port}", remote.type, f"{remote.host}:{remote.port}"
 
@@ -206,8 +213,7 @@ class IceTransport:
         if self.state == "closed":
             return
         self.state = "closed"
-        if self._watch is not None:
-            self._watch.cancel()
+        self._stop_timers()
         # aioice ends its own loop when it is closed; cancelling connect() before would lose its tasks.
         await self._connection.close()
         if self._gathering is not None:
@@ -224,11 +230,11 @@ class IceTransport:
         self._loop.call_soon(self._set_state, "checking")
 
     def pair_found(self) -> None:
-        if self._watch is not None or self.state == "closed":
+        if self._watch is not None or self.state in ("failed", "closed"):
             return
-        self._last_heard = self._last_consent = self._loop.time()
+        self._stop_timers()
+        self._last_heard = self._loop.time()
         self._watch = self._loop.call_later(WATCH_INTERVAL, self._look)
-        self._spawn(self._connection.renew_consent())
         self._set_state("connected")
 
     def measured(self, rtt: float) -> None:
@@ -239,8 +245,8 @@ class IceTransport:
         if self.state == "disconnected":
             self._set_state("connected")
 
-    def consented(self) -> None:
-        self._last_consent = self._loop.time()
+    def path_changed(self) -> None:
+        logger.info("ICE: %s", self.selected_pair())
 
     # -- inside
 
@@ -253,21 +259,34 @@ class IceTransport:
         try:
             await self._connection.connect()
         except ConnectionError as error:
-            if self.state != "closed":
+            if self.state not in ("failed", "closed"):
                 logger.info("ICE: %s", error)
-                self._set_state("failed")
+                self._fail()
 
     def _look(self) -> None:
         now = self._loop.time()
-        if now - max(self._last_heard, self._last_consent) >= CONSENT_EXPIRY:
-            self._set_state("failed")
+        self._connection.watch_paths(now)
+        if now - self._connection.last_consent() >= CONSENT_EXPIRY:
+            self._fail()
             return
         if self.state == "connected" and now - self._last_heard >= DISCONNECTED_AFTER:
             self._set_state("disconnected")
         self._watch = self._loop.call_later(WATCH_INTERVAL, self._look)
 
+    def _fail(self) -> None:
+        """For good: nothing is sent any more (RFC 7675 section 5.1), the sockets go. A restart has new ones."""
+        self._last_selected = self.selected_pair()
+        self._stop_timers()
+        self._spawn(self._connection.close())
+        self._set_state("failed")
+
+    def _stop_timers(self) -> None:
+        for timer in (self._watch, self._deadline):
+            if timer is not None:
+                timer.cancel()
+
     def _set_state(self, state: str) -> None:
-        if self.state not in (state, "closed"):
+        if self.state not in (state, "failed", "closed"):
             self.state = state
             self.on_state(state)
 

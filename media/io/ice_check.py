@@ -6,6 +6,7 @@ the round-trip time, be the request sent ten times (Karn).
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from aioice import stun
@@ -119,3 +120,20 @@ class Check:
     def _give_up(self) -> None:
         if not self._answer.done():
             self._answer.set_exception(stun.TransactionTimeout())
+
+
+class PathCheck:
+    """A check of a path that worked once: sent once, by its owner; without a task.
+
+    `on_answer` is told of a response that is authentic and comes from where the request went (RFC 8445 section
+    7.2.5.2.1).
+    """
+
+    def __init__(self, addr: tuple[str, int], key: bytes, on_answer: Callable[[], None]) -> None:
+        self._addr, self._key, self._on_answer = addr, key, on_answer
+
+    def response_received(self, message: stun.Message, addr: tuple[str, int]) -> None:
+        """As aioice.stun.Transaction's."""
+        is_response = addr == self._addr and message.message_class == stun.Class.RESPONSE
+        if is_response and message.check_message_integrity(self._key):
+            self._on_answer()

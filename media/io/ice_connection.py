@@ -8,21 +8,22 @@ import asyncio
 import logging
 import random
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import Protocol, cast
 
 import aioice.ice
 from aioice import stun
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, Connection, StunProtocol, candidate_pair_priority
 
-from media.io.ice_check import Check
+from media.io.ice_check import PathCheck
+from media.io.ice_paths import Paths
+from media.io.ice_socket import Address, IceSocket, Listener
 from media.io.ice_syntax import IceServer
-from media.io.impairment import ImpairedTransport
 from media.io.turn import allocate
 from media.io.udp import open_udp
-from media.simulation.link import Link
-from media.transport.demux import Kind, classify
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ MAX_REMOTE_CANDIDATES = 64
 # Of pairs without a relay so many are begun every 20 ms, one every 5 ms (RFC 8445 section 14.2): of few pairs, all at
 # once. A relayed pair has to wait its turn: direct ones are to win where both work.
 CHECKS_AT_ONCE = 4
-CONSENT_INTERVAL = 5.0  # RFC 7675 section 5.1, +-20 %
+MAX_PATH_CHECKS = 64  # that may still be answered
+MAX_REFLEXIVE = 16  # addresses of the peer that only its packets have told
 SOCKET_BUFFER_BYTES = 1 << 20
 # An address that has not answered yet, and may be anybody's, gets no more than this of the handshake.
 MAX_UNPROVEN_DATAGRAMS = 3
@@ -39,98 +41,31 @@ MAX_UNPROVEN_PAIRS = 4
 # Of several relays the one with the least delay is best (RFC 8445 section 5.1.2.2 leaves the choice open).
 RELAY_PREFERENCE = {"udp": 65535, "tcp": 65534, "tls": 65533}
 
-Address = tuple[str, int]
 SUCCEEDED = CandidatePair.State.SUCCEEDED
 NOT_BEGUN = (CandidatePair.State.WAITING, CandidatePair.State.FROZEN)
 
 
-class Owner(Protocol):
+class Owner(Listener, Protocol):
     """Who is told."""
 
-    network: Link | None
-
-    def on_datagram(self, data: bytes, arrived: float) -> None: ...
-    def on_taken(self) -> None: ...
     def checks_begun(self) -> None: ...
     def pair_found(self) -> None: ...
     def heard(self) -> None: ...
-    def measured(self, rtt: float) -> None: ...
-    def consented(self) -> None: ...
-
-
-class IceSocket(StunProtocol):
-    """One local socket, or one at a relay."""
-
-    receiver: "IceConnection"
-
-    def __init__(self, receiver: "IceConnection", relay_protocol: str | None = None) -> None:
-        super().__init__(receiver)
-        self.relay_protocol = relay_protocol  # to the relay: udp, tcp or tls
-        self._checks: dict[Address, Check] = {}
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        link = self.receiver.owner.network
-        if link is not None:
-            transport = cast(asyncio.BaseTransport, ImpairedTransport(cast(Any, transport), link))
-        super().connection_made(transport)
-
-    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        self.datagram_arrived(cast(bytes, data), addr, asyncio.get_running_loop().time())
-        self.datagrams_taken()
-
-    def datagrams_taken(self) -> None:
-        """What had come was given."""
-        self.receiver.owner.on_taken()
-
-    def datagram_arrived(self, data: bytes, addr: tuple[Any, ...], arrived: float) -> bool:
-        """`arrived` on the loop's clock: before now, if the loop was busy. As media.io.udp.Receiver's."""
-        connection, addr = self.receiver, (addr[0], addr[1])  # of IPv6 there are four
-        proven = connection.heard(addr)
-        kind = classify(data)
-        if kind is Kind.STUN:
-            try:
-                super().datagram_received(data, addr)
-            except Exception as error:
-                # STUN of any bytes; aioice reads attributes that an authenticated peer need not have sent.
-                logger.debug("datagram from %s dropped: %r", addr, error)
-        elif kind is not Kind.DTLS or proven or connection.expects(addr):
-            # A handshake is not authentic before it ends: nobody else may disturb it.
-            self.hasten(addr)
-            connection.owner.on_datagram(data, arrived)
-        return kind is not Kind.STUN  # an answer shows a path, which what comes with it may need
-
-    async def request(
-        self,
-        request: stun.Message,
-        addr: Address,
-        integrity_key: bytes | None = None,
-        retransmissions: int | None = None,
-    ) -> tuple[stun.Message, Address]:
-        if integrity_key is None or retransmissions is not None:  # to a server, or for consent
-            return await super().request(request, addr, integrity_key, retransmissions)
-        pace = self.receiver.pace()
-        check = self._checks[addr] = Check(self, request, addr, integrity_key, pace=pace)
-        try:
-            return await check.run()
-        finally:
-            if self._checks.get(addr) is check:
-                del self._checks[addr]
-            if check.round_trip_time is not None:
-                self.receiver.owner.measured(check.round_trip_time)
-
-    def hasten(self, addr: Address) -> None:
-        """The peer was heard at `addr`: a check of ours that is not answered yet may have been lost."""
-        if (check := self._checks.get(addr)) is not None:
-            check.hasten()
+    def path_changed(self) -> None: ...
 
 
 class IceConnection(Connection):
-    """aioice's connection with its waits short-cut."""
+    """aioice's connection with its waits short-cut, and with a path that is left when it is dead."""
 
     def __init__(self, owner: Owner, *, ice_controlling: bool) -> None:
         super().__init__(ice_controlling=ice_controlling)
         self.owner = owner
-        self._proven: set[Address] = set()  # addresses that answered a check, or sent an authentic one
+        self._loop = asyncio.get_running_loop()
+        # Addresses that answered a check, or sent an authentic one; those of late are the last.
+        self._proven: dict[Address, None] = {}
+        self._paths: Paths[tuple[StunProtocol, Address]] = Paths()
+        self._path_checks: deque[tuple[StunProtocol, bytes]] = deque()
+        self._was_failing = False
         self._unproven_sent: dict[Address, int] = {}
         self._allowance = CHECKS_AT_ONCE  # of this 20 ms
         self._begun = False
@@ -156,10 +91,11 @@ class IceConnection(Connection):
                 sent = True
         return sent
 
-    def heard(self, addr: Address) -> bool:
+    def heard(self, protocol: IceSocket, addr: Address) -> bool:
         """Whether an address is the peer's for sure; the peer may send on another pair than we do."""
         if addr not in self._proven:
             return False
+        self._paths.heard((protocol, addr), self._loop.time())
         self.owner.heard()
         return True
 
@@ -197,49 +133,121 @@ class IceConnection(Connection):
         return super()._check_periodic()
 
     def check_complete(self, pair: CandidatePair) -> None:
-        best = self._nominated.get(1)
+        best, now = self._nominated.get(1), self._loop.time()
         if pair.state is SUCCEEDED:
-            self._proven.add(pair.remote_addr)
+            self._prove(pair.remote_addr)
+            self._paths.answered(_path(pair), now)
         super().check_complete(pair)
-        if (
-            best is not None
-            and self._nominated.get(1) is pair
-            and self._priority(best) > self._priority(pair)
-        ):
-            self._nominated[1] = best  # of several that are nominated the best one counts
+        if best is not None and self._nominated.get(1) is pair and self._is_better(best, pair, now):
+            self._nominated[1] = best
         if pair.state is SUCCEEDED and not self._closing:
             self.owner.pair_found()
+
+    def _is_better(self, best: CandidatePair, pair: CandidatePair, now: float) -> bool:
+        """Of several that are nominated the one with the highest priority counts, while it works."""
+        return self._priority(best) > self._priority(pair) and not self._paths.is_failing(_path(best), now)
 
     def _priority(self, pair: CandidatePair) -> int:
         return candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
 
+    def _prove(self, addr: Address) -> None:
+        self._proven.pop(addr, None)
+        if len(self._proven) >= MAX_REMOTE_CANDIDATES:
+            del self._proven[next(iter(self._proven))]
+        self._proven[addr] = None
+
     def check_incoming(self, message: stun.Message, addr: Address, protocol: StunProtocol) -> None:
-        if len(self._proven) < MAX_REMOTE_CANDIDATES:
-            self._proven.add(addr)  # the request was authentic
+        self._prove(addr)  # the request was authentic
+        self._paths.heard((protocol, addr), self._loop.time())
+        self._forget_old_addresses(addr)
         super().check_incoming(message, addr, protocol)  # which begins one of ours
         self._have_begun()
         cast(IceSocket, protocol).hasten(addr)
 
+    def _forget_old_addresses(self, addr: Address) -> None:
+        """A peer behind a NAT that changes its mind gets a new address each time: those of long ago go."""
+        current = self.selected_pair()
+        reflexive = [
+            candidate
+            for candidate in self._remote_candidates
+            if candidate.type == "prflx"
+            and (candidate._network_host, candidate.port) != addr
+            and (current is None or candidate is not current.remote_candidate)
+        ]
+        for candidate in reflexive[: max(0, len(reflexive) - MAX_REFLEXIVE)]:
+            self._remote_candidates.remove(candidate)
+            for pair in [p for p in self._check_list if p.remote_candidate is candidate]:
+                self._check_list.remove(pair)
+                if pair.task is not None:
+                    pair.task.cancel()
+            self._paths.forget(_path(pair) for pair in self._check_list)
+
+    # -- the path in use
+
     async def query_consent(self) -> None:
         """aioice would begin with this when it notices the nominated pair, be the connection closed by then or not."""
 
-    async def renew_consent(self) -> None:
-        """Consent freshness (RFC 7675) of the pair in use, for ever; the owner's watch draws the conclusions."""
+    def last_consent(self) -> float:
+        """When the path in use answered a check last (RFC 7675)."""
+        pair = self.selected_pair()
+        return -1e9 if pair is None else self._paths.last_answer(_path(pair))
+
+    def watch_paths(self, now: float) -> None:
+        """Ask the path in use, and others where it fails; leave it when it is dead."""
+        current = self.selected_pair()
+        if current is None or self._closing:
+            return
+        if self._paths.is_due(_path(current), now):
+            self._ask(current, now)
+        failing = self._paths.is_failing(_path(current), now)
+        if failing and not self._was_failing:
+            # Pairs that were never tried, since one had been found, may work now.
+            for remote in self._remote_candidates:
+                self._pair_remote_candidate(remote)
+            self.sort_check_list()
+        self._was_failing = failing
+        if not failing:
+            return
+        others = {_path(pair): pair for pair in self._check_list if pair is not current}
+        better = self._paths.better(_path(current), others, now)
+        if better is not None:
+            self._use(others[better], now)
+        else:
+            for path in self._paths.others_due(others, now):
+                self._ask(others[path], now)
+
+    def _use(self, pair: CandidatePair, now: float) -> None:
+        logger.info("ICE: %s does not answer any more, %s does", self.selected_pair(), pair)
+        self._nominated[1] = pair
+        self._was_failing = False
+        self._ask(pair, now, nominate=True)
+        self.owner.path_changed()
+
+    def _ask(self, pair: CandidatePair, now: float, *, nominate: bool = False) -> None:
         assert self.remote_password is not None
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(CONSENT_INTERVAL * random.uniform(0.8, 1.2))
-            if (pair := self.selected_pair()) is None:
-                continue
-            request = self.build_request(pair, nominate=False)
-            key = self.remote_password.encode()
-            asked = loop.time()
-            try:
-                await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
-            except stun.TransactionError:
-                continue
-            self.owner.measured(loop.time() - asked)
-            self.owner.consented()
+        self._paths.asked(_path(pair), now, spread=random.uniform(0.8, 1.2))
+        if pair.protocol.transport.is_closing():
+            return  # a relay that is lost: it will not answer
+        key = self.remote_password.encode()
+        request = self.build_request(pair, nominate=nominate)
+        request.add_message_integrity(key)
+        check = PathCheck(pair.remote_addr, key, partial(self._answered, pair, now))
+        pair.protocol.transactions[request.transaction_id] = cast(stun.Transaction, check)
+        self._path_checks.append((pair.protocol, request.transaction_id))
+        if len(self._path_checks) > MAX_PATH_CHECKS:
+            socket, oldest = self._path_checks.popleft()
+            del socket.transactions[oldest]
+        pair.protocol.send_stun(request, pair.remote_addr)
+
+    def _answered(self, pair: CandidatePair, asked: float) -> None:
+        now = self._loop.time()
+        self._prove(pair.remote_addr)
+        self._paths.answered(_path(pair), now, asked=asked)
+        if pair.state is not SUCCEEDED:
+            self.check_state(pair, SUCCEEDED)
+        if pair is self.selected_pair():
+            self.owner.measured(now - asked)
+        self.owner.heard()
 
     # -- candidates
 
@@ -333,6 +341,10 @@ class IceConnection(Connection):
             if cast(IceSocket, protocol).relay_protocol is not None:
                 protocol.transport.close()
         await super().close()
+
+
+def _path(pair: CandidatePair) -> tuple[StunProtocol, Address]:
+    return pair.protocol, pair.remote_addr
 
 
 def _relayed(pair: CandidatePair) -> bool:

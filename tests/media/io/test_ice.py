@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from media.errors import SdpError
-from media.io import ice, ice_connection
+from media.io import ice, ice_paths
 from media.io.ice import IceTransport
 from media.io.ice_settings import IceSettings
 from media.io.ice_syntax import IceServer
@@ -226,7 +226,7 @@ async def test_a_peer_that_comes_back(pair: Pair, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_consent_keeps_a_silent_connection_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ice_connection, "CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr(ice_paths, "CONSENT_INTERVAL", 0.05)
     monkeypatch.setattr(ice, "DISCONNECTED_AFTER", 0.35)
     monkeypatch.setattr(ice, "WATCH_INTERVAL", 0.02)
     await join(pair)
