@@ -1,10 +1,13 @@
 """Linking a device to an account: it shows a code, a device that is registered reads it and vouches for it. Sans-IO.
 
-The code holds the link's id, which is a secret, and a digest of the new device's key: so whoever reads it knows which
-key he signs for, whatever the server says. Links live in memory, for ten minutes.
+The code holds the link's id, a digest of the new device's key, and a secret. By the digest whoever reads the code knows
+which key to sign for, whatever the server says. The server never sees the secret: a MAC with it tells the new device
+that the list of devices it is given comes from who read the code, so that it knows its siblings from them and not
+from the server. Links live in memory, for ten minutes.
 """
 
 import hashlib
+import hmac
 import random
 import re
 from collections import OrderedDict
@@ -24,7 +27,8 @@ LIFE = 600.0
 MAX_OPEN = 1000
 # New links of one address.
 LINK_RATE = Rate(10, 60)
-_CODE = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{22})")
+_CODE = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{22})")
+SECRET_BYTES = 16
 
 
 def _proof_bytes(domain: str, device_key: str) -> bytes:
@@ -39,21 +43,42 @@ def _digest(device_key: str) -> str:
     return b64url(hashlib.sha256(device_key.encode()).digest()[:16])
 
 
-def link_code(link: str, device_key: str) -> str:
-    """What the new device shows."""
-    return f"{link}.{_digest(device_key)}"
+@dataclass(frozen=True, slots=True)
+class LinkCode:
+    """What the new device shows. `str()` is the text."""
 
+    link: str = field(repr=False)
+    digest: str
+    secret: str = field(repr=False)
 
-def read_link_code(text: str) -> tuple[str, str]:
-    """The link's id and the digest of the key. Raises TokenError."""
-    match = _CODE.fullmatch(text.strip())
-    if match is None:
-        raise TokenError("this is not a link code", "malformed")
-    return match[1], match[2]
+    @classmethod
+    def make(cls, link: str, device_key: str, secret: bytes) -> "LinkCode":
+        """`secret`: SECRET_BYTES random ones."""
+        return cls(link, _digest(device_key), b64url(secret))
 
+    @classmethod
+    def parse(cls, text: str) -> "LinkCode":
+        """Raises TokenError."""
+        match = _CODE.fullmatch(text.strip())
+        if match is None:
+            raise TokenError("this is not a link code", "malformed")
+        return cls(*match.groups())
 
-def is_key_of_code(device_key: str, digest: str) -> bool:
-    return _digest(device_key) == digest
+    def __str__(self) -> str:
+        return f"{self.link}.{self.digest}.{self.secret}"
+
+    def names(self, device_key: str) -> bool:
+        """Whether it was shown by a device with this key."""
+        return _digest(device_key) == self.digest
+
+    def seal(self, device_list: str) -> str:
+        """What goes with the list to the new device (HMAC-SHA256, RFC 2104)."""
+        message = f"ringline-link-list-1\n{device_list}".encode()
+        return b64url(hmac.new(unb64url(self.secret), message, hashlib.sha256).digest())
+
+    def sealed(self, device_list: str, seal: str) -> bool:
+        """Whether the list comes from who read this code."""
+        return hmac.compare_digest(self.seal(device_list).encode(), seal.encode(errors="replace"))
 
 
 @dataclass(slots=True)

@@ -16,10 +16,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from signaling.device_list import DeviceList, list_claims, read_list_claims
 from signaling.errors import SignalingError, TokenError
 from signaling.jingle.transport import Fingerprint
 from signaling.phone_number import digits
-from signaling.tokens import b64url, decode_public_key, encode_public_key, read_jws, sign_jws
+from signaling.tokens import b64url, decode_public_key, encode_public_key, is_time, read_jws, sign_jws
 
 MAX_AGE = 300  # seconds between `iat` and now, in both directions
 USED_SIDS = 4096  # remembered; a sid older than MAX_AGE cannot come back with a good passport
@@ -30,7 +31,8 @@ _DIGEST = re.compile(r"[0-9A-F]{64}")
 class Trust(StrEnum):
     """What a call says about its peer."""
 
-    VERIFIED = "verified"  # the pinned key
+    VERIFIED = "verified"  # the pinned key, which a person has compared (safety_number.py)
+    SAME_KEY = "same key as before"  # the pinned key
     NOT_VERIFIED = "not verified"  # first contact: pinned now
     NEW_DEVICE = "new device"  # a pinned key vouches for it: pinned now
     UNSIGNED = "unsigned"  # a foreign client, admitted by allow_unsigned
@@ -87,9 +89,16 @@ def _response_to(offer: str | None) -> str | None:
 
 
 def sign_passport(
-    key: Ed25519PrivateKey, binding: Binding, fingerprints: Iterable[Fingerprint], now: float
+    key: Ed25519PrivateKey,
+    binding: Binding,
+    fingerprints: Iterable[Fingerprint],
+    now: float,
+    devices: DeviceList | None = None,
 ) -> str:
-    """The compact JWS. Members are in lexical order without white space (RFC 8225 section 9)."""
+    """The compact JWS. Members are in lexical order without white space (RFC 8225 section 9).
+
+    `devices`: the list of the own account that the signer believes; it vouches for those on it.
+    """
     claims: dict[str, Any] = {
         "dest": {"tn": [digits(binding.peer.number)]},
         "dev": binding.signer.device,
@@ -102,6 +111,8 @@ def sign_passport(
     }
     if binding.offer is not None:
         claims["rsp"] = _response_to(binding.offer)
+    if devices is not None:
+        claims |= list_claims(devices)
     jwk = {"crv": "Ed25519", "kty": "OKP", "x": encode_public_key(key.public_key())}
     ordered = json.loads(json.dumps(claims, sort_keys=True))
     return sign_jws(key, ordered, {"typ": "passport", "jwk": jwk})
@@ -123,6 +134,14 @@ class UsedSids:
             self._sids.popitem(last=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """What a passport says that holds: the signer's public key (base64url), and whom the signer vouches for."""
+
+    key: str
+    devices: DeviceList | None = None
+
+
 def verify_passport(
     token: str,
     binding: Binding,
@@ -130,10 +149,22 @@ def verify_passport(
     now: float,
     used: UsedSids | None = None,
 ) -> str:
-    """The signer's public key (base64url) when the passport holds for this session and these fingerprints.
+    """The signer's public key; see `read_passport`."""
+    return read_passport(token, binding, fingerprints, now, used).key
+
+
+def read_passport(
+    token: str,
+    binding: Binding,
+    fingerprints: frozenset[Fingerprint],
+    now: float,
+    used: UsedSids | None = None,
+) -> Passport:
+    """The passport when it holds for this session and these fingerprints.
 
     The order is that of docs/protocol.md section 5: form and signature, parties, sid, answer, time,
-    fingerprints. The pin comes last, in `Pins`. `used` is given for an offer, whose sid must be new.
+    fingerprints, devices. Whether the key is the right one is `judge`'s to say. `used` is given for an offer, whose
+    sid must be new.
 
     Raises:
         IdentityError: with the first thing that does not hold.
@@ -163,10 +194,17 @@ def verify_passport(
     if claims.get("rsp") != _response_to(binding.offer):
         raise IdentityError("the passport does not answer our offer")
     issued = claims.get("iat")
-    if not isinstance(issued, int) or isinstance(issued, bool) or abs(issued - now) > MAX_AGE:
+    if not is_time(issued) or abs(issued - now) > MAX_AGE:
         raise IdentityError("the passport is too old, or a clock is wrong")
     _check_fingerprints(claims.get("mky"), fingerprints)
-    return keys[0]
+    if "devices" not in claims:
+        return Passport(keys[0])
+    signer = binding.signer
+    try:
+        devices = read_list_claims(claims, signer.number, binding.domain, signer.device, keys[0])
+    except TokenError:
+        raise IdentityError("the passport's list of devices is malformed") from None
+    return Passport(keys[0], devices)
 
 
 def _check_parties(claims: dict[str, Any], binding: Binding) -> None:
@@ -205,13 +243,14 @@ class Verdict:
 
 
 def judge(
-    pinned: dict[str, str],
+    pinned: Mapping[str, str],
     device: str,
     key: str | None,
     *,
     registered: str | None,
     allow_unsigned: bool,
     listed: Mapping[str, str] | None = None,
+    verified: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The table of docs/protocol.md section 5: what is known about a number and what came.
 
@@ -219,10 +258,11 @@ def judge(
         pinned: device -> key of this number.
         device: the device that the call is with.
         key: what its good passport was signed with; None when there was no passport.
-        registered: the key that the server's directory names for the device, when it was asked. It is
-            no authority, but a contradiction shows that somebody lies.
+        registered: the key that the server's directory names for the device. It is no authority; but who has only
+            got into the account's stream cannot make it name another key.
         allow_unsigned: admit a number that never had a key.
-        listed: device -> key of the newest list that a pinned key has signed (device_list.py), if there is one.
+        listed: device -> key of the newest list to which the pinned keys lead (device_list.py), if there is one.
+        verified: device -> key as a person has compared them.
 
     Raises:
         IdentityError: the call is refused.
@@ -234,16 +274,22 @@ def judge(
             raise IdentityError("the passport is missing")
         return Verdict(Trust.UNSIGNED)
     known = pinned.get(device)
+    contradicted = listed is not None and bool(pinned) and listed.get(device) != key
     if known == key:
-        if listed is not None and listed.get(device) != key:
+        if contradicted:
             raise IdentityError("this device was removed from its number")
-        return Verdict(Trust.VERIFIED)
-    if listed is not None and listed.get(device) == key:
+        is_verified = verified is not None and verified.get(device) == key
+        return Verdict(Trust.VERIFIED if is_verified else Trust.SAME_KEY)
+    if contradicted:
+        raise IdentityError("this device is not on its number's list of devices")
+    if pinned and listed is not None:
         return Verdict(Trust.NEW_DEVICE, pin=key)
     if known is not None:
         raise IdentityError("the key of this number has changed", key)
     if pinned:
         raise IdentityError("this number has a new device with another key", key)
-    if registered is not None and registered != key:
+    if registered is None:
+        raise IdentityError("the server names no key for this device")
+    if registered != key:
         raise IdentityError("the passport is not signed with the key registered for this device")
     return Verdict(Trust.NOT_VERIFIED, pin=key)

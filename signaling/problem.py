@@ -14,6 +14,7 @@ PROBLEMS = {
     "bad_key": (400, "device_key is not an Ed25519 public key"),
     "bad_proof": (400, "the proof does not fit the device key and this registration"),
     "bad_token": (401, "the token is not valid; get a new one"),
+    "proof_needed": (401, "this needs a proof by the device's key"),
     "device_revoked": (401, "this device is not registered any more; register again"),
     "bad_list": (400, "the list of devices does not hold"),
     "clock_skew": (401, "the clock of this device is wrong; see the Date header"),

@@ -76,6 +76,10 @@ class Sessions(Generic[S]):
         """All of a number, online or not."""
         return list(self._by_number.get(number, {}).values())
 
+    def devices(self) -> list[str]:
+        """All that have a session, of whatever number."""
+        return [device for devices in self._by_number.values() for device in devices]
+
     def get(self, number: str, device: str) -> S | None:
         """The session of a device, online or not."""
         return self._by_number.get(number, {}).get(device)

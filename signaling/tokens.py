@@ -6,10 +6,11 @@ taken from the header. `now` here is the wall clock, seconds since 1970.
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import jwt
 from cryptography.exceptions import InvalidSignature
@@ -24,6 +25,7 @@ ACCESS_TOKEN_LIFE = 900
 ASSERTION_WINDOW = 300
 LEEWAY = 30
 MAX_TOKEN_LENGTH = 4096
+MAX_TIME = 253_402_300_799  # the end of the year 9999, beyond which there is no date to write
 
 
 def b64url(data: bytes) -> str:
@@ -107,10 +109,15 @@ def read_jws(token: str, find_key: Callable[[dict[str, Any]], Ed25519PublicKey])
     return claims
 
 
+def is_time(value: object) -> TypeGuard[int]:
+    """Whole seconds since 1970 that are a date: neither a float (nan, 1e400) nor a number of a thousand digits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TIME
+
+
 def _claim(claims: dict[str, Any], name: str, kind: type[T]) -> T:
     value = claims.get(name)
-    # bool is an int to isinstance, and never meant by these claims.
-    if not isinstance(value, kind) or isinstance(value, bool):
+    # bool is an int to isinstance, and never meant by these claims; all numbers are times, or smaller.
+    if not isinstance(value, kind) or (kind is int and not is_time(value)):
         raise TokenError(f"claim {name} is missing or of the wrong type", "claims")
     return value
 
@@ -153,11 +160,51 @@ def verify_assertion(
     )
     if (assertion.device, assertion.number, assertion.audience) != (device, number, domain):
         raise TokenError("the assertion is for another device, number or domain", "claims")
-    if not 8 <= len(assertion.id) <= 64 or not assertion.id.isprintable():
-        raise TokenError("jti must have 8 to 64 characters", "claims")
-    if abs(assertion.issued_at - now) > ASSERTION_WINDOW:
-        raise TokenError(f"iat is more than {ASSERTION_WINDOW} s from the server's time", "skew")
+    _check_id_and_time(assertion.id, assertion.issued_at, now)
     return assertion
+
+
+def make_request_proof(
+    key: Ed25519PrivateKey, method: str, url: str, token: str, id_: str, now: float
+) -> str:
+    """That who sends this request with the access token `token` has the device key (RFC 9449 section 4.2)."""
+    jwk = {"crv": "Ed25519", "kty": "OKP", "x": encode_public_key(key.public_key())}
+    claims = {"htm": method, "htu": url, "iat": int(now), "jti": id_, "ath": _token_hash(token)}
+    return sign_jws(key, claims, {"typ": "dpop+jwt", "jwk": jwk})
+
+
+def verify_request_proof(
+    text: str, key: Ed25519PublicKey, method: str, path: str, token: str, now: float
+) -> tuple[str, int]:
+    """`jti`, which the caller lets pass once, and `iat`. Raises TokenError; `skew` if only the time is wrong.
+
+    As RFC 9449 section 4.3, but that `jwk` in the header is not asked for: `key` is known, and the only one. Of `htu`
+    the path counts, since a proxy may have other names for the host; `ath` ties the proof to a token of this server.
+    """
+
+    def find(header: dict[str, Any]) -> Ed25519PublicKey:
+        if header.get("typ") != "dpop+jwt":
+            raise TokenError("not a proof", "malformed")
+        return key
+
+    claims = read_jws(text, find)
+    method_, url, hash_, id_ = (_claim(claims, name, str) for name in ("htm", "htu", "ath", "jti"))
+    if method_ != method or not url.partition("?")[0].endswith(path) or hash_ != _token_hash(token):
+        raise TokenError("the proof is for another request or token", "claims")
+    issued_at = _claim(claims, "iat", int)
+    _check_id_and_time(id_, issued_at, now)
+    return id_, issued_at
+
+
+def _token_hash(token: str) -> str:
+    return b64url(hashlib.sha256(token.encode()).digest())
+
+
+def _check_id_and_time(id_: str, issued_at: int, now: float) -> None:
+    if not 8 <= len(id_) <= 64 or not id_.isprintable():
+        raise TokenError("jti must have 8 to 64 characters", "claims")
+    if abs(issued_at - now) > ASSERTION_WINDOW:
+        raise TokenError(f"iat is more than {ASSERTION_WINDOW} s from the server's time", "skew")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from signaling.blocking import BLOCKING, build_blocking
-from signaling.client.api import AccessTokens, ServerApi, member
+from signaling.client.api import AccessTokens, member
 from signaling.client.contacts import MAX_NUMBERS
 from signaling.client.websocket import Connection
-from signaling.errors import InvalidJid, RegistrationError, ServerUnreachable
+from signaling.errors import InvalidJid, ServerUnreachable
 from signaling.jid import Jid
 from signaling.phone_number import is_e164
 from signaling.reachability import Findable
@@ -17,8 +17,7 @@ from signaling.xml import child, children
 class Account:
     """Everything raises ServerUnreachable, or RegistrationError for a refusal."""
 
-    def __init__(self, api: ServerApi, tokens: AccessTokens) -> None:
-        self._api = api
+    def __init__(self, tokens: AccessTokens) -> None:
         self._tokens = tokens
 
     async def sync(self, numbers: Iterable[str], removed: Iterable[str] = ()) -> set[str]:
@@ -29,7 +28,7 @@ class Account:
         for start in range(0, max(len(there), len(gone)), MAX_NUMBERS):
             part = there[start : start + MAX_NUMBERS]
             body = {"numbers": part, "book": True, "removed": gone[start : start + MAX_NUMBERS]}
-            answer = await self._request("POST", "/contacts/lookup", body)
+            answer = await self._tokens.request("POST", "/contacts/lookup", body)
             for entry in member(answer, "registered", list):
                 number = entry.get("number") if isinstance(entry, dict) else None
                 if number not in part:
@@ -38,19 +37,11 @@ class Account:
         return found
 
     async def findable(self) -> Findable:
-        return _findable(await self._request("GET", "/account"))
+        return _findable(await self._tokens.request("GET", "/account"))
 
     async def set_findable(self, findable: Findable) -> None:
         """After `mutual`, sync() the whole address book."""
-        await self._request("PATCH", "/account", {"findable": str(findable)})
-
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        try:
-            return await self._api.request(method, path, body, await self._tokens.get())
-        except RegistrationError as error:
-            if error.code != "bad_token":
-                raise
-        return await self._api.request(method, path, body, await self._tokens.get(fresh=True))
+        await self._tokens.request("PATCH", "/account", {"findable": str(findable)})
 
 
 def _findable(answer: dict[str, Any]) -> Findable:

@@ -49,7 +49,7 @@ async def _ask(profile: Profile, question: Callable[[Account], Awaitable[T]]) ->
     """Without a stream: a device that is online for a moment would ring for nobody."""
     async with aiohttp.ClientSession() as session:
         api = ServerApi(session, profile.data.server)
-        return await question(Account(api, AccessTokens(api, profile)))
+        return await question(Account(AccessTokens(api, profile)))
 
 
 def sync(arguments: argparse.Namespace) -> int:

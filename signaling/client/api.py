@@ -14,7 +14,7 @@ from yarl import URL
 
 from signaling.client.profile import Profile
 from signaling.errors import RegistrationError, ServerUnreachable
-from signaling.tokens import Assertion, make_assertion
+from signaling.tokens import Assertion, make_assertion, make_request_proof
 
 REQUEST_TIMEOUT = 10.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -82,10 +82,16 @@ class ServerApi:
         self._session = session
 
     async def request(
-        self, method: str, path: str, body: dict[str, Any] | None = None, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        token: str | None = None,
+        proof: str | None = None,
     ) -> dict[str, Any]:
         """One request; the JSON object of a success."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"DPoP": proof} if proof else {}
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
         try:
             async with self._session.request(
@@ -161,6 +167,22 @@ class AccessTokens:
         self._lock = asyncio.Lock()
         self._token = ""
         self._expires = 0.0
+
+    async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A request as this device: with a token, and the proof that its key is here."""
+        try:
+            return await self._request(method, path, body, await self.get())
+        except RegistrationError as error:
+            if error.code != "bad_token":
+                raise
+        return await self._request(method, path, body, await self.get(fresh=True))
+
+    async def _request(
+        self, method: str, path: str, body: dict[str, Any] | None, token: str
+    ) -> dict[str, Any]:
+        key, id_, url = self._profile.key, secrets.token_urlsafe(16), f"{self._api.url}/v1{path}"
+        proof = make_request_proof(key, method, url, token, id_, self._wall_clock())
+        return await self._api.request(method, path, body, token, proof)
 
     async def get(self, *, fresh: bool = False) -> str:
         """A token with at least a minute of life; a new one if `fresh`."""

@@ -72,8 +72,8 @@ class Client:
             is_urgent=lambda: bool(self._dispatch.calls),
             on_failed=self._stop_waiting,
         )
-        self.contacts = Contacts(api, tokens, profile.jid.domain, loop.time)
-        self.account = Account(api, tokens)
+        self.contacts = Contacts(tokens, profile.jid.domain, loop.time)
+        self.account = Account(tokens)
         self.blocks = BlockList(self._connection, profile.jid.domain)
         self._ice_servers = IceServers(
             self._connection, profile.jid.domain, ice_servers, ice_transport_policy, wall_clock

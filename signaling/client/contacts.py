@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from signaling.client.api import AccessTokens, ServerApi, member
-from signaling.errors import InvalidJid, RegistrationError, ServerUnreachable
+from signaling.client.api import AccessTokens, member
+from signaling.errors import InvalidJid, ServerUnreachable
 from signaling.jid import Jid
 from signaling.phone_number import is_e164
 
@@ -29,8 +29,7 @@ class Contact:
 class Contacts:
     """Lookups with a cache of 24 hours. Only hits are cached: who registers can be called at once."""
 
-    def __init__(self, api: ServerApi, tokens: AccessTokens, domain: str, clock: Callable[[], float]) -> None:
-        self._api = api
+    def __init__(self, tokens: AccessTokens, domain: str, clock: Callable[[], float]) -> None:
         self._tokens = tokens
         self._domain = domain
         self._clock = clock
@@ -52,7 +51,7 @@ class Contacts:
         if len(unknown) > MAX_NUMBERS:
             raise ValueError(f"at most {MAX_NUMBERS} numbers at once")
         if unknown:
-            answer = await self._ask(unknown)
+            answer = await self._tokens.request("POST", "/contacts/lookup", {"numbers": unknown})
             for entry in member(answer, "registered", list):
                 contact = self._contact(entry)
                 if contact.number in unknown:
@@ -73,15 +72,6 @@ class Contacts:
     def _cached(self, number: str, now: float) -> Contact | None:
         since, contact = self._cache.get(number, (0.0, None))
         return contact if contact is not None and now - since < CACHE_LIFE else None
-
-    async def _ask(self, numbers: list[str]) -> dict[str, Any]:
-        body = {"numbers": numbers}
-        try:
-            return await self._api.request("POST", "/contacts/lookup", body, await self._tokens.get())
-        except RegistrationError as error:
-            if error.code != "bad_token":
-                raise
-        return await self._api.request("POST", "/contacts/lookup", body, await self._tokens.get(fresh=True))
 
     def _contact(self, entry: Any) -> Contact:
         if not isinstance(entry, dict):

@@ -1,4 +1,4 @@
-"""`python -m signaling link | approve | devices | remove | pin | safety-number`."""
+"""`python -m signaling link | approve | devices | remove | pin | safety-number | verify`."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from typing import TypeVar
 import aiohttp
 
 from signaling.client.api import member
-from signaling.client.devices import NewDevice, OwnDevices
+from signaling.client.devices import NewDevice, OwnDevices, SafetyNumber, named, shown_name
 from signaling.client.profile import Profile
 from signaling.client.registration import check_owner
 from signaling.errors import ProfileError
@@ -33,6 +33,9 @@ def add_device_commands(add: Add, default_server: str) -> None:
     command.add_argument("pin", nargs="?", metavar="PIN", help="6 to 20 digits; none: no PIN any more")
     command = add("safety-number", show_safety_number, "show 60 digits to compare with the other side's")
     command.add_argument("number")
+    command = add("verify", verify, "mark a number as verified, once its safety number was compared")
+    command.add_argument("number")
+    command.add_argument("digits", nargs="*", metavar="DIGITS", help="the 60 digits that the other side sees")
 
 
 def say(text: str) -> None:
@@ -81,16 +84,16 @@ def devices(arguments: argparse.Namespace) -> int:
 
     async def run(own: OwnDevices, profile: Profile) -> list[str]:
         account = await own.account()
-        known = await own.own_keys(account)
+        known, there = await own.own_keys(account), named(account)
         lines = []
         for entry in member(account, "devices", list):
-            device, key, name = (member(entry, field, str) for field in ("device", "key", "name"))
-            words = "this device" if entry.get("current") is True else ""
+            device = member(entry, "device", str)
+            key = there[device]
+            words = "this device" if device == profile.data.device else ""
             words = words if known.get(device) == key else "NOBODY VOUCHES FOR IT"
-            shown = name if name.isprintable() else "?"
-            lines.append(
-                f"{device}  {member(entry, 'added', str)}  {key_fingerprint(key)}  {shown}  {words}".rstrip()
-            )
+            added, name = shown_name(entry, "added"), shown_name(entry, "name")
+            lines.append(f"{device}  {added}  {key_fingerprint(key)}  {name}  {words}".rstrip())
+        lines += [f"{device}  NOT NAMED BY THE SERVER" for device in known if device not in there]
         return lines
 
     say("\n".join(_online(arguments.profile, run)))
@@ -111,18 +114,50 @@ def pin(arguments: argparse.Namespace) -> int:
 
 def show_safety_number(arguments: argparse.Namespace) -> int:
     """The same sixty digits on both sides mean that nobody is between them."""
+    number, found, is_verified = _safety_number(arguments)
+    _show(found.text)
+    say(
+        f"The same on the side of {number}: nobody is between you. Compare it over another way than this server,"
+        f" then: python -m signaling verify {number}"
+    )
+    if is_verified:
+        say("You have compared it before, and the keys are the same.")
+    elif not found.is_pinned:
+        say("There was no call with this number yet: these are the keys that the server names.")
+    return 0
 
-    async def run(own: OwnDevices, profile: Profile) -> tuple[str, str, bool]:
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Marks the keys of a number as verified, if the other side's digits are the same as here."""
+    number, found, _ = _safety_number(arguments)
+    theirs = "".join(arguments.digits)
+    if not theirs:
+        _show(found.text)
+        if not sys.stdin.isatty():
+            raise ProfileError("give the 60 digits that the other side sees")
+        same = input(f"Does {number} see the same digits? Type yes: ").strip().lower() == "yes"
+    else:
+        same = "".join(theirs.split()) == found.text.replace(" ", "")
+    if not same:
+        raise ProfileError(
+            f"not verified: where the digits differ, somebody may be between you and {number}, or one side"
+            " has another device since; see `python -m signaling devices`"
+        )
+    Profile.open(arguments.profile).verify(number, found.keys)
+    say(f"{number} is verified: its calls say so until a key changes.")
+    return 0
+
+
+def _safety_number(arguments: argparse.Namespace) -> tuple[str, SafetyNumber, bool]:
+    async def run(own: OwnDevices, profile: Profile) -> tuple[str, SafetyNumber, bool]:
         number = parse_number(arguments.number, region_of(profile.number))
-        return number, *await own.safety_number(number)
+        found = await own.safety_number(number)
+        return number, found, profile.verified(number) == found.keys
 
-    number, text, pinned = _online(arguments.profile, run)
+    return _online(arguments.profile, run)
+
+
+def _show(text: str) -> None:
     groups = text.split()
     for row in range(0, len(groups), 4):
         say(" ".join(groups[row : row + 4]))
-    say(
-        f"The same on the side of {number}: nobody is between you. Compare it over another way than this server."
-    )
-    if not pinned:
-        say("There was no call with this number yet: these are the keys that the server names.")
-    return 0

@@ -6,6 +6,7 @@ from signaling import stanza as st
 from signaling.client.call import Call
 from signaling.client.line import Accepted, Ending, InitiationReceived, JingleReceived, Prepared
 from signaling.client.negotiation import answer_offer, answer_session, prepare_engine
+from signaling.client.peer_identity import look_up
 from signaling.client.preconnect import Preconnect, may_preconnect
 from signaling.client.running import run_session
 from signaling.engine import MediaEngine
@@ -110,6 +111,18 @@ async def wait_ready(call: Call) -> None:
 
 async def ring(call: Call) -> None:
     """The life of an incoming call. Leaves only by Ending."""
+    # While the user decides: what the server says of an unknown number is asked for, the offer will be judged by it.
+    is_known = call.line.profile.pins(call.number) or call.line.contacts.cached(call.number) is not None
+    asking = None if is_known else asyncio.create_task(look_up(call), name="ringline-directory")
+    try:
+        await _ring(call)
+    finally:
+        if asking is not None:
+            asking.cancel()
+            await asyncio.wait([asking])
+
+
+async def _ring(call: Call) -> None:
     call.line.ice_servers.prepare()
     call.line.say(Initiation(Kind.RINGING, call.sid), call.peer.bare)
     call.step(Step.RING, "ringing")

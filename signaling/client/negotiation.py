@@ -5,16 +5,13 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from signaling.client.call import Call, one_line
-from signaling.client.contacts import Contact
 from signaling.client.ice_servers import has_relay
 from signaling.client.line import Ending, InitiationReceived, JingleReceived
 from signaling.client.media import Media
+from signaling.client.peer_identity import sign, verify
 from signaling.client.trickle import send_candidates
 from signaling.client.websocket import StanzaError
-from signaling.device_list import newer_list
 from signaling.engine import IceTransportPolicy
-from signaling.errors import RegistrationError, ServerUnreachable
-from signaling.identity import Binding, IdentityError, Party, judge, sign_passport, verify_passport
 from signaling.jingle.content import Action, Content, Group, Jingle, Role, SessionDescription
 from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.sdp import parse_sdp, render_sdp
@@ -31,79 +28,11 @@ T = TypeVar("T")
 
 # How long a stream that is being made again is waited for in the middle of a negotiation.
 STREAM_TIMEOUT = 5.0
-DIRECTORY_TIMEOUT = 4.0
 
 
 def _media(call: Call) -> Media:
     assert call.engine is not None
     return call.engine
-
-
-def _binding(call: Call, *, ours: bool, offer: str | None) -> Binding:
-    own = Party(call.line.own.local, call.line.own.resource)
-    peer = Party(call.number, call.peer.resource)
-    signer, other = (own, peer) if ours else (peer, own)
-    return Binding(signer, other, call.line.own.domain, call.sid, offer)
-
-
-def _sign(call: Call, description: SessionDescription, offer: str | None) -> str:
-    binding = _binding(call, ours=True, offer=offer)
-    return sign_passport(call.line.profile.key, binding, description.fingerprints(), call.line.wall_clock())
-
-
-async def _verify(call: Call, jingle: Jingle, offer: str | None) -> None:
-    """Passport, then pin. Nothing of the description may have been used before this returns.
-
-    `offer` is our offer's passport when this is the answer.
-
-    Raises:
-        Ending: untrusted.
-    """
-    line, number, device = call.line, call.number, call.peer.resource
-    pinned = line.profile.pins(number)
-    contact = line.contacts.cached(number)
-    if pinned and device not in pinned:
-        contact = await _directory(call)  # perhaps one of the known keys vouches for it
-    signers = pinned or ({} if contact is None else contact.devices)
-    version = line.profile.list_version(number)
-    token = None if contact is None else contact.device_list
-    listed = newer_list(token, number, line.own.domain, signers, version)
-    key = None
-    try:
-        if jingle.passport is not None:
-            binding = _binding(call, ours=False, offer=offer)
-            used = line.used_sids if offer is None else None
-            prints = jingle.description.fingerprints()
-            key = verify_passport(jingle.passport, binding, prints, line.wall_clock(), used)
-        verdict = judge(
-            pinned,
-            device,
-            key,
-            registered=None if contact is None else contact.devices.get(device),
-            allow_unsigned=line.allow_unsigned,
-            listed=listed.devices if listed is not None and pinned else None,
-        )
-    except IdentityError as error:
-        if error.key is not None:
-            line.profile.refuse(number, device, error.key)
-        raise Ending(EndReason.UNTRUSTED, str(error)) from None
-    if offer is None:
-        line.used_sids.add(call.sid)
-    if listed is not None and key is not None and listed.devices.get(device) == key:
-        line.profile.believe(listed)
-    elif verdict.pin is not None:
-        line.profile.pin(number, device, verdict.pin)
-    call.trust = verdict.trust
-
-
-async def _directory(call: Call) -> Contact | None:
-    """What the server says about the number at this moment; None when it does not answer."""
-    call.line.contacts.forget(call.number)
-    try:
-        async with asyncio.timeout(DIRECTORY_TIMEOUT):
-            return await call.line.contacts.find(call.number)
-    except (TimeoutError, RegistrationError, ServerUnreachable):
-        return None
 
 
 async def create_offer(call: Call) -> str:
@@ -136,7 +65,7 @@ async def _start(call: Call) -> None:
 async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     """The caller's half: session-initiate to the device that took the call, its answer verified and applied."""
     description = parse_sdp(await _in_time(call, _result(offer), INITIATE_TIMEOUT), Role.INITIATOR)
-    passport = _sign(call, description, None)
+    passport = sign(call, description, None)
     jingle = Jingle(
         Action.SESSION_INITIATE, call.sid, description, initiator=str(call.line.own), passport=passport
     )
@@ -156,7 +85,7 @@ async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
                 break
             case JingleReceived(Jingle(action=Action.TRANSPORT_INFO) as info):
                 await _media(call).add_remote(info.description.contents)
-    await _verify(call, answer, passport)
+    await verify(call, answer, passport)
     call.remote = _in_order_of(answer.description, description)
     sdp = _render(call.remote, Role.RESPONDER)
     try:
@@ -183,7 +112,7 @@ async def answer_session(call: Call) -> None:
 
 async def answer_offer(call: Call, offer: Jingle) -> None:
     """Verify the offer, let the engine see it, and send its answer."""
-    await _verify(call, offer, None)
+    await verify(call, offer, None)
     media = _media(call)
     call.remote = offer.description
     sdp = _render(call.remote, Role.INITIATOR)
@@ -199,7 +128,7 @@ async def answer_offer(call: Call, offer: Jingle) -> None:
         call.sid,
         description,
         responder=str(call.line.own),
-        passport=_sign(call, description, offer.passport or ""),
+        passport=sign(call, description, offer.passport or ""),
     )
     call.step(Step.ACCEPT, "session_accept")
     await _ask(call, jingle)

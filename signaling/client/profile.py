@@ -50,6 +50,8 @@ class ProfileData:
     called: list[str] = field(default_factory=list)
     # The version of the newest device list that was believed, by number.
     lists: dict[str, int] = field(default_factory=dict)
+    # The keys whose safety number a person has compared: number -> device -> key, none where they are pinned no more.
+    verified: dict[str, dict[str, str]] = field(default_factory=dict)
     version: int = VERSION
 
 
@@ -106,9 +108,9 @@ class Profile:
                     raise ProfileError(f"{path} belongs to {old.number}")
                 data.pins, data.refused = old.pins, old.refused
                 data.contacts, data.called = old.contacts, old.called
-                data.lists = old.lists
-                for known in (data.pins, data.lists):  # the own devices of before are void
-                    known.pop(data.number, None)
+                data.lists, data.verified = old.lists, old.verified
+                # The own devices of before are void; how new a list must be is not.
+                data.pins.pop(data.number, None)
             profile = cls(path, data, None)
             profile._write(data)
         return profile
@@ -207,23 +209,41 @@ class Profile:
 
     def pin(self, number: str, device: str, key: str) -> None:
         with self.change() as data:
-            data.pins.setdefault(number, {})[device] = key
-            data.refused.pop(number, None)
+            _set_pins(data, number, data.pins.get(number, {}) | {device: key})
+
+    def verified(self, number: str) -> dict[str, str] | None:
+        """device -> key as a person has compared them; empty if none of them is left, None if nobody ever did."""
+        self._refresh()
+        found = self.data.verified.get(number)
+        return None if found is None else dict(found)
+
+    def verify(self, number: str, devices: dict[str, str]) -> None:
+        """A person has compared the safety number that these keys make: they are the number's."""
+        with self.change() as data:
+            _set_pins(data, number, dict(devices))
+            data.verified[number] = dict(devices)
+
+    def own_list(self) -> DeviceList | None:
+        """The list of the own account, as far as this device knows it; None while there is none."""
+        devices, version = self.pins(self.number), self.list_version(self.number)
+        if not version or devices.get(self.data.device) != self.public_key:
+            return None
+        return DeviceList(self.number, self.jid.domain, version, devices, self.data.device)
 
     def list_version(self, number: str) -> int:
         self._refresh()
         return self.data.lists.get(number, 0)
 
     def believe(self, listed: DeviceList) -> None:
-        """The devices of a list that a pinned key has signed, or the first one: they are the number's pins now."""
+        """The devices of a list to which pinned keys lead: they are the number's pins now, if none is newer."""
+        number, version = listed.number, listed.version
         with self.change() as data:
-            if (data.pins.get(listed.number), data.lists.get(listed.number)) != (
+            if version >= data.lists.get(number, 0) and (data.pins.get(number), data.lists.get(number)) != (
                 listed.devices,
-                listed.version,
+                version,
             ):
-                data.pins[listed.number] = dict(listed.devices)
-                data.lists[listed.number] = listed.version
-                data.refused.pop(listed.number, None)
+                _set_pins(data, number, dict(listed.devices))
+                data.lists[number] = version
 
     def refuse(self, number: str, device: str, key: str) -> None:
         """A call was refused because of this key: keep it for `trust`."""
@@ -232,14 +252,22 @@ class Profile:
 
     def trust(self, number: str) -> str | None:
         """Acknowledge the key that was refused; it replaces all pins of the number (who registers again
-        has a new device and loses the old ones). Returns the key, None when none was refused."""
+        has a new device and loses the old ones). How new a list of the number must be stays, so that no device that
+        was removed comes back. Returns the key, None when none was refused."""
         with self.change() as data:
             refused = data.refused.pop(number, None)
             if not refused:
                 return None
-            data.pins[number] = refused
-            data.lists.pop(number, None)
+            _set_pins(data, number, refused)
         return next(iter(refused.values()))
+
+
+def _set_pins(data: ProfileData, number: str, devices: dict[str, str]) -> None:
+    """What a person has verified stays so as long as it is pinned."""
+    data.pins[number] = devices
+    data.refused.pop(number, None)
+    if (verified := data.verified.get(number)) is not None:
+        data.verified[number] = dict(verified.items() & devices.items())
 
 
 def _private_key(path: Path, text: str) -> Ed25519PrivateKey:
@@ -300,7 +328,8 @@ def _load(path: Path) -> ProfileData:
         raise ProfileError(f"{path} is not a profile: it is not JSON") from None
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise ProfileError(f"{path} is not a profile of version {VERSION}")
-    content.setdefault("lists", {})  # came later
+    for later in ("lists", "verified"):  # profiles of before have none
+        content.setdefault(later, {})
     for item in fields(ProfileData):
         if item.name != "version" and not _valid(item.name, content.get(item.name)):
             raise ProfileError(f"{path} is not a profile: {item.name} is missing or not valid")
@@ -308,7 +337,7 @@ def _load(path: Path) -> ProfileData:
 
 
 def _valid(name: str, value: Any) -> bool:
-    if name in ("pins", "refused"):
+    if name in ("pins", "refused", "verified"):
         return isinstance(value, dict) and all(
             is_e164(number)
             and isinstance(devices, dict)

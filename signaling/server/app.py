@@ -95,10 +95,10 @@ class Server:
             parser=ForgettingParser(),
         )
         self._tls: ssl.SSLContext | None = None
-        self._tokens = TokenService(context)
+        self._accounts = accounts = AccountStore(store, context.keys.pepper)
+        self._tokens = TokenService(context, accounts)
         reach = Reach(context)
         self._router = StoringRouter(context, reach)
-        accounts = AccountStore(store, context.keys.pepper)
         registration = RegistrationService(context, accounts, reach.changed)
         contacts = ContactService(context, self._tokens, accounts, reach)
         app = web.Application(
@@ -188,6 +188,7 @@ class Server:
         now = self._context.clock()
         await self._context.store.sweep(now, now - self._context.limits.message_life)
         await CodeLog(self._context.store).forget(now - CODES_KEPT)
+        await self._accounts.note_used(self._context.sessions.devices(), now)
 
     async def _sweep(self) -> None:
         while True:
@@ -285,6 +286,7 @@ class Server:
             logger.exception("a connection failed")
         finally:
             self._connections.discard(connection)
+            await self._tokens.note_used(connection.device)
         return socket
 
 

@@ -18,7 +18,7 @@ from signaling.server.problem import read_body
 from signaling.server.reach import Reach
 from signaling.server.tokens import TokenService
 from signaling.storage.accounts import AccountStore
-from signaling.storage.store import listings
+from signaling.storage.store import Device, listings
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,10 @@ class ContactService:
         own = await self._tokens.bearer(request)
         context = self._context
         body = await read_body(request)
+        if "book" in body:  # it decides who finds the account
+            await self._tokens.by_key(request)
+        elif not await self._tokens.stands(own):
+            raise Problem("device_revoked")
         region = region_field(body, context.region)
         texts = self._texts(body, "numbers"), self._texts(body, "removed")
         wait = self._read.take(own.number, context.clock(), len(texts[0]) + len(texts[1]))
@@ -56,7 +60,7 @@ class ContactService:
         standings = await context.store.standings(own.number, numbers | {own.number})
         me = standings.get(own.number)
         if body.get("book") is True and me is not None and me.findable is Findable.MUTUAL:
-            await self._list(own.number, numbers & standings.keys(), set(removed.values()))
+            await self._list(own, numbers & standings.keys(), set(removed.values()))
         visible = {
             number
             for number in numbers & standings.keys()
@@ -79,12 +83,12 @@ class ContactService:
         ]
         return web.json_response({"registered": registered, "unreadable": unreadable})
 
-    async def _list(self, owner: str, numbers: set[str], removed: set[str]) -> None:
+    async def _list(self, own: Device, numbers: set[str], removed: set[str]) -> None:
         """Who is in the address book of somebody that is found by those only."""
-        listed = set(await self._context.store.pairs(listings, owner))
+        listed = set(await self._context.store.pairs(listings, own.number))
         if len(listed | numbers) > self._context.limits.listed_numbers:
             raise Problem("bad_request", "the address book is too large")
-        await self._context.store.change_pairs(listings, owner, numbers - listed, removed - numbers)
+        await self._context.store.change_pairs(listings, own.number, numbers - listed, removed - numbers, own)
         self._reach.changed()
 
     def _texts(self, body: dict[str, Any], name: str) -> list[str]:
@@ -109,20 +113,19 @@ class ContactService:
         return read, unreadable
 
     async def change_account(self, request: web.Request) -> web.Response:
-        own = await self._tokens.bearer(request)
-        body = await read_body(request)
+        own, body = await self._tokens.body_by_key(request)
         if "pin" in body:
-            await self._accounts.set_pin(own.number, body["pin"])
+            await self._accounts.set_pin(own.number, body["pin"], own)
         if "findable" in body or "pin" not in body:
-            await self._set_findable(own.number, body)
+            await self._set_findable(own, body)
         return web.json_response(await self._accounts.view(own))
 
-    async def _set_findable(self, number: str, body: dict[str, Any]) -> None:
+    async def _set_findable(self, own: Device, body: dict[str, Any]) -> None:
         try:
             findable = Findable(text_field(body, "findable", 16))
         except ValueError:
             raise Problem("bad_request", "findable must be everybody, mutual or nobody") from None
-        await self._context.store.set_findable(number, findable)
+        await self._context.store.set_findable(own.number, findable, own)
         # Who wrote to this account before it hid does not stay admitted; whom it calls from now on does.
-        self._context.budget.forget(number)
+        self._context.budget.forget(own.number)
         self._reach.changed()

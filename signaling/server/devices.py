@@ -41,14 +41,14 @@ class DeviceService:
         return web.json_response(await self._accounts.view(await self._tokens.bearer(request)))
 
     async def delete_device(self, request: web.Request) -> web.Response:
-        own, device = await self._tokens.bearer(request), request.match_info["device"]
-        if len(device) != 17 or not await self._context.store.delete_device(own.number, device):
+        own, device = await self._tokens.by_key(request), request.match_info["device"]
+        if len(device) != 17 or not await self._context.store.delete_device(own.number, device, own):
             raise Problem("not_found")
         self._context.sessions.revoke(own.number, device)
         return web.Response(status=204)
 
     async def set_list(self, request: web.Request) -> web.Response:
-        await self._take_list(await self._tokens.bearer(request), await read_body(request))
+        await self._take_list(*await self._tokens.body_by_key(request))
         return web.Response(status=204)
 
     async def _take_list(self, own: Device, body: dict[str, Any], **linked: Any) -> None:
@@ -83,15 +83,16 @@ class DeviceService:
         return web.json_response(link.made or {}, status=201 if link.made else 202, headers=NO_STORE)
 
     async def approve_link(self, request: web.Request) -> web.Response:
-        own, body = await self._tokens.bearer(request), await read_body(request)
+        own, body = await self._tokens.body_by_key(request)
         link = self._links.find(request.match_info["link"], self._context.clock())
         if link.made is not None:
             raise Problem("link_over")
+        text, seal = text_field(body, "list", 4096), text_field(body, "seal", 64) if "seal" in body else ""
         token = b64url(self._context.rng.randbytes(32))
         token_hash = hashlib.sha256(token.encode()).hexdigest()
         await self._take_list(own, body, link=link, token_hash=token_hash, now=self._context.clock())
         jid = str(Jid(own.number, self._context.domain))
         made = {"number": own.number, "jid": jid, "device": link.device, "device_token": token}
-        link.made = made | {"generation": own.generation}
+        link.made = made | {"generation": own.generation, "list": text, "seal": seal}
         self._context.counters.count("links")
         return web.Response(status=204)

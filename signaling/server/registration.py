@@ -96,7 +96,8 @@ class RegistrationService:
                 wait = left.next_try - now if left.tries_left else 0.0
                 self._note("wrong", number, tries_left=left.tries_left)
                 raise Problem("wrong_code", retry_after_s=wait or None, tries_left=left.tries_left)
-            await self._accounts.check_pin(number, body.get("pin"), now)
+            in_use = bool(context.sessions.of(number))
+            await self._accounts.check_pin(number, body.get("pin"), now, in_use)
             device = f"d{context.rng.getrandbits(64):016x}"
             token = b64url(context.rng.randbytes(32))
             token_hash = hashlib.sha256(token.encode()).hexdigest()

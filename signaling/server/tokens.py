@@ -1,14 +1,18 @@
 """Access tokens: made for a signed assertion, checked for the stream and for /v1."""
 
 import hashlib
+import logging
+from typing import Any
 
 from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.errors import TokenError
 from signaling.jid import Jid
 from signaling.problem import Problem, text_field
 from signaling.server.context import Context
 from signaling.server.problem import read_body
+from signaling.storage.accounts import AccountStore
 from signaling.storage.store import Device
 from signaling.tokens import (
     ACCESS_TOKEN_LIFE,
@@ -18,14 +22,21 @@ from signaling.tokens import (
     make_access_token,
     verify_access_token,
     verify_assertion,
+    verify_request_proof,
 )
+
+logger = logging.getLogger(__name__)
+
+# Seconds: streams of less are not noted when they end (the device was noted when it got its token).
+NOTE_USED_AFTER = 3600.0
 
 
 class TokenService:
     """`issuer` is the server's URL, known once it listens."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, accounts: AccountStore) -> None:
         self._context = context
+        self._accounts = accounts
         self._public = {context.keys.key_id: context.keys.signing.public_key()}
         self.issuer = ""
 
@@ -43,9 +54,6 @@ class TokenService:
         device = await self._context.store.device_by_token(token_hash)
         if device is None:
             raise Problem("device_revoked")
-        if device.used < now - self._context.limits.device_idle:
-            await self._context.store.delete_device(device.number, device.device)
-            raise Problem("device_revoked")
         try:
             assertion = verify_assertion(
                 assertion_text,
@@ -57,6 +65,9 @@ class TokenService:
             )
         except TokenError as error:
             raise Problem("clock_skew" if error.reason == "skew" else "bad_token") from None
+        # Refused, not deleted: should the clock be wrong, nothing is lost.
+        if device.used < now - self._context.limits.device_idle and not self.is_connected(device):
+            raise Problem("device_revoked")
         expires = assertion.issued_at + ASSERTION_WINDOW + 1
         if not await self._context.store.use_assertion(device.device, assertion.id, expires, now):
             raise Problem("bad_token", "this assertion has been used before")
@@ -93,12 +104,51 @@ class TokenService:
         found = await self._context.store.device(device.number, device.device)
         return found is not None and found.generation == device.generation
 
+    def is_connected(self, device: Device) -> bool:
+        """Whether it is in use at this moment, or may come back to a stream that broke."""
+        session = self._context.sessions.get(device.number, device.device)
+        return session is not None and not session.is_over
+
+    async def note_used(self, device: Device | None) -> None:
+        """Its stream has ended; a short one was noted with its token."""
+        now = self._context.clock()
+        if device is not None and now - device.used > NOTE_USED_AFTER:
+            try:
+                await self._accounts.note_used([device.device], now)
+            except SQLAlchemyError as error:
+                logger.error("the store failed: %s", type(error).__name__)
+
     async def bearer(self, request: web.Request) -> Device:
         """The device that asks, by its Authorization header. Raises Problem."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise Problem("bad_token")
-        return await self.check(token.strip())
+        return await self.check(_token_of(request))
+
+    async def by_key(self, request: web.Request) -> Device:
+        """The device that asks, and has its key: for all that changes the account. Raises Problem."""
+        device, proof = await self.bearer(request), request.headers.get("DPoP", "")
+        key, now = decode_public_key(device.key), self._context.clock()
+        try:
+            token = _token_of(request)
+            id_, issued_at = verify_request_proof(proof, key, request.method, request.path, token, now)
+        except TokenError as error:
+            raise Problem("clock_skew" if error.reason == "skew" else "proof_needed") from None
+        expires = issued_at + ASSERTION_WINDOW + 1
+        if not await self._context.store.use_assertion(device.device, f"p {id_}", expires, now):
+            raise Problem("proof_needed", "this proof has been used before")
+        return device
+
+    async def body_by_key(self, request: web.Request) -> tuple[Device, dict[str, Any]]:
+        """The same, with the body; the device still stood when that had come."""
+        device, body = await self.by_key(request), await read_body(request)
+        if not await self.stands(device):
+            raise Problem("device_revoked")
+        return device, body
 
     async def keys(self, request: web.Request) -> web.Response:
         return web.json_response(self._context.keys.jwk_set())
+
+
+def _token_of(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Problem("bad_token")
+    return token.strip()

@@ -60,7 +60,7 @@ class Connection:
         self._bucket = TokenBucket(context.limits.stanzas, now)
         self._queue: deque[str] = deque()
         self._queued_bytes = 0
-        self._device: Device | None = None
+        self.device: Device | None = None  # whose login it was
         self._session: BoundSession | None = None
         self._unmanaged: list[int] = []  # kept messages, to a client that does not acknowledge
         self._flushing: asyncio.Handle | None = None
@@ -226,7 +226,7 @@ class Connection:
         if credentials.authcid != device.number or credentials.authzid not in ("", str(account)):
             return self._refuse("not-authorized", "the token is for another number")
         if not self._stream.is_ending:
-            self._device = device
+            self.device = device
             self._stream.accept(account)
 
     def _refuse(self, condition: str, text: str) -> None:
@@ -234,18 +234,18 @@ class Connection:
         self._stream.refuse(condition, text, now=self._loop.time())
 
     async def _bind(self, resource: str) -> None:
-        assert self._device is not None
-        if resource != self._device.device:
+        assert self.device is not None
+        if resource != self.device.device:
             return self.end("not-authorized", "the resource must be the token's device")
-        jid, most = Jid(self._device.number, self._domain, resource), self._limits
-        session = BoundSession(jid, self._device.generation, self, most.queue_stanzas, most.queue_bytes)
+        jid, most = Jid(self.device.number, self._domain, resource), self._limits
+        session = BoundSession(jid, self.device.generation, self, most.queue_stanzas, most.queue_bytes)
         self._session = session
         # First listed, then looked up again: a device that is revoked in between is caught by one of the two.
         old = self._sessions.get(session.jid.local, resource)
         self._sessions.add(session)
         if old is not None and old.link is None:
             self._router.over(old)
-        if await self._tokens.stands(self._device):
+        if await self._tokens.stands(self.device):
             if not self._stream.is_ending:
                 self._stream.bind(session.jid)
         else:
@@ -253,9 +253,9 @@ class Connection:
 
     async def _resume(self, asked: ResumeAsked) -> None:
         """A session goes on with the same device, or not at all (XEP-0198 section 5)."""
-        assert self._device is not None
-        session = self._sessions.get(self._device.number, self._device.device)
-        if session is None or not (broken := session.broken(asked.id, self._device.generation)):
+        assert self.device is not None
+        session = self._sessions.get(self.device.number, self.device.device)
+        if session is None or not (broken := session.broken(asked.id, self.device.generation)):
             return self._stream.refuse_resumption()
         if session.link is not None:
             session.link.release()

@@ -14,7 +14,7 @@ from signaling.device_list import DeviceList
 from signaling.problem import Problem
 from signaling.rate_limit import KeyedBuckets
 from signaling.registration_pin import TRIES, is_locked, pin_hash, read_pin
-from signaling.storage.store import Device, Store, accounts, device_lists, devices, pins
+from signaling.storage.store import Device, Store, accounts, device_lists, devices, pins, require
 
 
 class AccountStore:
@@ -94,23 +94,27 @@ class AccountStore:
 
         return await self._database.run(work)
 
-    async def set_pin(self, number: str, pin: object) -> None:
-        """None removes it. Raises Problem(bad_request)."""
+    async def set_pin(self, number: str, pin: object, by: Device | None = None) -> None:
+        """None removes it. Raises Problem: bad_request, device_revoked where `by` stands no more."""
         hash_ = None if pin is None else await self._hash(number, read_pin(pin))
 
         def work(db: sa.Connection) -> None:
+            require(db, by)
             db.execute(delete(pins).where(pins.c.number == number))
             if hash_ is not None:
                 db.execute(pins.insert().values(number=number, hash=hash_))
 
         await self._database.run(work)
 
-    async def check_pin(self, number: str, given: object, now: float) -> None:
-        """To be asked when the code was right: raises Problem if the number has a PIN and this is not it."""
+    async def check_pin(self, number: str, given: object, now: float, in_use: bool = False) -> None:
+        """To be asked when the code was right: raises Problem if the number has a PIN and this is not it.
+
+        `in_use`: one of its devices has a stream at this moment.
+        """
         kept = await self._pin(number)
         if kept is None:
             return
-        if not is_locked(kept[1], now):
+        if not in_use and not is_locked(kept[1], now):
             return await self.set_pin(number, None)
         if given is None:
             raise Problem("pin_needed")
@@ -119,6 +123,19 @@ class AccountStore:
             raise Problem("too_many", "too many tries with a PIN for this number", wait)
         if not hmac.compare_digest(await self._hash(number, pin), kept[0]):
             raise Problem("pin_needed", "the PIN is wrong")
+
+    async def note_used(self, used: Iterable[str], now: float) -> None:
+        """These devices are in use. Of others what was noted by a clock that was ahead is set right."""
+        query = update(devices).where(devices.c.device == sa.bindparam("name")).values(used=now)
+        ahead = update(devices).where(devices.c.used > now).values(used=now)
+        rows = [{"name": name} for name in used]
+
+        def work(db: sa.Connection) -> None:
+            db.execute(ahead)
+            if rows:
+                db.execute(query, rows)
+
+        await self._database.run(work)
 
     async def _hash(self, number: str, pin: str) -> str:
         return await asyncio.to_thread(pin_hash, pin, number, self._pepper)

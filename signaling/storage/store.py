@@ -9,6 +9,7 @@ from sqlalchemy import Double, Integer, String, Table, bindparam, delete, func, 
 from sqlalchemy.exc import IntegrityError
 
 from signaling.one_time_code import Registration
+from signaling.problem import Problem
 from signaling.reachability import Findable, Standing
 from signaling.storage.database import Database
 from signaling.storage.many_rows import insert_rows
@@ -142,6 +143,18 @@ class Device:
     since: float
 
 
+def require(db: sa.Connection, by: Device | None) -> None:
+    """Within the transaction of a change that this device asked for: what was removed meanwhile changes nothing more.
+
+    Raises:
+        Problem: device_revoked.
+    """
+    if by is not None:
+        row = db.execute(_THIS_DEVICE, {"of": by.number, "name": by.device}).mappings().one_or_none()
+        if row is None or row["generation"] != by.generation:
+            raise Problem("device_revoked")
+
+
 class Store:
     """All the database access of the server; every method is one transaction. Raises SQLAlchemyError."""
 
@@ -168,10 +181,11 @@ class Store:
         """Raises SQLAlchemyError if the database does not answer."""
         await self._execute(sa.text("SELECT 1"))
 
-    async def _execute(self, *statements: Any) -> None:
+    async def _execute(self, *statements: Any, by: "Device | None" = None) -> None:
         """In one transaction."""
 
         def work(db: sa.Connection) -> None:
+            require(db, by)
             for statement in statements:
                 db.execute(statement)
 
@@ -242,12 +256,13 @@ class Store:
         found = await self._devices(_THIS_DEVICE, of=number, name=device)
         return found[0] if found else None
 
-    async def delete_device(self, number: str, device: str) -> bool:
-        """False if the number has no such device."""
+    async def delete_device(self, number: str, device: str, by: "Device | None" = None) -> bool:
+        """False if the number has no such device. Raises Problem(device_revoked) where `by` stands no more."""
         query = delete(devices).where(devices.c.number == number, devices.c.device == device)
         stale = update(device_lists).where(device_lists.c.number == number).values(text="")
 
         def work(db: sa.Connection) -> bool:
+            require(db, by)
             found = db.execute(query).rowcount > 0
             if found:
                 db.execute(stale)
@@ -262,14 +277,14 @@ class Store:
         found = await self._scalar(select(accounts.c.findable).where(accounts.c.number == number))
         return Findable(found or Findable.EVERYBODY)
 
-    async def set_findable(self, number: str, findable: Findable) -> None:
-        """The address book is kept only while it decides something."""
+    async def set_findable(self, number: str, findable: Findable, by: "Device | None" = None) -> None:
+        """The address book is kept only while it decides something. Raises Problem(device_revoked)."""
         statements: list[Any] = [
             update(accounts).where(accounts.c.number == number).values(findable=str(findable))
         ]
         if findable is not Findable.MUTUAL:
             statements.append(delete(listings).where(listings.c.owner == number))
-        await self._execute(*statements)
+        await self._execute(*statements, by=by)
 
     async def standings(self, asker: str, numbers: Iterable[str]) -> dict[str, Standing]:
         """Of those that are registered; one query, whatever they are."""
@@ -277,12 +292,15 @@ class Store:
         rows = await self.database.run(lambda db: db.execute(_STANDINGS, values).all())
         return {row[0]: Standing(Findable(row[1]), *map(bool, row[2:])) for row in rows}
 
-    async def change_pairs(self, table: Table, owner: str, add: set[str], remove: set[str]) -> None:
-        """Of `listings` or `blocks`."""
+    async def change_pairs(
+        self, table: Table, owner: str, add: set[str], remove: set[str], by: "Device | None" = None
+    ) -> None:
+        """Of `listings` or `blocks`. Raises Problem(device_revoked)."""
         old = delete(table).where(table.c.owner == owner, table.c.number.in_(add | remove))
         new = [{"owner": owner, "number": n} for n in sorted(add)]
 
         def work(db: sa.Connection) -> None:
+            require(db, by)
             db.execute(old)
             if new:
                 db.execute(table.insert(), new)

@@ -17,7 +17,16 @@ DEVICE = {"device_key": B64, "device_name": "fuzz", "proof": "A" * 86}
 # The codes of section 1's errors, but for those that are the server's own fault.
 PROBLEMS = frozenset(
     (
-        *("bad_json", "bad_request", "invalid_number", "bad_key", "bad_proof", "bad_list", "bad_token"),
+        *(
+            "bad_json",
+            "bad_request",
+            "invalid_number",
+            "bad_key",
+            "bad_proof",
+            "bad_list",
+            "bad_token",
+            "proof_needed",
+        ),
         *("device_revoked", "clock_skew", "wrong_code", "country_not_served", "not_mobile", "pin_needed"),
         *("not_found", "bad_method", "too_large", "not_json", "registration_over", "link_over", "too_many"),
     )

@@ -20,7 +20,13 @@ from signaling.server_config import ServerConfig
 from signaling.server_limits import Limits
 from signaling.stanza import is_stanza
 from signaling.stream import Ended, Event, Online, StanzaReceived
-from signaling.tokens import Assertion, encode_public_key, make_assertion, make_proof
+from signaling.tokens import (
+    Assertion,
+    encode_public_key,
+    make_assertion,
+    make_proof,
+    make_request_proof,
+)
 from signaling.xml import Element, is_named
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
@@ -112,7 +118,27 @@ class Phone:
             return token
 
     async def bearer(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {await self.access_token()}"}
+        """For requests of this device by the `http` fixture, which adds the proof of the device's key to each."""
+        token = await self.access_token()
+        PROVED_BY[token] = self
+        return {"Authorization": f"Bearer {token}"}
+
+    def proof(self, method: str, url: str, token: str, **changes: Any) -> str:
+        self.counter += 1
+        now = changes.pop("now", self.server.clock())
+        return make_request_proof(
+            changes.pop("key", self.key), method, url, token, f"request-{self.device}-{self.counter}", now
+        )
+
+
+# By access token: whose requests with it get a proof. One that was stolen is not in here.
+PROVED_BY: dict[str, Phone] = {}
+
+
+async def _prove(session: Any, context: Any, request: aiohttp.TraceRequestStartParams) -> None:
+    token = request.headers.get("Authorization", "").partition(" ")[2]
+    if (phone := PROVED_BY.get(token)) is not None and "DPoP" not in request.headers:
+        request.headers["DPoP"] = phone.proof(request.method, str(request.url), token)
 
 
 @dataclass
@@ -185,8 +211,12 @@ class Wire:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
+    proving = aiohttp.TraceConfig()
+    proving.on_request_start.append(_prove)
+    timeout = aiohttp.ClientTimeout(total=PATIENCE)
+    async with aiohttp.ClientSession(timeout=timeout, trace_configs=[proving]) as session:
         yield session
+    PROVED_BY.clear()
 
 
 @pytest.fixture

@@ -182,8 +182,8 @@ def test_the_table_of_pins() -> None:
     ) -> Verdict:
         return judge(pinned, "d2", key, registered=registered, allow_unsigned=unsigned)
 
-    assert ask({"d2": "k"}, "k") == Verdict(Trust.VERIFIED)
-    assert ask({}, "k") == ask({}, "k", "k") == Verdict(Trust.NOT_VERIFIED, pin="k")
+    assert ask({"d2": "k"}, "k") == Verdict(Trust.SAME_KEY)
+    assert ask({}, "k", "k") == Verdict(Trust.NOT_VERIFIED, pin="k")
     assert ask({}, None, unsigned=True) == Verdict(Trust.UNSIGNED)
     for pinned, key, registered, unsigned, why in (
         ({"d2": "k"}, "other", None, True, "changed"),
@@ -192,6 +192,7 @@ def test_the_table_of_pins() -> None:
         ({"d1": "k"}, None, None, True, "missing"),
         ({}, None, None, False, "missing"),
         ({}, "k", "other", True, "registered"),
+        ({}, "k", None, True, "names no key"),
     ):
         with pytest.raises(IdentityError, match=why):
             ask(pinned, key, registered, unsigned)

@@ -280,7 +280,7 @@ class ManInTheMiddle:
         await self._session.close()
 
     async def _http(self, request: web.Request) -> web.Response:
-        headers = {k: v for k, v in request.headers.items() if k in ("Authorization", "Content-Type")}
+        headers = {k: v for k, v in request.headers.items() if k in ("Authorization", "Content-Type", "DPoP")}
         url = self._upstream + request.path_qs
         await self.lit.wait()
         async with self._session.request(

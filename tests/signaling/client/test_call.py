@@ -52,13 +52,13 @@ async def test_a_call(open_client: Open, engine: Engine) -> None:
     assert None not in times and times == sorted(times)  # type: ignore[type-var]
 
 
-async def test_a_second_call_is_verified_and_known(open_client: Open, connected: Connected) -> None:
+async def test_a_second_call_has_the_same_key_and_is_known(open_client: Open, connected: Connected) -> None:
     alice, bob = await open_client(ALICE), await open_client(BOB)
     first, second = await connected(alice, bob)
     await first.hang_up()
     await second.ended()
     back, theirs = await connected(bob, alice)
-    assert back.trust == theirs.trust == "verified"
+    assert back.trust == theirs.trust == "same key as before"
     await theirs.hang_up()
     assert await back.ended() == "hung_up"
 

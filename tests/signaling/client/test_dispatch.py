@@ -109,7 +109,7 @@ def test_any_stanza(data: st.DataObject) -> None:
         line = Line(
             profile=silent,
             connection=silent,
-            contacts=Contacts(silent, silent, OWN.domain, loop.time),
+            contacts=Contacts(silent, OWN.domain, loop.time),
             used_sids=UsedSids(),
             clock=loop.time,
             wall_clock=loop.time,
