@@ -10,7 +10,7 @@ from typing import Protocol
 
 from signaling.jid import Jid
 from signaling.stream_management import StreamManagement, Unacknowledged
-from signaling.xml import CLIENT, DELAY, MAX_FRAME_BYTES, Element, child, element, is_named, parse, serialise
+from signaling.xml import CLIENT, DELAY, Element, child, element, is_named, parse, serialise
 from signaling.xml_parser import ForgettingParser
 
 # What is sent again after longer than this says how old it is: such a proposal rings no more (its caller has
@@ -37,7 +37,7 @@ class Link(Protocol):
 class BoundSession:
     """`available`: its own presence has come back; only then is it online. `is_over`: nothing can revive it.
 
-    Without a link what is delivered waits in `management`, at most `max_stanzas` and `max_size` characters; beyond
+    Without a link what is delivered waits in `management`, at most `max_stanzas` and `max_size` bytes; beyond
     that the session is over.
     """
 
@@ -96,7 +96,7 @@ class BoundSession:
 
     @property
     def room(self) -> int:
-        """How many more characters of kept messages may be on their way: all together half of what is allowed, so
+        """How many more bytes of kept messages may be on their way: all together half of what is allowed, so
         that they do not cut off who they are for; but always one."""
         waiting = self.management
         room = self._max_size // 2 - (0 if waiting is None else waiting.size)
@@ -123,7 +123,7 @@ def again(entry: Unacknowledged, domain: str, now: float, parser: ForgettingPars
     """The frame of a stanza that is sent once more; of an old message, with its age."""
     if not entry.is_message or now - entry.at <= STAMPED_AFTER:
         return entry.frame
-    stanza = parse(entry.frame, 2 * MAX_FRAME_BYTES, parser)
+    stanza = parse(entry.frame, parser=parser)
     if child(stanza, DELAY, "delay") is None:
         with_delay(stanza, domain, entry.at)
     return serialise(stanza)
@@ -131,6 +131,6 @@ def again(entry: Unacknowledged, domain: str, now: float, parser: ForgettingPars
 
 def lost_for_good(entry: Unacknowledged, parser: ForgettingParser | None = None) -> Element | None:
     """The stanza, if it never arrived, nobody keeps it, and its sender is to be told; else None."""
-    stanza = parse(entry.frame, 2 * MAX_FRAME_BYTES, parser)
+    stanza = parse(entry.frame, parser=parser)
     silent = is_named(stanza, CLIENT, "presence") or stanza.get("type") in ("error", "result", "headline")
     return None if entry.tag or silent else stanza

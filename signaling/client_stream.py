@@ -4,9 +4,10 @@ import random
 from typing import ClassVar
 
 from signaling import stanza as st
+from signaling.errors import XmlError
 from signaling.jid import Jid
 from signaling.sasl import PlainCredentials, encode_plain
-from signaling.stream import DEFAULT_TIMES, Ended, Online, State, Stream, StreamTimes
+from signaling.stream import DEFAULT_TIMES, Ended, Online, StanzaUnreadable, State, Stream, StreamTimes
 from signaling.stream_management import StreamManagement
 from signaling.xml import (
     BIND,
@@ -16,15 +17,17 @@ from signaling.xml import (
     SASL,
     SM,
     Element,
+    byte_length,
     child,
     element,
     is_named,
     local_name,
     parse,
+    parse_start,
     serialise,
 )
 
-MAX_ID = 4000  # XEP-0198 section 3
+MAX_ID_BYTES = 4000  # XEP-0198 section 3
 
 
 class ClientStream(Stream):
@@ -73,6 +76,14 @@ class ClientStream(Stream):
         """A stanza to send; dropped unless bound (the Ended event says why)."""
         if self.state in (State.ANNOUNCING, State.ONLINE):
             self._send(stanza)
+
+    def _unreadable(self, frame: str | bytes, error: XmlError, now: float) -> None:
+        """A stanza is passed over, and counts as handled: the server would send it over each next stream again."""
+        head = parse_start(frame) if self.state in (State.ANNOUNCING, State.ONLINE) else None
+        if head is not None and st.is_stanza(head):
+            self._events.append(StanzaUnreadable(head, str(error)))
+        else:
+            super()._unreadable(frame, error, now)
 
     def _ping(self, id_: str) -> Element:
         return st.iq("get", element(PING, "ping"), id=id_, to=self.domain)
@@ -138,7 +149,7 @@ class ClientStream(Stream):
         if self.management is None or self.management.id is not None:
             return self.end("policy-violation", "enabled twice", now=now)
         id_ = node.get("id") or ""
-        if node.get("resume") in ("true", "1") and 0 < len(id_) <= MAX_ID:
+        if node.get("resume") in ("true", "1") and 0 < byte_length(id_) <= MAX_ID_BYTES:
             self.management.id = id_
         self.management.handled = 0
 

@@ -13,6 +13,7 @@ SignalingError
 |- RegistrationError        the server's problem+json answer; .code, .title, .retry_after_s, .tries_left
 |- ProfileError             the profile cannot be read, written or locked
 |- ServerUnreachable        no answer from the server
+|- StanzaTooLarge           what was to be sent is more than goes through a server
 |- ServerStartError         the server cannot start
 |- DataError              a server's data cannot be read, backed up or restored
 |- InvalidNumber            not a phone number (also a ValueError)
@@ -43,6 +44,7 @@ __all__ = [
     "ServerStartError",
     "ServerUnreachable",
     "SignalingError",
+    "StanzaTooLarge",
     "TokenError",
     "XmlError",
 ]
@@ -149,6 +151,10 @@ class ProfileError(SignalingError):
 
 class ServerUnreachable(SignalingError):
     """The server cannot be reached, or what answers is not a Ringline server."""
+
+
+class StanzaTooLarge(SignalingError):
+    """What was to be sent is larger, or deeper, than goes through a server. Nothing was sent."""
 
 
 class ServerStartError(SignalingError):

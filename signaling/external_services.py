@@ -103,10 +103,12 @@ class ExternalServices:
         Raises RemoteProtocolError with the condition to answer with.
         """
         body = iq[0]
+        kind = body.get("type") if local_name(body) == "services" else None
         match local_name(body):
             case "services":
-                kind = body.get("type")
                 chosen = [s for s in self._services if kind in (None, s.type)]
+                if kind not in (None, *_SCHEMES):
+                    raise RemoteProtocolError("there are no such services", "item-not-found")
             case "credentials":
                 wanted = list(children(body, EXTERNAL_SERVICES, "service"))
                 if len(wanted) != 1:
@@ -118,7 +120,7 @@ class ExternalServices:
                 raise RemoteProtocolError("not a question of XEP-0215", "bad-request")
         name = "credentials" if local_name(body) == "credentials" else "services"
         parts = [_build(self._with_credentials(s, account, now)) for s in chosen]
-        return element(EXTERNAL_SERVICES, name, {"type": body.get("type")}, *parts)
+        return element(EXTERNAL_SERVICES, name, {"type": kind}, *parts)
 
     def _with_credentials(self, service: Service, account: str, now: float) -> Service:
         if not service.is_relay:

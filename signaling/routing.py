@@ -17,7 +17,6 @@ from signaling.jid import Jid
 from signaling.xml import (
     DELAY,
     DISCO_INFO,
-    HINTS,
     PING,
     Element,
     child,
@@ -143,19 +142,42 @@ def receivers(sessions: Sessions[S], to: Jid) -> list[S]:
 
 class Router:
     def __init__(
-        self, domain: str, sessions: Sessions[Any], budget: ContactBudget, services: ExternalServices
+        self,
+        domain: str,
+        sessions: Sessions[Any],
+        budget: ContactBudget,
+        services: ExternalServices,
+        max_kept_bytes: int = st.MAX_STANZA_BYTES,
     ) -> None:
         self._domain = domain
         self._sessions = sessions
         self._budget = budget
         self._services = services
+        self._max_kept_bytes = max_kept_bytes
 
-    def route(self, sender: Session, stanza: Element, now: float) -> Keep | Announced | Asked | None:
-        """One stanza from a bound stream. Its `from` becomes what the server knows; another one ends the stream."""
+    def accept(self, sender: Session, stanza: Element) -> bool:
+        """To be asked first, of every stanza from a bound stream: whether it may be looked at and handed on.
+
+        Its `from` becomes what the server knows; another one ends the stream, and so does what could not be answered.
+        What its receiver could not take is answered, whoever that is.
+        """
         if stanza.get("from") not in (None, str(sender.jid), str(sender.jid.bare)):
             sender.end("invalid-from", "from is not this stream's address")
-            return None
+            return False
+        if not st.is_answerable(stanza):
+            sender.end(
+                "policy-violation", f"id above {st.MAX_ID_BYTES} bytes, or to above {st.MAX_ADDRESS_BYTES}"
+            )
+            return False
         stanza.set("from", str(sender.jid))
+        most = self._max_kept_bytes if st.is_to_be_kept(stanza) else st.MAX_STANZA_BYTES
+        why = st.oversize(stanza, min(most, st.MAX_STANZA_BYTES))
+        if why is not None:
+            refuse(sender, stanza, "policy-violation", f"too large to be delivered: {why}")
+        return why is None
+
+    def route(self, sender: Session, stanza: Element, now: float) -> Keep | Announced | Asked | None:
+        """One stanza that accept() has let pass."""
         if local_name(stanza) == "presence":
             return self._presence(sender, stanza)
         try:
@@ -236,7 +258,7 @@ class Router:
             if session is not None:
                 session.deliver(stanza, now)
             return None
-        if kind != "headline" and child(stanza, HINTS, "store") is not None:
+        if st.is_to_be_kept(stanza):
             return Keep(to, stanza)
         reached = receivers(self._sessions, to)
         if reached:

@@ -42,5 +42,5 @@ class Limits:
     # So that nobody alone can fill what is kept for somebody else.
     messages_kept_of_one: int = 250
     connections: int = 10_000
-    message_chars: int = 64 * 1024
+    message_bytes: int = 64 * 1024
     drain: float = 2.0

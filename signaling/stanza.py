@@ -4,7 +4,31 @@ from dataclasses import dataclass
 
 from signaling.errors import InvalidJid
 from signaling.jid import Jid
-from signaling.xml import CLIENT, STANZA_ERRORS, Element, child, element, local_name, namespace_of
+from signaling.xml import (
+    CLIENT,
+    HINTS,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    MAX_FRAME_BYTES,
+    STANZA_ERRORS,
+    Element,
+    byte_length,
+    child,
+    element,
+    is_deeper,
+    local_name,
+    namespace_of,
+    serialise,
+)
+
+# What a server may still add to a stanza that it has taken: a <delay/> (XEP-0203) with its domain.
+ADDED_BYTES = 2048
+ADDED_ELEMENTS = 8
+MAX_STANZA_BYTES = MAX_FRAME_BYTES - ADDED_BYTES
+# An answer repeats id and address; with longer ones it might be too large itself.
+MAX_ID_BYTES = 1024
+MAX_ADDRESS_BYTES = 3 * 1024
+MAX_ERROR_TEXT = 512
 
 # RFC 6120 8.3.3: condition -> the error type that the RFC recommends.
 ERROR_TYPES = {
@@ -74,13 +98,44 @@ def result(request: Element, *content: Element) -> Element:
     return answer
 
 
+def oversize(stanza: Element, max_bytes: int = MAX_STANZA_BYTES) -> str | None:
+    """Why not every client would take this stanza from a server; None if every one does.
+
+    Written anew it can be six times as long as it came (`"` becomes `&quot;`), and a server adds to it. What is
+    handed on without this question can lock its receiver out: it is sent again, and refused again, for as long as it
+    is kept.
+    """
+    elements = sum(1 for _ in stanza.iter())
+    if elements > MAX_ELEMENTS - ADDED_ELEMENTS:
+        return f"{elements} elements, at most {MAX_ELEMENTS - ADDED_ELEMENTS}"
+    if elements > MAX_DEPTH and is_deeper(stanza, MAX_DEPTH):
+        return f"deeper than {MAX_DEPTH} elements"
+    size = byte_length(serialise(stanza))
+    return f"{size} bytes, at most {max_bytes}" if size > max_bytes else None
+
+
+def is_answerable(stanza: Element) -> bool:
+    """Whether its id and its address are short enough to be repeated."""
+    id_, to = stanza.get("id") or "", stanza.get("to") or ""
+    return byte_length(id_) <= MAX_ID_BYTES and byte_length(to) <= MAX_ADDRESS_BYTES
+
+
+def is_to_be_kept(stanza: Element) -> bool:
+    """A message that asks for it (XEP-0334) and may: not a groupchat's, no headline, no error."""
+    return (
+        local_name(stanza) == "message"
+        and stanza.get("type") not in ("error", "groupchat", "headline")
+        and child(stanza, HINTS, "store") is not None
+    )
+
+
 def error(request: Element, condition: str, text: str = "", *application: Element) -> Element:
     """The error reply to any stanza, addressed back; the payload is not repeated (RFC 6120 8.3.1).
 
     `application` are elements of an own namespace beside the condition (XEP-0166's `unknown-session`).
     """
     reason = element(STANZA_ERRORS, condition)
-    texts = (element(STANZA_ERRORS, "text", text=text),) if text else ()
+    texts = (element(STANZA_ERRORS, "text", text=text[:MAX_ERROR_TEXT]),) if text else ()
     body = element(CLIENT, "error", {"type": ERROR_TYPES[condition]}, reason, *texts, *application)
     answer = _stanza(local_name(request), request.get("from"), request.get("id"), "error", (body,))
     if request.get("to"):

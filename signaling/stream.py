@@ -108,6 +108,14 @@ class StanzaReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class StanzaUnreadable:
+    """Client: a stanza that is larger or deeper than is read here. `head` is its element without the content."""
+
+    head: Element
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The stream is over. `condition` is a stream error (RFC 6120 4.9.3), a SASL failure if `in_login`, or
     None for an orderly close. `by_peer` tells who said so."""
@@ -118,7 +126,16 @@ class Ended:
     in_login: bool = False
 
 
-Event = CredentialsGiven | ResourceAsked | ResumeAsked | Online | StanzaReceived | Acknowledged | Ended
+Event = (
+    CredentialsGiven
+    | ResourceAsked
+    | ResumeAsked
+    | Online
+    | StanzaReceived
+    | StanzaUnreadable
+    | Acknowledged
+    | Ended
+)
 # What both roles understand once stream management is enabled.
 _MANAGED = {"r": "_asked", "a": "_answered"}
 
@@ -170,7 +187,7 @@ class Stream:
             self._in_hand = False
             self._count_handled()
         event = self._events.popleft() if self._events else None
-        self._in_hand = isinstance(event, StanzaReceived)
+        self._in_hand = isinstance(event, StanzaReceived | StanzaUnreadable)
         return event
 
     def _count_handled(self) -> None:
@@ -209,7 +226,7 @@ class Stream:
         try:
             node = parse(frame, parser=self._parser)
         except XmlError as error:
-            return self.end(error.condition, str(error), now=now)
+            return self._unreadable(frame, error, now)
         kind = self._kind(node)
         if self.state is State.CLOSING:
             if kind == "close":
@@ -237,6 +254,9 @@ class Stream:
         getattr(self, handler)(node, now)
         if kind == "stanza" and not any(isinstance(e, StanzaReceived) for e in list(self._events)[before:]):
             self._count_handled()  # the application does not see it
+
+    def _unreadable(self, frame: str | bytes, error: XmlError, now: float) -> None:
+        self.end(error.condition, str(error), now=now)
 
     def _asked(self, node: Element, now: float) -> None:
         assert self.management is not None

@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 
 from signaling.errors import RemoteProtocolError
-from signaling.xml import CLIENT, DELAY, Element, is_named, serialise
+from signaling.xml import CLIENT, DELAY, Element, byte_length, is_named, serialise
 
 WRAP = 2**32  # XEP-0198 section 4: `h` is an unsignedInt that wraps
 # Without a message among them, this many stanzas are sent before an acknowledgement is asked for.
@@ -20,9 +20,11 @@ REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Unacknowledged:
-    """A stanza on its way. `at` is the time it was handed in, `tag` what the application knows it by (0: nothing)."""
+    """A stanza on its way, of `size` bytes. `at` is the time it was handed in, `tag` what the application knows it by
+    (0: nothing)."""
 
     frame: str
+    size: int
     at: float
     tag: int
     is_message: bool
@@ -35,7 +37,7 @@ class StreamManagement:
         self.id = id
         self.handled = 0
         self.unacknowledged: deque[Unacknowledged] = deque()
-        self.size = 0  # characters of all unacknowledged frames
+        self.size = 0  # bytes of all unacknowledged frames
         self._messages = 0  # among them
         self._acknowledged = 0
 
@@ -45,9 +47,9 @@ class StreamManagement:
 
     def sent(self, stanza: Element, frame: str, at: float = 0.0, tag: int = 0) -> None:
         """To be called for every stanza, also for one that waits for a connection."""
-        entry = Unacknowledged(frame, at, tag, is_named(stanza, CLIENT, "message"))
+        entry = Unacknowledged(frame, byte_length(frame), at, tag, is_named(stanza, CLIENT, "message"))
         self.unacknowledged.append(entry)
-        self.size += len(frame)
+        self.size += entry.size
         self._messages += entry.is_message
 
     def hold(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
@@ -71,7 +73,7 @@ class StreamManagement:
         if count > len(self.unacknowledged):
             raise RemoteProtocolError("more stanzas acknowledged than sent", "undefined-condition")
         done = [self.unacknowledged.popleft() for _ in range(count)]
-        self.size -= sum(len(entry.frame) for entry in done)
+        self.size -= sum(entry.size for entry in done)
         self._messages -= sum(entry.is_message for entry in done)
         self._acknowledged = int(h)
         return [entry.tag for entry in done if entry.tag > 0]
@@ -80,7 +82,7 @@ class StreamManagement:
         """The oldest unacknowledged stanza is why the peer ended the stream: it must not be sent again."""
         if self.unacknowledged:
             entry = self.unacknowledged.popleft()
-            self.size -= len(entry.frame)
+            self.size -= entry.size
             self._messages -= entry.is_message
 
     def tags(self) -> set[int]:

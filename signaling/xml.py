@@ -5,6 +5,7 @@ here: no DTD (hence no entities, no external anything), no comments, no processi
 before parsing, depth and element caps after.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -20,6 +21,8 @@ _ELEMENTS_ONLY = {etree._Element}
 MAX_FRAME_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_ELEMENTS = 2000
+# The start tag of a frame, up to its end; `>` may stand in a value (XML 1.0, production 40).
+_START_TAG = re.compile(r"""\s*<[^\s<>"'/!?][^<>"'/]*(?:(?:"[^"<]*"|'[^'<]*')[^<>"'/]*)*(?=/?>)""")
 
 CLIENT = "jabber:client"
 STREAMS = "http://etherx.jabber.org/streams"  # RFC 6120 4.8.2
@@ -76,12 +79,31 @@ def _check(root: Element, data: bytes) -> None:
     if set(map(type, nodes)) != _ELEMENTS_ONLY:
         raise XmlError("comment, processing instruction or entity", "policy-violation")
     # What is deep has as many ends of elements; counting them spares nearly every frame the walk.
-    if data.count(b"</") >= MAX_DEPTH:
-        level = [root]
-        for _ in range(MAX_DEPTH):
-            level = [child for node in level for child in node]
-        if level:
-            raise XmlError(f"deeper than {MAX_DEPTH} elements", "policy-violation")
+    if data.count(b"</") >= MAX_DEPTH and is_deeper(root, MAX_DEPTH):
+        raise XmlError(f"deeper than {MAX_DEPTH} elements", "policy-violation")
+
+
+def parse_start(frame: str | bytes) -> Element | None:
+    """The root element without its content, of a frame that parse() refuses; None if its start tag is no XML either."""
+    text = frame.decode(errors="replace") if isinstance(frame, bytes) else frame
+    start = _START_TAG.match(text)
+    try:
+        return None if start is None else parse(f"{start[0]}/>")
+    except XmlError:
+        return None
+
+
+def is_deeper(root: Element, depth: int) -> bool:
+    """Whether there is an element inside more than `depth` - 1 others."""
+    level = [root]
+    for _ in range(depth):
+        level = [child for node in level for child in node]
+    return bool(level)
+
+
+def byte_length(text: str) -> int:
+    """In UTF-8, which is what limits count."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def serialise(element: Element) -> str:

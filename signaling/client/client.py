@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from signaling import stanza as st
 from signaling.client.account import Account, BlockList
 from signaling.client.address_watch import AddressWatch
 from signaling.client.api import AccessTokens, ServerApi, is_loopback
@@ -29,7 +30,7 @@ from signaling.jid import Jid
 from signaling.jingle.content import Role
 from signaling.jingle.session import ANSWER_TIMEOUT, EndReason, State
 from signaling.phone_number import parse_number, region_of
-from signaling.xml import Element
+from signaling.xml import CLIENT, Element, is_named
 
 __all__ = ["Client", "MissedCall"]
 
@@ -271,6 +272,9 @@ class Client:
             self._dispatch.receive(stanza)
         except Exception:
             log.exception("a stanza could not be handled")
+            if is_named(stanza, CLIENT, "iq") and stanza.get("type") in ("get", "set"):
+                # Whoever asks gets an answer, whatever we did wrong.
+                self._connection.send(st.error(stanza, "service-unavailable"))
 
     def _moved_network(self) -> None:
         log.info("this machine has another address now")

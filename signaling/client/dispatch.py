@@ -29,6 +29,7 @@ FEATURES = (
     "urn:xmpp:jingle:apps:dtls:0",
     "urn:xmpp:jingle-message:0",
 )
+MAX_NODE = 1024
 _IN_SESSION = (*PRECONNECTING, State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)
 # Ends of a call that was not taken of which the user knows already, or which another device tells.
 _KNOWN_ENDS = (
@@ -207,6 +208,8 @@ class Dispatch:
             return self._jingle(iq, jingle, call)
         query = child(iq, DISCO_INFO, "query")
         if query is not None and iq.get("type") == "get":
+            if len(query.get("node") or "") > MAX_NODE:  # it is repeated, and would make the answer as long
+                return st.error(iq, "item-not-found")
             identity = element(
                 DISCO_INFO, "identity", {"category": "client", "type": "phone", "name": "Ringline"}
             )

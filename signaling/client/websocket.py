@@ -19,10 +19,10 @@ from signaling.backoff import reconnect_delay
 from signaling.client.api import AccessTokens, ServerApi
 from signaling.client.profile import Profile
 from signaling.client_stream import ClientStream
-from signaling.errors import RegistrationError, ServerUnreachable, SignalingError
+from signaling.errors import RegistrationError, ServerUnreachable, SignalingError, StanzaTooLarge
 from signaling.iq import TIMEOUT, IqTracker
 from signaling.jid import Jid
-from signaling.stream import Ended, Online, StanzaReceived
+from signaling.stream import Ended, Online, StanzaReceived, StanzaUnreadable
 from signaling.stream_management import SeenMessages, StreamManagement
 from signaling.xml import CLIENT, MAX_FRAME_BYTES, Element, is_named
 
@@ -31,6 +31,11 @@ log = logging.getLogger(__name__)
 MAX_UNACKNOWLEDGED = 512
 CLOSE_TIMEOUT = 3.0
 PROBE_TIMEOUT = 2.0
+# A stream that ends sooner than this after its login was no success: the next one waits longer.
+SETTLED_AFTER = 10.0
+# A frame above this ends the connection (RFC 6455 close code 1009). Servers queue 1 MiB at most, and what is larger
+# than is read is passed over by itself.
+MAX_MESSAGE_BYTES = 4 * MAX_FRAME_BYTES
 # Stream errors (RFC 6120 4.9.3) that say: it was what you sent. Sent again, it would end the next stream, too.
 BLAMES_STANZA = frozenset(
     (
@@ -98,6 +103,8 @@ class Connection:
         self.logins = 0
         self.resumptions = 0  # among them
         self._conflicts = 0
+        self._short_streams = 0  # in a row
+        self._online_since: float | None = None
         self._unsent = 0
 
     def start(self) -> None:
@@ -133,7 +140,13 @@ class Connection:
 
     def send(self, stanza: Element) -> bool:
         """Send a stanza, or keep it for the next stream. False: it will not be sent, for there never was a stream,
-        there will be none, or too much is not acknowledged."""
+        there will be none, or too much is not acknowledged.
+
+        Raises:
+            StanzaTooLarge: no server would take it; sent again over each stream, it would end each.
+        """
+        if (why := st.oversize(stanza)) is not None:
+            raise StanzaTooLarge(f"this is too large to be sent: {why}")
         management, stream = self._management, self._stream
         if self.failed is not None or max(self._unsent, self.unacknowledged) >= MAX_UNACKNOWLEDGED:
             return False
@@ -159,6 +172,7 @@ class Connection:
         """Send an iq and wait for its answer.
 
         Raises:
+            StanzaTooLarge: nothing was sent.
             StanzaError: answered with an error. ServerUnreachable: not answered in time (a stream that can be
             resumed may be lost and come back meanwhile), or lost with a session that the server does not know.
         """
@@ -215,7 +229,7 @@ class Connection:
     async def _run(self) -> None:
         failures = 0
         while not self._closing.is_set() and self.failed is None:
-            logins = self.logins
+            logins, self._online_since = self.logins, None
             try:
                 await self._one_stream()
             except RegistrationError as error:
@@ -233,10 +247,22 @@ class Connection:
                 if self.failed is not None or self._management is None or self._management.id is None:
                     self._fail_answers("the connection to the server was lost")
                 self._settled.set()
-            failures = self._conflicts if self.logins > logins else failures + 1
+            if self.logins > logins:
+                # Two are nothing unusual: a server is started again.
+                failures = max(self._conflicts, self._short_in_a_row() - 2)
+            else:
+                failures += 1
             if self._closing.is_set() or self.failed is not None:
                 return
             await self._pause(failures)
+
+    def _short_in_a_row(self) -> int:
+        """How many streams in a row, this one included, ended soon after their login: something that comes with each
+        of them ends them, and signing in at full speed would not help."""
+        since = self._online_since
+        is_short = since is not None and self._loop.time() - since < SETTLED_AFTER
+        self._short_streams = self._short_streams + 1 if is_short else 1
+        return self._short_streams
 
     async def _pause(self, failures: int) -> None:
         delay = reconnect_delay(failures, self._is_urgent(), self._rng)
@@ -255,7 +281,7 @@ class Connection:
             async with self._session.ws_connect(
                 info.websocket,
                 protocols=("xmpp",),
-                max_msg_size=MAX_FRAME_BYTES,
+                max_msg_size=MAX_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2),
             ) as websocket:
                 self._socket = websocket
@@ -298,6 +324,7 @@ class Connection:
         match event:
             case Online(resumed=resumed):
                 self.logins += 1
+                self._online_since = self._loop.time()
                 self.resumptions += resumed
                 if not resumed:
                     self._fail_answers("the connection to the server was lost")
@@ -316,17 +343,36 @@ class Connection:
                     self._on_stanza(stanza)
                 elif (answer := self._answers.get(id_)) is not None and not answer.done():
                     answer.set_result(stanza)
-            case Ended(condition=condition, text=text):
+            case StanzaUnreadable(head, why):
+                self._pass_over(head, why)
+            case Ended(condition=condition, text=text, by_peer=by_peer):
                 self.online.clear()
                 # Somebody else has this profile: two that throw each other out must not do it at full speed.
                 self._conflicts = self._conflicts + 1 if condition == "conflict" else 0
                 if condition in BLAMES_STANZA and self._management is not None:
-                    log.warning("the server refused a stanza of ours: %s", condition)
-                    self._management.give_up_first()
+                    if by_peer:
+                        log.warning("the server refused a stanza of ours: %s", condition)
+                        self._management.give_up_first()
+                    else:
+                        log.warning("the server sent what cannot be read: %s", text or condition)
+                        self._management.id = None  # resumed, it would begin with the same
                 if condition is not None:
                     self.last_error = ServerUnreachable(
                         f"the server ended the connection: {text or condition}"
                     )
+
+    def _pass_over(self, head: Element, why: str) -> None:
+        """A stanza that cannot be read. A question is answered as if this device were not there, an answer reaches who
+        asked as an error; a message is answered by nobody here, for that would tell its sender that we are online."""
+        log.warning("a stanza from %s cannot be read: %s", head.get("from"), why)
+        id_ = self._tracker.receive(head)
+        if (answer := self._answers.get(id_ or "")) is not None and not answer.done():
+            answer.set_exception(
+                StanzaError(st.ErrorInfo("not-acceptable", "modify", "the answer cannot be read"))
+            )
+            answer.exception()
+        elif is_named(head, CLIENT, "iq") and head.get("type") in ("get", "set") and st.is_answerable(head):
+            self.send(st.error(head, "service-unavailable"))
 
     async def _write(self, stream: ClientStream, websocket: aiohttp.ClientWebSocketResponse) -> None:
         while True:

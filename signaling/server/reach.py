@@ -63,6 +63,15 @@ class Reach:
                 self._admitted.popitem(last=False)
         return True
 
+    def _is_list(self, numbers: set[str], sender: Session) -> bool:
+        """Whether a block list may be so long; one that its own client could not read would never be seen again."""
+        if len(numbers) > self._context.limits.blocked_numbers:
+            return False
+        answer = st.iq(
+            "result", build_blocking("blocklist", numbers, self._context.domain), id="x", to=sender.jid
+        )
+        return st.oversize(answer) is None
+
     async def blocking(self, sender: Session, iq: Element) -> None:
         """An iq of XEP-0191 to the own account: answered, and told to the account's other devices."""
         context, own = self._context, sender.jid.local
@@ -74,7 +83,7 @@ class Reach:
         if request.name == "blocklist":
             return sender.deliver(st.result(iq, build_blocking("blocklist", blocked, context.domain)))
         adding, numbers = request.name == "block", set(request.numbers - {own})
-        if adding and len(numbers | set(blocked)) > context.limits.blocked_numbers:
+        if adding and not self._is_list(numbers | set(blocked), sender):
             return refuse(sender, iq, "resource-constraint", "the block list is full")
         removed = set() if adding else numbers or set(blocked)
         await context.store.change_pairs(blocks, own, numbers if adding else set(), removed)

@@ -7,13 +7,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signaling import stanza as st
 from signaling.bound_session import BoundSession, again, lost_for_good, with_delay
+from signaling.errors import XmlError
 from signaling.routing import Announced, Asked, Keep, Router, receivers, refuse
 from signaling.server.context import Context
 from signaling.server.reach import Reach
 from signaling.storage.batch import Batch
 from signaling.storage.received import Received
 from signaling.storage.room import KeptMessage
-from signaling.xml import MAX_FRAME_BYTES, Element, local_name, parse, serialise
+from signaling.xml import Element, byte_length, local_name, parse, serialise
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,9 @@ class StoringRouter:
         self._reach = reach
         self._sessions = context.sessions
         self._batch = min(BATCH, context.limits.queue_stanzas // 4)
-        self._router = Router(context.domain, context.sessions, context.budget, context.services)
+        self._router = Router(
+            context.domain, context.sessions, context.budget, context.services, context.limits.message_bytes
+        )
         self._post = Batch(self._keep)
         self._received = Received(context.store)
         self._expiring: dict[BoundSession, asyncio.TimerHandle] = {}
@@ -37,7 +40,7 @@ class StoringRouter:
         """One stanza from a bound stream. When this returns it is delivered, kept or answered with an error."""
         self._context.counters.count("stanzas", local_name(stanza))
         try:
-            if not await self._reach.admit(sender, stanza):
+            if not self._router.accept(sender, stanza) or not await self._reach.admit(sender, stanza):
                 return
             match self._router.route(sender, stanza, self._context.clock()):
                 case Keep() as keep:
@@ -91,7 +94,7 @@ class StoringRouter:
                 for other in self._sessions.online(session.jid.local):
                     if entry.tag not in other.in_flight():
                         frame = again(entry, self._context.domain, now, parser)
-                        other.deliver(parse(frame, 2 * MAX_FRAME_BYTES, parser), entry.at, entry.tag)
+                        other.deliver(parse(frame, parser=parser), entry.at, entry.tag)
 
     async def close(self) -> None:
         for session in list(self._expiring):
@@ -103,7 +106,7 @@ class StoringRouter:
         limits, now = self._context.limits, self._context.clock()
         messages = [KeptMessage(0, keep.to.local, keep.sender, now, serialise(keep.stanza)) for keep in batch]
         ids = await self._context.store.keep_messages(
-            messages, limits.message_chars, limits.messages_kept, limits.messages_kept_of_one
+            messages, limits.message_bytes, limits.messages_kept, limits.messages_kept_of_one
         )
         for keep, message, id_ in zip(batch, messages, ids, strict=True):
             for session in receivers(self._sessions, keep.to) if id_ else ():
@@ -141,12 +144,26 @@ class StoringRouter:
         for message in messages:
             if room <= 0:
                 break
-            session.cursor, room = message.id, room - len(message.stanza)
-            if message.id not in busy and message.id not in self._received.ids:
-                # Read back from our own store; parsed once more, as nothing is trusted twice.
-                stanza = parse(message.stanza, 2 * MAX_FRAME_BYTES, self._context.parser)
-                self._context.budget.know(number, {message.sender})
-                session.deliver(
-                    with_delay(stanza, self._context.domain, message.kept), message.kept, message.id
-                )
+            session.cursor, room = message.id, room - byte_length(message.stanza)
+            if message.id in busy or message.id in self._received.ids:
+                continue
+            if (stanza := self._read_back(message)) is None:
+                self._received.add([message.id])
+                continue
+            self._context.budget.know(number, {message.sender})
+            session.deliver(with_delay(stanza, self._context.domain, message.kept), message.kept, message.id)
         return bool(messages) or session.again
+
+    def _read_back(self, message: KeptMessage) -> Element | None:
+        """A message from our own store; parsed once more, as nothing is trusted twice. None for one that no client
+        would take: an earlier version kept those, and who got one could not stay online."""
+        try:
+            stanza = parse(message.stanza, parser=self._context.parser)
+        except XmlError as error:
+            why: str | None = str(error)
+        else:
+            why = st.oversize(stanza)
+        if why is None:
+            return stanza
+        logger.error("a kept message is dropped, no client could take it: %s", why)
+        return None

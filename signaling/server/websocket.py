@@ -23,7 +23,7 @@ from signaling.server_stream import ServerStream
 from signaling.storage.store import Device
 from signaling.stream import Acknowledged, CredentialsGiven, Ended, ResourceAsked, ResumeAsked, StanzaReceived
 from signaling.websocket_frame import text_frame
-from signaling.xml import Element
+from signaling.xml import Element, byte_length
 
 # A stanza counts as one unit for each of these that it has (limits.stanzas).
 UNIT_BYTES = 4096
@@ -95,7 +95,7 @@ class Connection:
     def _pump(self) -> None:
         for frame in self._stream.frames_to_send():
             self._queue.append(frame)
-            self._queued_bytes += len(frame)
+            self._queued_bytes += byte_length(frame)
         # What can be resumed is bounded by its session.
         waiting = self._stream.management
         count, size = (0, 0) if waiting is None else (len(waiting.unacknowledged), waiting.size)
@@ -121,7 +121,7 @@ class Connection:
         data, room = bytearray(), HELD_BYTES - transport.get_write_buffer_size()
         while self._queue and len(data) < room:
             frame = self._queue.popleft()
-            self._queued_bytes -= len(frame)
+            self._queued_bytes -= byte_length(frame)
             data += text_frame(frame)
         transport.write(data)
         if self._queue or transport.get_write_buffer_size() > HELD_BYTES:
@@ -193,7 +193,8 @@ class Connection:
             await self._handle_events()
             self._pump()
             # Reading slower is felt by this client only: TCP holds it back.
-            cost = max(1.0, len(message.data) / UNIT_BYTES)
+            size = byte_length(message.data) if message.type is WSMsgType.TEXT else len(message.data)
+            cost = max(1.0, size / UNIT_BYTES)
             wait, self._read_on = self._bucket.spend(now, cost), self._read_on + 1
             if wait or self._read_on >= READ_ON:
                 self._read_on = 0

@@ -15,6 +15,7 @@ from signaling.storage.database import Database
 from signaling.storage.many_rows import insert_rows
 from signaling.storage.migrations import migrate
 from signaling.storage.room import KeptMessage, Room
+from signaling.xml import byte_length
 
 metadata = sa.MetaData()
 
@@ -322,7 +323,7 @@ class Store:
         return True
 
     async def keep_messages(
-        self, batch: list[KeptMessage], max_chars: int, limit: int, of_one: int
+        self, batch: list[KeptMessage], max_bytes: int, limit: int, of_one: int
     ) -> list[int]:
         """Keeps messages; their ids, which grow.
 
@@ -336,7 +337,7 @@ class Store:
                 self._last_message = db.scalar(select(func.max(messages.c.id))) or 0
             ids, rows = list[int](), list[tuple[Any, ...]]()
             for message in batch:
-                if len(message.stanza) > max_chars or not self._room.take(message, limit, of_one):
+                if byte_length(message.stanza) > max_bytes or not self._room.take(message, limit, of_one):
                     ids.append(0)
                     continue
                 self._last_message += 1  # never used twice while we run, even if it is not committed

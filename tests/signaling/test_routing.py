@@ -1,11 +1,13 @@
 """The routing core alone: sessions, and stanzas of any shape. The table itself is tested over real WebSockets."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from signaling import stanza as st
+from signaling.bound_session import with_delay
 from signaling.contact_budget import ContactBudget, ContactLimits
+from signaling.errors import XmlError
 from signaling.external_services import ExternalServices
 from signaling.jid import Jid
 from signaling.routing import Announced, Keep, Router, Sessions, receivers
@@ -51,6 +53,7 @@ def test_every_available_device(world):
 def test_what_is_to_be_stored_is_delivered_only_afterwards(world):
     router, sessions, alice, second, third, fourth = world
     message = st.message(f"{BOB}@{DOMAIN}", element(HINTS, "store"))
+    assert router.accept(alice, message)
     kept = router.route(alice, message, 0.0)
     assert isinstance(kept, Keep) and kept.to == Jid(BOB, DOMAIN)
     assert kept.stanza.get("from") == str(alice.jid)
@@ -111,7 +114,8 @@ def test_any_stanza_has_the_senders_from_or_ends_the_sender(name, to, sender, ki
     router = Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s"), ExternalServices((), b""))
     attributes = {"to": to, "from": sender, "type": kind, "id": id_}
     stanza = element("jabber:client", name, attributes, *(element(*child.split()) for child in inner))
-    router.route(alice, stanza, 0.0)
+    if router.accept(alice, stanza):
+        router.route(alice, stanza, 0.0)
     assert bob.ended is None
     if alice.ended:
         assert alice.ended == "invalid-from" and bob.got == []
@@ -120,3 +124,36 @@ def test_any_stanza_has_the_senders_from_or_ends_the_sender(name, to, sender, ki
     # At most one answer, and never to an error.
     if kind in ("error", "result") and name == "iq":
         assert all(got.get("from") == str(alice.jid) for got in alice.got)
+
+
+RAW = some.sampled_from(
+    ["<", ">", '"', "'", "&amp;", "&#10;", "&#13;", "&#9;", "\u00e9", "\U0001f600", " ", "<![CDATA[<]]>"]
+)
+
+
+@settings(deadline=None)
+@given(RAW, RAW, some.integers(0, 40_000), some.integers(0, 40_000), some.integers(0, 1999), some.booleans())
+def test_what_a_router_hands_on_can_be_read_with_a_delay_added(text, value, texts, values, elements, kept):
+    """Whatever it is made of: Phone.deliver() reads it as a client does."""
+    sessions = Sessions()
+    alice, bob = Phone(ALICE), Phone(BOB, "d2")
+    sessions.add(alice)
+    sessions.add(bob)
+    router = Router(DOMAIN, sessions, ContactBudget(ContactLimits(), b"s"), ExternalServices((), b""), 65_536)
+    content = (text if text != "<" else "&lt;") * texts + "<a/>" * elements
+    attribute = (value if "<" not in value and value != "'" else "x") * values
+    hint = "<store xmlns='urn:xmpp:hints'/>" if kept else ""
+    try:
+        stanza = parse(
+            f"<message xmlns='jabber:client' to='{BOB}@{DOMAIN}' id='1' a='{attribute}'>{hint}{content}</message>"
+        )
+    except XmlError:
+        return
+    if not router.accept(alice, stanza):
+        assert st.error_of(alice.got[0]).condition == "policy-violation"
+        return
+    match router.route(alice, stanza, 0.0):
+        case Keep(stanza=stanza):
+            assert len(serialise(stanza).encode()) <= 65_536
+            bob.deliver(with_delay(stanza, "x" * 1023, 1e9))
+    assert len(bob.got) == 1
