@@ -4,7 +4,10 @@ from collections import Counter
 
 # name -> (help, name of the label or "")
 COUNTERS = {
-    "sms_codes": ("Codes handed to the SMS gateway, by result: sent, failed, entered, wrong.", "result"),
+    "sms_codes": (
+        "Codes handed to the SMS gateway, by result: sent, unconfirmed, failed, entered, wrong.",
+        "result",
+    ),
     "sms_refused": ("Codes that were asked for and not sent, by the limit that said no.", "limit"),
     "registrations": ("Devices registered by SMS code.", ""),
     "links": ("Devices linked by another device.", ""),

@@ -16,7 +16,18 @@ WEBHOOK_TIMEOUT = 10.0
 
 
 class SmsFailed(SignalingError):
-    """The gateway did not take the message."""
+    """The gateway refused the message, or broke. `may_be_sent`: the message may be on its way all the same."""
+
+    def __init__(self, message: str, *, may_be_sent: bool = False) -> None:
+        super().__init__(message)
+        self.may_be_sent = may_be_sent
+
+
+class SmsUnconfirmed(SmsFailed):
+    """The gateway has the message and did not answer in time: it is likely to be sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, may_be_sent=True)
 
 
 class SmsGateway(Protocol):
@@ -26,7 +37,7 @@ class SmsGateway(Protocol):
     leaves_host: bool
 
     async def send(self, number: str, text: str) -> None:
-        """Hands one message over. Raises SmsFailed."""
+        """Hands one message over. Raises SmsFailed, SmsUnconfirmed."""
 
     async def close(self) -> None: ...
 
@@ -36,8 +47,11 @@ class ConsoleSms:
     leaves_host = False
 
     async def send(self, number: str, text: str) -> None:
-        sys.stdout.write(f"SMS to {number}: {text}\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f"SMS to {number}: {text}\n")
+            sys.stdout.flush()
+        except OSError as error:
+            raise SmsFailed(f"cannot write to the console: {error.strerror}") from None
 
     async def close(self) -> None: ...
 
@@ -94,9 +108,15 @@ class WebhookSms:
                 self._url, json={"to": number, "text": text}, allow_redirects=False
             ) as answer:
                 if not 200 <= answer.status < 300:
-                    raise SmsFailed(f"the SMS webhook answered {answer.status}")
+                    # Who breaks (5xx) may do so after the message has gone out.
+                    raise SmsFailed(
+                        f"the SMS webhook answered {answer.status}", may_be_sent=answer.status >= 500
+                    )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            # No connection: nobody has the message.
+            raise SmsFailed(f"the SMS webhook cannot be reached: {type(error).__name__}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SmsFailed(f"the SMS webhook failed: {type(error).__name__}") from None
+            raise SmsUnconfirmed(f"the SMS webhook did not answer: {type(error).__name__}") from None
 
     async def close(self) -> None:
         if self._session is not None:

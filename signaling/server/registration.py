@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.errors import InvalidNumber, TokenError
-from signaling.gateways.sms import SmsFailed
+from signaling.gateways.sms import SmsFailed, SmsUnconfirmed
 from signaling.jid import Jid
 from signaling.logs import event, pseudonym
 from signaling.one_time_code import Registration
@@ -138,19 +139,30 @@ class RegistrationService:
         sent = self._policy.send(number, registration.id, caller, now, first=status == 201)
         if isinstance(sent, Refusal):
             raise self._refused(sent, number)
+        # Written down first: a code that nobody can enter, or that nothing counts, must not go out, whatever fails.
+        after = registration.after_sending(code, self._context.keys.pepper, self._rules, now)
+        try:
+            await self._codes.note(sent)
+            await self._context.store.save_registration(after)
+        except SQLAlchemyError:
+            self._policy.failed(sent)
+            raise
+        result = "sent"
         try:
             await self._context.sms.send(number, TEXT.format(code=code))
-        except SmsFailed:
-            self._policy.failed(sent)
-            self._note("failed", number)
+        except SmsUnconfirmed as error:
+            result = "unconfirmed"
+            logger.warning("%s", error)
+        except SmsFailed as error:
+            self._note("failed", number, why=str(error))
+            if not error.may_be_sent:
+                self._policy.failed(sent)
+                await self._codes.take_back(sent)
+                await self._context.store.save_registration(registration)
             raise Problem("sms_failed") from None
-        now = self._context.clock()
         self._policy.sent(sent)
-        self._note("sent", number, country=region_of(number))
-        await self._codes.note(sent)
-        registration = registration.after_sending(code, self._context.keys.pepper, self._rules, now)
-        await self._context.store.save_registration(registration)
-        return web.json_response(registration.answer(now), status=status, headers=NO_STORE)
+        self._note(result, number, country=region_of(number))
+        return web.json_response(after.answer(self._context.clock()), status=status, headers=NO_STORE)
 
     async def _find(self, request: web.Request) -> Registration:
         id_ = request.match_info["registration"]

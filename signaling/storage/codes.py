@@ -19,6 +19,11 @@ class CodeLog:
         note = codes.insert().values(**values, drawn=json.dumps(code.drawn))
         await self._database.run(lambda db: db.execute(note))
 
+    async def take_back(self, code: SentCode) -> None:
+        """It was not sent after all."""
+        gone = delete(codes).where(codes.c.registration == code.registration, codes.c.at == code.at)
+        await self._database.run(lambda db: db.execute(gone))
+
     async def entered(self, registration: str) -> None:
         """All the codes of this registration."""
         change = update(codes).where(codes.c.registration == registration).values(entered=True)
