@@ -91,14 +91,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	@echo "Installing the test tools ..."
-	@$(PIP) --editable '.[report,test]'
+	@$(PIP) --editable '.[report,test,postgres]'
 	@$(PIP) --editable '.[devices]' || echo "No wheels of the sound libraries for this machine: their tests are skipped."
 	@touch $@
 
 # pesq has no wheel; everything else in these extras has one.
 $(VENV)/.ready-interop: $(VENV)/.ready-test
 	@echo "Installing the foreign engines ..."
-	@$(PIP) --editable '.[report,test,compare]'
+	@$(PIP) --editable '.[report,test,postgres,compare]'
 	@touch $@
 
 # PESQ, and the support vectors of ViSQOL, come as source and want a C and a C++ compiler.

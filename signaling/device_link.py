@@ -19,12 +19,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signaling.device_list import DeviceList, verify_device_list
 from signaling.errors import TokenError
+from signaling.fairness import FairPlaces
+from signaling.network_address import address_path
 from signaling.problem import Problem
 from signaling.rate_limit import KeyedBuckets, Rate
 from signaling.tokens import b64url, decode_public_key, encode_public_key, unb64url
 
 LIFE = 600.0
 MAX_OPEN = 1000
+MAX_OPEN_OF_ADDRESS = 50
 # New links of one address.
 LINK_RATE = Rate(10, 60)
 _CODE = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{22})")
@@ -100,9 +103,11 @@ class Links:
         self._domain = domain
         self._rng = rng
         self._open: OrderedDict[str, Link] = OrderedDict()
+        self._places: FairPlaces[str] = FairPlaces(MAX_OPEN, MAX_OPEN_OF_ADDRESS)
         self._rates = KeyedBuckets(LINK_RATE)
 
-    def begin(self, key: str, name: str, proof: str, address: str, now: float) -> Link:
+    def begin(self, key: str, name: str, proof: str, address: str | None, now: float) -> Link:
+        """Where too many are open, one of whoever has most of them ends."""
         try:
             public = decode_public_key(key)
         except TokenError:
@@ -112,12 +117,14 @@ class Links:
         except (TokenError, InvalidSignature):
             raise Problem("bad_proof", "the proof does not fit the device key") from None
         self._sweep(now)
-        wait = self._rates.take(address, now)
-        if wait or len(self._open) >= MAX_OPEN:
-            raise Problem("too_many", retry_after_s=wait or LIFE)
+        path = address_path(address)
+        if wait := self._rates.take(path[-1], now):
+            raise Problem("too_many", retry_after_s=wait)
         id_ = f"{self._rng.getrandbits(128):032x}"
         link = Link(id_, f"d{self._rng.getrandbits(64):016x}", key, name, now + LIFE)
         self._open[id_] = link
+        if (crowded_out := self._places.add(id_, path)) is not None:
+            del self._open[crowded_out]
         return link
 
     def find(self, id_: str, now: float) -> Link:
@@ -129,7 +136,7 @@ class Links:
 
     def _sweep(self, now: float) -> None:
         while self._open and next(iter(self._open.values())).expires <= now:
-            self._open.popitem(last=False)
+            self._places.remove(self._open.popitem(last=False)[0])
 
 
 def check_list(

@@ -24,6 +24,43 @@ def is_local_caller(remote: str | None, headers: Mapping[str, str], behind_proxy
     )
 
 
+def is_foreign_page(headers: Mapping[str, str], allowed: frozenset[str]) -> bool:
+    """Whether a browser sends this for a page that is neither ours nor of the `allowed` origins (RFC 6454).
+
+    Such a page asks with the address, and from the host, of whoever looks at it. Programs send no Origin. A browser
+    leaves it out where a page only loads something from us (an image); then Fetch Metadata tells. Who follows a link
+    to us, or types our address, is welcome.
+    """
+    origin = headers.get("Origin")
+    if origin is not None:
+        scheme, _, host = origin.partition("://")
+        own = scheme in ("http", "https") and host.lower() == headers.get("Host", "").lower()
+        return not own and origin.lower() not in allowed
+    asked_by = headers.get("Sec-Fetch-Site", "none")
+    return asked_by not in ("none", "same-origin") and headers.get("Sec-Fetch-Mode") != "navigate"
+
+
+def cors_headers(headers: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
+    """What lets a page of an `allowed` origin read the answer (Fetch standard, 3.2)."""
+    origin = headers.get("Origin", "")
+    if origin.lower() not in allowed:
+        return {}
+    answer = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After, Date"}
+    if "Access-Control-Request-Method" in headers:
+        answer |= {
+            "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type",
+            "Access-Control-Max-Age": "600",
+        }
+    return answer | {"Vary": "Origin"}
+
+
+def is_origin(text: str) -> bool:
+    """`https://HOST[:PORT]`, or http, in lower case as browsers write it."""
+    scheme, _, host = text.partition("://")
+    return scheme in ("http", "https") and bool(HOST_HEADER.fullmatch(host)) and text == text.lower()
+
+
 def websocket_url(own_url: str, headers: Mapping[str, str], behind_proxy: bool) -> str:
     """Where the caller reaches /xmpp: by the name that he used for us, unless that cannot be one."""
     scheme, _, host = own_url.partition("://")

@@ -22,6 +22,7 @@ PROBLEMS = {
     "country_not_served": (403, "numbers of this country are not served here"),
     "not_mobile": (403, "only numbers that can be mobile are served here"),
     "pin_needed": (403, "this number is protected by a PIN"),
+    "foreign_origin": (403, "web pages of this origin may not use this server"),
     "not_found": (404, "there is nothing here"),
     "bad_method": (405, "this method is not allowed here"),
     "registration_over": (410, "this registration is over; start a new one"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from signaling.errors import InvalidJid, ServerStartError
 from signaling.external_services import MAX_SERVICES, parse_url
+from signaling.http_edge import is_origin
 from signaling.jid import Jid
 from signaling.network_address import is_loopback
 from signaling.phone_number import is_region
@@ -17,7 +18,8 @@ ALL = "ALL"
 class ServerConfig:
     """The options of `python -m signaling serve`. `countries` empty: that of `region`; `ALL` in it: every one.
     `database` empty: SQLite in `data`. `metrics_port` None: no metrics. `limits`: a file (limits_file.py).
-    `turn`: URLs of STUN and TURN servers; those of TURN need `turn_secret` (external_services.py)."""
+    `turn`: URLs of STUN and TURN servers; those of TURN need `turn_secret` (external_services.py). `origins`: of web
+    pages that may use this server beside its own (http_edge.py)."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -35,6 +37,7 @@ class ServerConfig:
     limits: Path | None = None
     turn: tuple[str, ...] = ()
     turn_secret: str = field(default="", repr=False)
+    origins: frozenset[str] = frozenset()
 
     @property
     def served_countries(self) -> frozenset[str]:
@@ -64,6 +67,9 @@ class ServerConfig:
         for region in (self.region, *(self.countries - {ALL})):
             if not is_region(region):
                 raise ServerStartError(f"{region!r} is not an ISO 3166 country code such as US")
+        for origin in sorted(self.origins):
+            if not is_origin(origin):
+                raise ServerStartError(f"--origins: {origin!r} is not like https://app.example")
         try:
             services = [parse_url(url) for url in self.turn]
         except ValueError as error:

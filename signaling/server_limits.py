@@ -24,7 +24,6 @@ class Limits:
     # A client that sends faster is read slower (one unit is a stanza, or each 4 KiB of a larger one).
     stanzas: Rate = field(default=Rate(256, 1 / 64))
     contacts: ContactLimits = field(default=ContactLimits())
-    login_failures: Rate = field(default=Rate(3, 20))
     # Of one address (loopback is exempt): HTTP, and WebSockets before their login.
     requests: Rate = field(default=Rate(200, 1 / 20))
     lookup_numbers: int = 1000

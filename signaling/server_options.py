@@ -44,6 +44,8 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add("--turn", default=(), type=_urls, metavar="URL,URL", help=turn)
     secret = "what the TURN servers share with this one (coturn: static-auth-secret); or env:NAME"
     add("--turn-secret", default="", type=_secret, metavar="SECRET", help=secret)
+    origins = "web pages of these origins may use the server, beside those that it serves itself"
+    add("--origins", default=frozenset(), type=_origins, metavar="https://APP.EXAMPLE,...", help=origins)
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="warning", help="what goes to stderr (default warning)")
     add("--log-format", choices=("text", "json"), default="text", help="a line an event (default text)")
@@ -51,6 +53,10 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
 
 def _countries(text: str) -> frozenset[str]:
     return frozenset(country.strip().upper() for country in text.split(",") if country.strip())
+
+
+def _origins(text: str) -> frozenset[str]:
+    return frozenset(origin.strip().lower() for origin in text.split(",") if origin.strip())
 
 
 def _urls(text: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from signaling.counters import Counters
 from signaling.errors import ServerStartError
 from signaling.external_services import ExternalServices
 from signaling.gateways.sms import SmsGateway, open_gateway
-from signaling.http_edge import client_address, is_local_caller, websocket_url
+from signaling.http_edge import client_address, cors_headers, is_foreign_page, is_local_caller, websocket_url
 from signaling.logs import event
 from signaling.network_address import address_key
 from signaling.phone_number import region_of
@@ -73,7 +73,6 @@ class Server:
         self._lock = lock
         self._draining = False
         self._connections: set[Connection] = set()
-        self._login_failures = KeyedBuckets(limits.login_failures)
         self._requests = KeyedBuckets(limits.requests)
         keys = load_keys(config.data / "keys")
         self._context = context = Context(
@@ -108,6 +107,7 @@ class Server:
         for service in (registration, self._tokens, contacts, DeviceService(context, self._tokens, accounts)):
             app.add_routes(service.routes())
         app.add_routes([web.get("/v1/server", self._describe), web.get("/xmpp", self._xmpp)])
+        app.on_response_prepare.append(self._allow_origin)
         for path in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
             app.router.add_get(path, self._health)
         gauges = {"connections": ("WebSockets that are open.", lambda: len(self._connections))}
@@ -165,8 +165,7 @@ class Server:
         await self._sweep_once()
         self._context.sms_policy.replay(await CodeLog(self._context.store).all())
         if config.tls_cert is not None:
-            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            _load_tls(self._tls, config)
+            self._tls = _load_tls(config)
         self.url = await _bind(self._runner, config.host, config.port, self._tls)
         self._tokens.issuer = self.url
         if config.metrics_port is not None:
@@ -179,10 +178,11 @@ class Server:
         """Reads certificate and key again; if that fails, what was read before stands."""
         if self._tls is not None:
             try:
-                _load_tls(self._tls, self.config)
+                _load_tls(self.config)  # into nothing: half a certificate must not get into what is in use
+                _load_tls(self.config, self._tls)
                 event(logger, logging.INFO, "certificate read again")
             except ServerStartError as error:
-                logger.error("%s", error)
+                logger.error("%s; the one of before stays in use", error)
 
     async def _sweep_once(self) -> None:
         now = self._context.clock()
@@ -222,6 +222,10 @@ class Server:
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._draining and not request.path.endswith("/healthz"):
             raise Problem("unavailable", "the server is going down")
+        if is_foreign_page(request.headers, self.config.origins):
+            raise Problem("foreign_origin")
+        if request.method == "OPTIONS" and cors_headers(request.headers, self.config.origins):
+            return web.Response(status=204)
         if (transport := request.transport) is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             # A transport that is closed waits for ever for a client to read the rest; Linux does not (RFC 5482).
             handle, gone = transport.get_extra_info("socket"), self._context.limits.times.gone
@@ -231,6 +235,9 @@ class Server:
             if wait:
                 raise Problem("too_many", retry_after_s=wait)
         return await handler(request)
+
+    async def _allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(cors_headers(request.headers, self.config.origins))
 
     def _address_of(self, request: web.Request) -> str | None:
         forwarded = request.headers.getall("X-Forwarded-For", [])
@@ -252,7 +259,7 @@ class Server:
         return web.json_response({"status": "ok"})
 
     def _login_failed(self, address: str) -> None:
-        self._login_failures.take(address, self._context.clock())
+        # It costs nobody else of this address anything: a signed token cannot be guessed, so nobody has to wait for it.
         self._context.counters.count("logins_refused")
         event(logger, logging.INFO, "login refused", address=address)
 
@@ -261,9 +268,6 @@ class Server:
         if "xmpp" not in (name.strip() for name in offered):
             raise Problem("bad_request", "this is a WebSocket of sub-protocol xmpp (RFC 7395)")
         address = address_key(self._address_of(request))
-        wait = self._login_failures.wait(address, self._context.clock())
-        if wait:
-            raise Problem("too_many", "too many failed logins from this address", wait)
         if len(self._connections) >= self._context.limits.connections:
             raise Problem("unavailable", "too many connections", retry_after_s=10)
         socket = web.WebSocketResponse(
@@ -290,13 +294,17 @@ class Server:
         return socket
 
 
-def _load_tls(context: ssl.SSLContext, config: ServerConfig) -> None:
-    """Reads certificate and key, the first time or again; who is connected keeps what he has."""
+def _load_tls(config: ServerConfig, context: ssl.SSLContext | None = None) -> ssl.SSLContext:
+    """Reads certificate and key; who is connected keeps what he has. Raises ServerStartError."""
     assert config.tls_cert is not None
+    context = context or ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(config.tls_cert, config.tls_key)
+        # Without a password OpenSSL would ask the terminal for it, and everybody would wait for the answer.
+        context.load_cert_chain(config.tls_cert, config.tls_key, password="")
     except (OSError, ssl.SSLError) as error:
-        raise ServerStartError(f"cannot read the TLS certificate or key: {error.strerror}") from None
+        why = error.strerror or getattr(error, "reason", None) or type(error).__name__
+        raise ServerStartError(f"cannot read the TLS certificate or key: {why}") from None
+    return context
 
 
 async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> str:

@@ -8,7 +8,6 @@ from aiohttp import web
 from signaling.device_link import Links, check_list
 from signaling.device_list import MAX_DEVICES
 from signaling.jid import Jid
-from signaling.network_address import address_key
 from signaling.problem import Problem, text_field
 from signaling.server.context import Context
 from signaling.server.problem import read_body
@@ -67,7 +66,7 @@ class DeviceService:
     async def begin_link(self, request: web.Request) -> web.Response:
         body, now = await read_body(request), self._context.clock()
         key, name, proof = (text_field(body, f, 128) for f in ("device_key", "device_name", "proof"))
-        address = address_key(self._context.caller_of(request).address)
+        address = self._context.caller_of(request).address
         link = self._links.begin(key, name[:64], proof, address, now)
         made = {"link": link.id, "expires_in_s": round(link.expires - now)}
         return web.json_response(made, status=201, headers=NO_STORE)

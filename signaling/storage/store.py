@@ -169,7 +169,7 @@ class Store:
         """`sqlite:///PATH` or `postgresql+asyncpg://...`; brought to the present schema."""
         store = cls(Database(url))
         try:
-            await store.database.run(lambda db: migrate(db, metadata))
+            await store.database.run_long(lambda db: migrate(db, metadata))
         except BaseException:
             await store.close()
             raise

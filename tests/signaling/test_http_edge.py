@@ -1,7 +1,15 @@
 import pytest
 from multidict import CIMultiDict
 
-from signaling.http_edge import PROXY_HEADERS, client_address, is_local_caller, websocket_url
+from signaling.http_edge import (
+    PROXY_HEADERS,
+    client_address,
+    cors_headers,
+    is_foreign_page,
+    is_local_caller,
+    is_origin,
+    websocket_url,
+)
 
 
 def test_only_the_proxys_own_entry_counts():
@@ -37,3 +45,51 @@ def test_the_websocket_is_where_the_caller_found_us():
     told = {"Host": "calls.example", "X-Forwarded-Proto": "http"}
     assert websocket_url(own, told, True) == "ws://calls.example/xmpp"
     assert websocket_url(own, told | {"X-Forwarded-Proto": "https"}, False) == "ws://calls.example/xmpp"
+
+
+APP = frozenset({"https://app.example"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "foreign"),
+    [
+        ({}, False),  # a program
+        ({"Origin": "https://calls.example"}, False),
+        ({"Origin": "http://Calls.Example"}, False),
+        ({"Origin": "https://app.example"}, False),
+        ({"Origin": "https://evil.example"}, True),
+        ({"Origin": "https://calls.example:8443"}, True),  # another port is another origin
+        ({"Origin": "https://calls.example.evil.example"}, True),
+        ({"Origin": "null"}, True),
+        ({"Origin": ""}, True),
+        ({"Origin": "calls.example"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, True),  # <img src=...>
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}, True),
+        (
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+            False,
+        ),  # a link that somebody followed
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, False),
+        ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, False),
+    ],
+)
+def test_whose_web_pages_may_ask(headers, foreign):
+    assert is_foreign_page(CIMultiDict({"Host": "calls.example"} | headers), APP) is foreign
+
+
+def test_only_allowed_origins_may_read_the_answers():
+    allowed = cors_headers(CIMultiDict({"Origin": "https://app.example"}), APP)
+    assert allowed["Access-Control-Allow-Origin"] == "https://app.example" and allowed["Vary"] == "Origin"
+    assert cors_headers(CIMultiDict({"Origin": "https://evil.example"}), APP) == {}
+    assert (
+        cors_headers(CIMultiDict(), APP)
+        == {}
+        == cors_headers(CIMultiDict({"Origin": "https://a"}), frozenset())
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "app.example", "https://", "https://app.example/", "HTTPS://app.example", "null"]
+)
+def test_what_is_no_origin(text):
+    assert not is_origin(text) and is_origin("https://app.example:8443")

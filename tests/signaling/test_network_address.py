@@ -1,6 +1,6 @@
 import pytest
 
-from signaling.network_address import address_key, is_loopback
+from signaling.network_address import address_key, address_path, is_loopback, network_key
 
 
 def test_one_address():
@@ -12,6 +12,19 @@ def test_one_address():
     )
     assert address_key("fe80::1%eth0") == "fe80::/64"
     assert address_key(None) == address_key("nonsense") == "unknown"
+
+
+def test_sites_and_networks():
+    assert address_path("192.0.2.7") == ("192.0.2.0/24", "192.0.2.7") == address_path("::ffff:192.0.2.7")
+    assert address_path("2001:db8:1:2203:4::5") == (
+        "2001:db8:1::/48",
+        "2001:db8:1:2200::/56",
+        "2001:db8:1:2203::/64",
+    )
+    assert address_path(None) == ("unknown",)
+    # A home has 256 networks of /64: they are one.
+    assert network_key("2001:db8:1:2203::5") == network_key("2001:db8:1:22ff::5") == "2001:db8:1:2200::/56"
+    assert network_key("192.0.2.7") == "192.0.2.0/24" and network_key("x") == "unknown"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "LOCALHOST"])

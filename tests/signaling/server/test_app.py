@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from signaling.errors import ServerStartError
 from signaling.policy.sms import SmsLimits
-from signaling.rate_limit import Quota
+from signaling.rate_limit import Quota, Rate
 from signaling.server_limits import Limits
 
 ALICE, BOB = "+12025550100", "+12025550101"
@@ -78,11 +78,58 @@ async def test_a_renewed_certificate_is_read_without_a_restart(make_server, cert
     assert await reach(certificate[0].read_text()) == 200
     with pytest.raises(aiohttp.ClientConnectorCertificateError):
         await reach(old)
-    # What cannot be read changes nothing.
-    new = certificate[0].read_text()
-    certificate[0].write_text("damaged")
+    await server.stop()
+
+
+def _another_key(folder):
+    other = folder / "other"
+    other.mkdir()
+    return make_certificate(other)[1].read_bytes()
+
+
+def _with_passphrase(key):
+    private = serialization.load_pem_private_key(key, None)
+    secret = serialization.BestAvailableEncryption(b"xyz")
+    return private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secret)
+
+
+@pytest.mark.parametrize(
+    "broken", ["cert: nonsense", "cert: half", "cert: empty", "key: another's", "key: locked"]
+)
+async def test_a_broken_certificate_changes_nothing_and_is_told(
+    make_server, certificate, tmp_path, caplog, broken
+):
+    server = make_server(host="localhost", tls_cert=certificate[0], tls_key=certificate[1])
+    await server.start()
+    old = certificate[0].read_text()
+    make_certificate(tmp_path, hours=48)  # a new one, of which a half is broken
+    cert, key = (path.read_bytes() for path in certificate)
+    match broken:
+        case "cert: nonsense":
+            certificate[0].write_text("damaged")
+        case "cert: half":
+            certificate[0].write_bytes(cert[: len(cert) // 2])
+        case "cert: empty":
+            certificate[0].write_bytes(b"")
+        case "key: another's":
+            certificate[1].write_bytes(_another_key(tmp_path))
+        case "key: locked":  # OpenSSL would ask the terminal, and all the server would wait
+            certificate[1].write_bytes(_with_passphrase(key))
     server.server.reload_tls()
-    assert "cannot read the TLS certificate" in caplog.text and await reach(new) == 200
+    assert "cannot read the TLS certificate" in caplog.text and "stays in use" in caplog.text
+    trust = ssl.create_default_context(cadata=old)
+    for _ in range(2):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{server.url}/healthz", ssl=trust) as answer,
+        ):
+            assert answer.status == 200
+    certificate[0].write_bytes(cert)
+    certificate[1].write_bytes(key)
+    server.server.reload_tls()
+    trust = ssl.create_default_context(cadata=cert.decode())
+    async with aiohttp.ClientSession() as session, session.get(f"{server.url}/healthz", ssl=trust) as answer:
+        assert answer.status == 200
     await server.stop()
 
 
@@ -214,3 +261,49 @@ async def test_requests_while_draining_are_503(server, http, register, connect):
     async with http.get(f"{server.url}/healthz") as answer:
         assert answer.status == 200
     await wire.socket.close()
+
+
+async def test_web_pages_of_other_origins_are_turned_away(make_server, http, caplog):
+    """They would act with the address of whoever looks at them, and from the host of the server itself."""
+    server = make_server(
+        Limits(requests=Rate(5, 1000)), behind_proxy=True, origins=frozenset({"https://app.example"})
+    )
+    await server.start()
+    page = {"X-Forwarded-For": "192.0.2.1", "Origin": "https://evil.example"}
+    for _ in range(20):
+        async with http.post(
+            f"{server.url}/v1/registrations", json={"number": ALICE}, headers=page
+        ) as answer:
+            assert answer.status == 403 and (await answer.json(content_type=None))["code"] == "foreign_origin"
+            assert "Access-Control-Allow-Origin" not in answer.headers
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(f"{server.url}/xmpp", protocols=("xmpp",), headers=page)
+        assert refused.value.status == 403
+    # It used up nothing of that address.
+    for _ in range(5):
+        async with http.get(f"{server.url}/v1/server", headers={"X-Forwarded-For": "192.0.2.1"}) as answer:
+            assert answer.status == 200
+    # The server's own pages, and those that the operator names, may.
+    own = {"X-Forwarded-For": "192.0.2.2", "Host": "calls.example"}
+    for origin in ("https://calls.example", "https://app.example"):
+        socket = await http.ws_connect(
+            f"{server.url}/xmpp", protocols=("xmpp",), headers=own | {"Origin": origin}
+        )
+        await socket.close()
+    app = own | {"Origin": "https://app.example"}
+    preflight = app | {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    async with http.options(f"{server.url}/v1/tokens", headers=preflight) as answer:
+        assert answer.status == 204 and "POST" in answer.headers["Access-Control-Allow-Methods"]
+    async with http.post(
+        f"{server.url}/v1/tokens", json={}, headers=app
+    ) as answer:  # also an error can be read
+        assert answer.status == 400 and answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    await server.stop()
+
+
+async def test_an_origin_that_is_none_is_told_at_the_start(make_server):
+    with pytest.raises(ServerStartError, match="is not like https:"):
+        await make_server(origins=frozenset({"app.example"})).start()

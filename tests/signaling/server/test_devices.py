@@ -3,7 +3,7 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from signaling.device_link import LIFE, make_link_proof
+from signaling.device_link import LIFE, MAX_OPEN, make_link_proof
 from signaling.device_list import DeviceList, sign_device_list, verify_device_list
 from signaling.registration_pin import LAPSES_AFTER
 from signaling.tokens import encode_public_key, make_proof
@@ -212,3 +212,29 @@ async def test_pins_are_tried_ten_times_a_day(server, register, monkeypatch):
             await accounts.check_pin(ALICE, "000000", server.clock())
         codes.append(refused.value.code)
     assert codes == ["pin_needed"] * 10 + ["too_many"]
+
+
+async def test_one_network_with_many_addresses_does_not_use_up_the_links(make_server, http):
+    """An IPv6 /56 has 256 networks that count as an address each, a /48 65,536."""
+    server = make_server(behind_proxy=True)
+    await server.start()
+
+    async def open_link(address):
+        key = Ed25519PrivateKey.generate()
+        async with http.post(
+            f"{server.url}/v1/links", json=begun(server.domain, key), headers={"X-Forwarded-For": address}
+        ) as answer:
+            return answer.status, (await answer.json(content_type=None)).get("link")
+
+    async def look(link):
+        async with http.get(f"{server.url}/v1/links/{link}") as answer:
+            return answer.status
+
+    _, mine = await open_link("192.0.2.7")
+    for n in range(MAX_OPEN + 20):
+        status, _ = await open_link(f"2001:db8:0:{n // 10:x}::1")
+        assert status == 201
+    status, other = await open_link("198.51.100.7")
+    assert status == 201 and await look(mine) == await look(other) == 202
+    assert (await open_link("2001:db8:0:ffff::1"))[0] == 201  # a neighbour
+    await server.stop()

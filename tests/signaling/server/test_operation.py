@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+import socket
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from signaling.logs import LogFormatter, redact
 from signaling.policy.sms import SmsLimits
 from signaling.rate_limit import Rate
 from signaling.server_limits import Limits
+from signaling.storage.database import Database
 from signaling.tokens import b64url, encode_public_key
 from signaling.xml import HINTS, element
 
@@ -237,3 +239,24 @@ async def test_reading_numbers_is_limited_known_or_not(server, http, register):
         ) as answer:
             statuses.append(answer.status)
     assert statuses == [200] * 10 + [429]
+
+
+async def test_a_database_that_is_away_is_503_and_told_and_keeps_nobody_from_ending(server, http, caplog):
+    pytest.importorskip("asyncpg")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    store = server.server._context.store
+    local, store.database = store.database, Database(f"postgresql+asyncpg://u@127.0.0.1:{port}/x")
+    body = {"device_token": "x", "assertion": "x"}
+    before = server.server._context.counters.of("store_failures").get("", 0)
+    for ask in (http.get(f"{server.url}/readyz"), http.post(f"{server.url}/v1/tokens", json=body)):
+        async with ask as answer:
+            assert (answer.status, json.loads(await answer.text())["code"]) == (503, "unavailable")
+    async with http.get(f"{server.url}/healthz") as answer:
+        assert answer.status == 200  # the process is well
+    assert server.server._context.counters.of("store_failures")[""] == before + 2
+    assert "the store failed" in caplog.text and "Traceback" not in caplog.text
+    async with asyncio.timeout(5):
+        await server.stop()
+    await local.close()

@@ -95,7 +95,6 @@ async def test_the_whole_login_by_hand(server, http, register, quiet):
     assert "close" in (await rest(socket))[-1]
 
 
-@pytest.mark.parametrize("limits", [Limits(login_failures=Rate(100, 1))], indirect=True)
 async def test_bad_logins(server, http, register, quiet):
     alice, bob = await register(ALICE), await register(BOB)
     token = await alice.access_token()
@@ -128,17 +127,13 @@ async def test_bad_logins(server, http, register, quiet):
     assert says(await rest(socket), "not-authorized")
 
 
-async def test_three_failures_and_the_address_waits(server, http, register):
+async def test_wrong_logins_of_neighbours_keep_nobody_out(server, http, register):
     alice = await register(ALICE)
-    for _ in range(3):
+    for _ in range(20):
         socket = await raw(server, http)
         await socket.send_str(OPEN)
         await socket.send_str(plain(ALICE, "wrong"))
         await rest(socket)
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await raw(server, http)
-    assert refused.value.status == 429 and 0 < int(refused.value.headers["Retry-After"]) <= 20
-    server.advance(20)
     socket = await raw(server, http)
     await socket.send_str(OPEN)
     await socket.send_str(plain(ALICE, await alice.access_token()))
@@ -460,7 +455,7 @@ def any_frames(tmp_path, caplog):
     )
 
     async def open_all():
-        limits = Limits(times=replace(QUICK, login=1), login_failures=Rate(1e9, 1))
+        limits = Limits(times=replace(QUICK, login=1))
         return await Server.start(config, limits=limits), aiohttp.ClientSession()
 
     server, session = loop.run_until_complete(open_all())
