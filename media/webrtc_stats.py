@@ -1,17 +1,19 @@
 """The engine's counters under the names of W3C webrtc-stats. Counters are cumulative, times in seconds.
 
-Ringline's own are: of received streams `packetsExpected`, `packetsDuplicated`, `packetsMissing` (each packet counted
-once: expected = received - duplicated + missing) and `packetsRecovered` (of the missing); `latePackets` (came after their
-turn), `recoveredFrames` (played from a copy), what concealment stood in for (`concealedMissingSamples`,
-`concealedEmptySamples`, `concealedBrokenSamples`: together concealedSamples) and `lossRuns` (packets missing in a row ->
-how often); of the transport `rtcpBytesSent`; of outbound-rtp `redundantBytesSent` (copies, RED) and `pathQueueDelay`, what the sender takes for a
-queue on the path, and for voice, too, `qualityLimitationReason` (cpu or none); of remote-inbound-rtp what the peer
-tells in extended reports, of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
+Ringline's own are, of received streams: `packetsExpected`, `packetsDuplicated`, `packetsMissing` (each packet counted
+once: expected = received - duplicated + missing), `packetsRecovered` (of the missing), `latePackets` (came after their
+turn), `recoveredFrames` (played from a copy), `lossRuns` (packets missing in a row -> how often), and what concealment
+stood in for (`concealedMissingSamples`, `concealedEmptySamples`, `concealedBrokenSamples`: together concealedSamples).
+Of the transport: `rtcpBytesSent`. Of outbound-rtp: `redundantBytesSent` (copies, RED), `pathQueueDelay`, what the
+sender takes for a queue on the path, and for voice, too, `qualityLimitationReason` (cpu or none). Of
+remote-inbound-rtp: what the peer tells in extended reports, of the whole call up to then (RFC 3611 section 4.7;
+`_as_heard`).
 """
 
 from typing import TYPE_CHECKING, Any
 
 from media import video_stats
+from media.parameters import audio_clock_rate
 from media.rtp.extended_reports import VoipMetrics
 from media.streams.audio_receiver import AudioReceiver
 from media.streams.audio_sender import AudioSender
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Stats = dict[str, dict[str, Any]]
 SAMPLE_RATE = 48000
+HELPERS = ("red", "rtx")  # beside a stream's codec
 
 
 def collect(engine: "MediaEngine", now: float) -> Stats:
@@ -55,6 +58,7 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
                 "totalRoundTripTime": engine.reports.total_round_trip_time,
                 "roundTripTimeMeasurements": engine.reports.round_trip_time_measurements,
             }
+    stats |= _codecs(engine)
     if engine.video_parameters is not None:
         codec = engine.video_parameters.codec
         if engine.video_sender is not None and engine.video_sender.frames_captured:
@@ -63,9 +67,58 @@ def collect(engine: "MediaEngine", now: float) -> Stats:
             stats["inbound-rtp-video"] = video_stats.inbound(
                 engine.video_receiver, engine.synchronizer, codec
             )
+    for id_, beside in _helpers(stats).items():
+        stats[id_] |= beside
     for each in stats.values():
         each["timestamp"] = now
     return stats
+
+
+def _codecs(engine: "MediaEngine") -> Stats:
+    """What was agreed on, by direction: `codec-audio-outbound`, and its helpers `codec-audio-outbound-red` ..."""
+    found: Stats = {}
+
+    def add(kind: str, way: str, payload_type: int | None, name: str, clock_rate: int, **more: Any) -> None:
+        helper = f"-{name}" if name in HELPERS else ""
+        if payload_type is not None:
+            found[f"codec-{kind}-{way}{helper}"] = {
+                "type": "codec",
+                "transportId": "transport",
+                "payloadType": payload_type,
+                "mimeType": f"{kind}/{name}",
+                "clockRate": clock_rate,
+            } | more
+
+    if (audio := engine.parameters) is not None:
+        heard = audio.codec if engine.receiver is None else engine.receiver.codec
+        received = next((pt for pt, name in audio.other_codecs if name == heard), audio.send_payload_type)
+        for way, codec, payload_type in (
+            ("outbound", audio.codec, audio.send_payload_type),
+            ("inbound", heard, received),
+        ):
+            opus = codec == "opus"
+            fmtp = f"useinbandfec={int(audio.use_inband_fec)};usedtx={int(audio.use_dtx)}"
+            more = {"channels": 2, "sdpFmtpLine": fmtp} if opus else {"channels": 1}
+            add("audio", way, payload_type, codec, audio_clock_rate(codec), **more)
+            add("audio", way, audio.red_payload_type, "red", audio.clock_rate)
+            add("audio", way, audio.rtx_payload_type, "rtx", audio.clock_rate)
+    if (video := engine.video_parameters) is not None:
+        add("video", "outbound", video.send_payload_type, video.codec, 90_000)
+        add("video", "outbound", video.send_rtx_payload_type, "rtx", 90_000)
+        add("video", "inbound", video.receive_payload_type, video.codec, 90_000)
+        add("video", "inbound", video.receive_rtx_payload_type, "rtx", 90_000)
+    return found
+
+
+def _helpers(stats: Stats) -> Stats:
+    """Which codecs each stream uses."""
+    out: Stats = {}
+    for id_, entry in stats.items():
+        if entry["type"] in ("inbound-rtp", "outbound-rtp"):
+            codec = f"codec-{entry['kind']}-{entry['type'].removesuffix('-rtp')}"
+            beside = [other for name in HELPERS if (other := f"{codec}-{name}") in stats]
+            out[id_] = {"codecId": codec, "helperCodecIds": beside}
+    return out
 
 
 def _outbound(sender: AudioSender, ssrc: int, heard: VoipMetrics | None) -> Stats:
@@ -88,6 +141,7 @@ def _outbound(sender: AudioSender, ssrc: int, heard: VoipMetrics | None) -> Stat
         "media-source-audio": {
             "type": "media-source",
             "kind": "audio",
+            "totalAudioEnergy": sender.total_audio_energy,
             "totalSamplesDuration": sender.total_samples_captured / SAMPLE_RATE,
         },
     }

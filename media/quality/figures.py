@@ -45,6 +45,10 @@ def _kbps(label: str, better: int = 0) -> Figure:
     return Figure(label, "kbit/s", 0.001, 1, better, 5.0)
 
 
+def _dbfs(label: str) -> Figure:
+    return Figure(label, "dBFS", 1.0, 1, 0, 3.0, "RMS; a full-scale square wave has 0.")
+
+
 def _step(label: str) -> Figure:
     return Figure(label, "ms", 1000.0, 0, -1, 50.0, "After the call was asked for.")
 
@@ -72,13 +76,25 @@ FIGURES: dict[str, Figure] = {
     "matched_share": Figure("Speech found again", "%", 100.0, 0, 1, 2.0, "Windows found in the recording."),
     "windows": Figure("Windows compared", "", 1.0, 0),
     "burst_ratio": Figure("Burst ratio", "", 1.0, 2, -1, 0.2, "1: losses at random; more: in bursts."),
-    "level": Figure("Sound level", "", 1.0, 3, 0, 0.0, "0 to 1, full scale."),
+    "concealed_missing_percent": _percent("Concealed for packets", -1, "They were lost or late."),
+    "concealed_empty_percent": _percent(
+        "Concealed, buffer empty", -1, "Packets were held up, or a row of them lost."
+    ),
+    "concealed_broken_percent": _percent("Concealed, broken packets", -1, "The decoder refused them."),
+    "level_dbfs": _dbfs("Loudness"),
+    "heard_dbfs": _dbfs("Loudness, heard"),
+    "said_dbfs": _dbfs("Loudness, said"),
     # network
     "lost_percent": _percent("Packets lost", -1, "Before repair."),
     "late_percent": _percent("Came too late", -1, "Arrived after their moment to be played."),
-    "recovered_percent": _percent("Recovered by FEC", 0, "Lost, and won back from the packet that followed."),
-    "packets": Figure("Packets", "", 1.0, 0),
-    "packets_lost": Figure("Packets missed", "", 1.0, 0, -1, 5.0),
+    "recovered_percent": _percent(
+        "Recovered", 0, "Lost, and played from a copy in a later packet or from a retransmission."
+    ),
+    "packets": Figure("Packets received", "", 1.0, 0),
+    "packets_sent": Figure("Packets sent", "", 1.0, 0),
+    "packets_late": Figure("Packets too late", "", 1.0, 0, -1, 5.0),
+    "packets_lost": Figure("Packets lost", "", 1.0, 0, -1, 5.0),
+    "packets_recovered": Figure("Packets recovered", "", 1.0, 0),
     "jitter_ms": _ms("Jitter", 2.0, digits=1),
     "jitter_buffer_ms": _ms("Jitter buffer", 5.0, digits=1),
     "jitter_buffer_target_ms": _ms("Jitter buffer, target", 5.0, digits=1),
@@ -86,7 +102,12 @@ FIGURES: dict[str, Figure] = {
     "bitrate_bps": _kbps("Bit rate"),
     "received_bps": _kbps("Received"),
     "sent_bps": _kbps("Sent"),
-    "target_bitrate_bps": _kbps("Target bit rate"),
+    "media_bps": _kbps("Sent, by the codec"),
+    "redundant_bps": _kbps("Sent, copies"),
+    "retransmitted_bps": _kbps("Sent again"),
+    "rtcp_bps": _kbps("Sent, RTCP"),
+    "wire_bps": _kbps("Sent in all, on the wire"),
+    "target_bitrate_bps": _kbps("Target of the codec"),
     "remote_lost_percent": _percent("Lost, the other end says", -1),
     "remote_jitter_ms": _ms("Jitter, the other end says", 2.0, digits=1),
     "remote_mos_lq": _heard_there("MOS, listening"),
@@ -125,7 +146,6 @@ FIGURES: dict[str, Figure] = {
     "frozen_seconds": Figure("Frozen", "s", 1.0, 1, -1, 0.1, "All freezes together."),
     "longest_freeze_ms": Figure("Longest freeze", "s", 0.001, 1, -1, 0.1),
     "longest_gap_ms": _ms("Longest gap", 50.0, "Between one picture and the next."),
-    "retransmitted_bps": _kbps("Sent again"),
     "encode_ms": _ms("Encoding a frame", 2.0, digits=1),
     "frame_delay_ms": _ms("Frame delay", 10.0),
     "av_offset_ms": Figure(

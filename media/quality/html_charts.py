@@ -125,7 +125,13 @@ ROWS: tuple[Row, ...] = (
             Line(_OUT, "target_bitrate_bps", "target of the encoder", "grey", "dash", factor=0.001),
         ),
     ),
-    Row("level", "Sound level", "of full scale", (Line(_IN, "level", "heard", "grey", "fill"),)),
+    Row(
+        "level",
+        "Loudness",
+        "dBFS",
+        (Line(_IN, "level_dbfs", "heard", "blue"), Line(_OUT, "level_dbfs", "said", "green", "dash")),
+        limits=(-96.0, 0.0),
+    ),
     Row(
         "remote",
         "What the other end says",

@@ -16,9 +16,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from media.quality import plain
+from media.quality import emodel, plain
+from media.quality.packets import Packets, settle
 from media.quality.speech import SpeechScore
-from media.quality.stats import ReceivedSecond, SentSecond, Stats, entries, received, sent, silent
+from media.quality.stats import (
+    Change,
+    ReceivedSecond,
+    SentSecond,
+    Stats,
+    entries,
+    received,
+    sent,
+    silent,
+    unique,
+)
 from media.quality.summary import Summary, Worst, summarize
 from media.quality.video_series import (
     Freeze,
@@ -81,10 +92,70 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class CodecInUse:
+    """What a stream was coded with: `kind` audio or video, `direction` sent or received; `parameters` as in SDP.
+
+    `helpers`: red (copies of frames), rtx (packets sent again).
+    """
+
+    kind: str
+    direction: str
+    name: str
+    clock_rate: int
+    channels: int | None = None
+    parameters: str | None = None
+    helpers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, stats: Stats) -> tuple["CodecInUse", ...]:
+        """Those of the streams that have begun, as the statistics (W3C, codec) tell them."""
+        found = []
+        for type_, direction, count in (
+            ("outbound-rtp", "sent", "packetsSent"),
+            ("inbound-rtp", "received", "packetsReceived"),
+        ):
+            for _, stream in entries(stats, type_):
+                codec = stats.get(stream.get("codecId", ""))
+                if codec is None or not stream.get(count):
+                    continue
+                kind, _, name = codec["mimeType"].partition("/")
+                beside = [
+                    stats[id_]["mimeType"].partition("/")[2] for id_ in stream.get("helperCodecIds", ())
+                ]
+                found.append(
+                    cls(
+                        kind,
+                        direction,
+                        name,
+                        codec["clockRate"],
+                        codec.get("channels"),
+                        codec.get("sdpFmtpLine"),
+                        tuple(beside),
+                    )
+                )
+        return tuple(found)
+
+    def __str__(self) -> str:
+        names = {
+            "opus": "Opus",
+            "H264": "H.264",
+            "G722": "G.722",
+            "PCMU": "G.711 µ-law",
+            "PCMA": "G.711 A-law",
+        }
+        helpers = ", ".join(helper.upper() for helper in self.helpers)
+        fec = ", FEC" if "useinbandfec=1" in (self.parameters or "") else ""
+        return f"{names.get(self.name, self.name)}{fec}{f', {helpers}' if helpers else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class QualityReport:
     """What one end of a call measured."""
 
     end: str = "this end"  # "caller", "callee" where it is known
+    number: str | None = None  # of this end, where it was called through signaling
+    peer: str | None = None
+    started_at: str | None = None  # when the measuring began: ISO 8601, with the offset of the local zone
     duration: float = 0.0  # of the measured part, seconds
     versions: Mapping[str, str] = field(default_factory=dict)
     # seconds after the call was asked for; without signaling, after the connection was made
@@ -93,6 +164,7 @@ class QualityReport:
     sent: tuple[SentSecond, ...] = ()
     summary: Summary = field(default_factory=Summary)
     end_reason: str | None = None
+    ended: str | None = None  # who ended it and why, as this end would say it
     trust: str | None = None
     speech: SpeechScore | None = None
     video: VideoReport | Mapping[str, Any] | None = None
@@ -100,6 +172,7 @@ class QualityReport:
     events: tuple[Mapping[str, Any], ...] = ()
     loss_runs: Mapping[str, int] = field(default_factory=dict)  # packets lost in a row -> how often
     path: Path | None = None  # the last one
+    codecs: tuple[CodecInUse, ...] = ()  # in use at the end
 
     def with_signaling(
         self,
@@ -109,16 +182,31 @@ class QualityReport:
         trust: str | None = None,
         end: str = "this end",
         offset: float = 0.0,
+        ended: str | None = None,
+        number: str | None = None,
+        peer: str | None = None,
     ) -> "QualityReport":
-        """Joined with what signaling knows. `timings`: seconds since the call was asked for; `offset`: that moment,
-        seconds after this report's own zero (media's steps are moved by it)."""
+        """Joined with what signaling knows.
+
+        `timings`: seconds since the call was asked for; `offset`: that moment, seconds after this report's own zero
+        (media's steps are moved by it). `ended`: the end in a person's words. `number` and `peer`: who called whom.
+        """
         setup = {name: self.setup.get(name) for name in SETUP_STEPS}
         for name in MEDIA_STEPS:
             at = setup[name]
             setup[name] = None if at is None else at - offset
         for name in SIGNALING_STEPS:
             setup[name] = timings.get(name)
-        return replace(self, setup=setup, end_reason=end_reason, trust=trust, end=end)
+        return replace(
+            self,
+            setup=setup,
+            end_reason=end_reason,
+            ended=ended,
+            trust=trust,
+            end=end,
+            number=number,
+            peer=peer,
+        )
 
     def with_speech(self, speech: SpeechScore) -> "QualityReport":
         """Joined with what a comparison of the recording with the known speech gave."""
@@ -141,22 +229,29 @@ class QualityReport:
         setup = plain.mapping(data.get("setup", {}), "setup")
         summary = dict(plain.mapping(data.get("summary", {}), "summary"))
         worst, speech = summary.pop("worst", None), data.get("speech")
+        packets = summary.pop("packets", None)
         series = {}
-        for name in ("received", "sent", "events"):
+        for name in ("received", "sent", "events", "codecs"):
             series[name] = data.get(name, [])
             if not isinstance(series[name], list):
                 raise ValueError(f"{name} is a list")
         return cls(
             end=plain.text(data.get("end"), "end") or "this end",
+            number=plain.text(data.get("number"), "number"),
+            peer=plain.text(data.get("peer"), "peer"),
+            started_at=plain.text(data.get("started_at"), "started_at"),
             duration=plain.number(data.get("duration"), "duration") or 0.0,
             versions={k: str(v) for k, v in plain.mapping(data.get("versions", {}), "versions").items()},
             setup={name: plain.number(setup.get(name), name) for name in SETUP_STEPS},
             received=tuple(plain.numbers(ReceivedSecond, s) for s in series["received"]),
             sent=tuple(plain.numbers(SentSecond, s) for s in series["sent"]),
             summary=replace(
-                plain.numbers(Summary, summary), worst=None if worst is None else plain.numbers(Worst, worst)
+                plain.numbers(Summary, summary),
+                worst=None if worst is None else plain.numbers(Worst, worst),
+                packets=None if packets is None else plain.numbers(Packets, packets),
             ),
             end_reason=plain.text(data.get("end_reason"), "end_reason"),
+            ended=plain.text(data.get("ended"), "ended"),
             trust=plain.text(data.get("trust"), "trust"),
             speech=None if speech is None else plain.numbers(SpeechScore, speech),
             video=None if data.get("video") is None else plain.mapping(data["video"], "video"),
@@ -166,6 +261,7 @@ class QualityReport:
                 for k, v in plain.mapping(data.get("loss_runs", {}), "loss_runs").items()
             },
             path=_path(data.get("path")),
+            codecs=tuple(_codec(each) for each in series["codecs"]),
         )
 
     def to_json(self) -> str:
@@ -186,10 +282,74 @@ def _path(content: Any) -> Path | None:
     return Path(local, remote, protocol, plain.text(data.get("relay_protocol"), "relay_protocol"))
 
 
+def _codec(content: Any) -> CodecInUse:
+    data = plain.mapping(content, "a codec")
+    kind, direction, name, parameters = (
+        plain.text(data.get(member), member) for member in ("kind", "direction", "name", "parameters")
+    )
+    channels, helpers = plain.number(data.get("channels"), "channels"), data.get("helpers", [])
+    if not isinstance(helpers, list):
+        raise ValueError("helpers is a list")
+    return CodecInUse(
+        kind or "?",
+        direction or "?",
+        name or "?",
+        int(plain.number(data.get("clock_rate"), "clock_rate") or 0),
+        None if channels is None else int(channels),
+        parameters,
+        tuple(str(helper) for helper in helpers),
+    )
+
+
 def document(*reports: QualityReport, network: str | None = None) -> str:
     """The report of a call as JSON: of one end or of both, and the network that was emulated between them."""
     content = {"schema": SCHEMA, "network": network, "ends": [r.to_dict() for r in reports]}
     return json.dumps(content, indent=1) + "\n"
+
+
+class _Account:
+    """What became of the packets of one kind since the call began, from one snapshot to the next."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(("received", "lost", "late", "recovered", "duplicated"), 0.0)
+        self._sent: float | None = None
+
+    def add(self, before: Stats, after: Stats, kind: str) -> None:
+        heard, said = (Change(before, after, f"{way}-rtp", kind) for way in ("inbound", "outbound"))
+        received, lost = unique(heard)
+        late = heard.of("latePackets")
+        recovered = heard.of("packetsRecovered")
+        counted = (received, lost, late, recovered, heard.of("packetsDuplicated"))
+        for name, count in zip(self._counts, counted, strict=True):
+            self._counts[name] += count or 0.0
+        if (sent := said.of("packetsSent")) is not None:
+            self._sent = (self._sent or 0.0) + sent
+
+    @property
+    def packets(self) -> Packets | None:
+        """None while nothing came."""
+        return Packets.of(**self._counts) if self._counts["received"] else None
+
+    @property
+    def sent(self) -> int | None:
+        """None while nothing was sent."""
+        return round(self._sent) if self._sent else None
+
+
+def with_delay(seconds: Sequence[ReceivedSecond]) -> list[ReceivedSecond]:
+    """Every second that has a mos_lq has a mos_cq, too, where any delay is known: by the one before it, else after it.
+
+    So both means are of the same seconds.
+    """
+    known = [second.delay_ms for second in seconds if second.delay_ms is not None]
+    out, delay = [], known[0] if known else None
+    for second in seconds:
+        delay = delay if second.delay_ms is None else second.delay_ms
+        if second.mos_cq is None and second.mos_lq is not None and delay is not None:
+            concealed, burst = second.concealed_percent or 0.0, second.burst_ratio or 1.0
+            second = replace(second, mos_cq=emodel.mos(concealed, delay, burst))
+        out.append(second)
+    return out
 
 
 class ReportBuilder:
@@ -211,7 +371,9 @@ class ReportBuilder:
         self._happened: deque[tuple[float, str, str]] = deque(maxlen=MAX_EVENTS)
         self._loss_runs: Mapping[str, int] = {}
         self._path: Path | None = None
+        self._codecs: tuple[CodecInUse, ...] = ()
         self._empty = 0  # seconds without a packet at the end of the series
+        self._accounts = {kind: _Account() for kind in ("audio", "video")}
 
     def sample(self, stats: Stats, now: float) -> None:
         """A snapshot; the first one is the zero of the report's time."""
@@ -220,6 +382,11 @@ class ReportBuilder:
             if self._path is not None:
                 self.happened(now, "path", str(path))
             self._path = path
+        self._codecs = CodecInUse.of(stats) or self._codecs
+        if self._last is None or now > self._last[0]:
+            last: Stats = {} if self._last is None else self._last[1]
+            for kind, account in self._accounts.items():
+                account.add(last, stats, kind)
         if self._started is None or self._last is None or self._begin is None:
             self._started, self._begin, self._last = now, (now, stats), (now, stats)
             return
@@ -255,28 +422,33 @@ class ReportBuilder:
     ) -> QualityReport:
         """The report up to now; can be asked for again. `freezes`: (start on the clock of sample(), duration)."""
         zero = self._started or 0.0
+        sound, video = self._accounts["audio"], self._accounts["video"]
         last = self._received[-1].time if self._received else 0.0
         steps = {name: (setup or {}).get(name) for name in SETUP_STEPS}
         seconds = list(self._received)
         if self._empty == 1:
             seconds[-1] = silent(seconds[-1])  # the peer has hung up, most likely; a longer run is an outage
+        seconds = with_delay(settle(seconds))
         return QualityReport(
             duration=last,
             versions=self._versions,
             setup=steps,
             received=tuple(seconds),
             sent=tuple(self._sent),
-            summary=summarize(seconds, self._sent),
+            summary=summarize(seconds, self._sent, sound.packets, sound.sent),
             video=video_report(
                 [s for s in self._seen.values() if s is not None],
                 [s for s in self._filmed.values() if s is not None],
                 [(start - zero, length) for start, length in freezes],
+                video.packets,
+                video.sent,
             ),
             events=tuple(
                 {"time": max(0.0, at - zero), "kind": kind, "text": text} for at, kind, text in self._happened
             ),
             loss_runs={str(length): count for length, count in sorted(self._loss_runs.items())},
             path=self._path,
+            codecs=self._codecs,
         )
 
     def _judge_silence(self, second: ReceivedSecond, interval: float) -> None:

@@ -5,6 +5,7 @@ snapshots, never a cumulative one: a bad start must not weigh on the rest of a c
 is None.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,50 +15,78 @@ from media.quality import emodel
 Stats = Mapping[str, Mapping[str, Any]]
 
 _FRAME_SAMPLES = 960
+UDP_IP_BYTES = 28  # of a datagram, by IPv4
 # What begins anew when the sender begins a new stream (another SSRC).
-_OF_ONE_STREAM = ("packetsReceived", "packetsLost", "bytesReceived", "headerBytesReceived")
+_OF_ONE_STREAM = (
+    "packetsReceived",
+    "packetsLost",
+    "packetsMissing",
+    "packetsDuplicated",
+    "bytesReceived",
+    "headerBytesReceived",
+)
+# What can become less: a packet that was counted as lost comes after all.
+_MAY_FALL = ("packetsLost", "packetsMissing", "packetsRecovered")
+FLOOR_DBFS = -96.0  # of 16 bits
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedSecond:
     """What was heard in one interval. `time`: its end, seconds after the report's start.
 
-    `packets` came and `packets_lost` were missed (RFC 3550; below 0 when earlier ones were only late).
-    Shares are percent: `lost_percent`, `late_percent` and `recovered_percent` of the packets expected,
-    `concealed_percent` of the samples played. `burst_ratio`: see emodel. Delays and jitter in ms, `bitrate_bps`
-    of RTP packets (headers in). `mos_lq` knows loss only, `mos_cq` also the delay; both G.107.2.
+    `packets` came, each counted once, `packets_late` of them after their turn; `packets_lost` did not come, of which
+    `packets_recovered` were played from a copy. Shares are percent: those of packets of the expected ones (came or
+    lost), `concealed_percent` of the samples played. It is the sum of its three causes: a packet was missing (lost or
+    late), the buffer had run empty (packets held up, or lost at its end), the decoder refused one. `burst_ratio`: see
+    emodel. Delays and jitter in ms, `bitrate_bps` of RTP packets (headers in), `level_dbfs` RMS of what was heard (a
+    full-scale square wave has 0). `mos_lq` knows loss only, `mos_cq` also the delay; both G.107.2.
     """
 
     time: float
     mos_lq: float | None = None
     mos_cq: float | None = None
     packets: float | None = None
+    packets_late: float | None = None
     packets_lost: float | None = None
+    packets_recovered: float | None = None
     lost_percent: float | None = None
     late_percent: float | None = None
     recovered_percent: float | None = None
     concealed_percent: float | None = None
+    concealed_missing_percent: float | None = None
+    concealed_empty_percent: float | None = None
+    concealed_broken_percent: float | None = None
     burst_ratio: float | None = None
     jitter_ms: float | None = None
     jitter_buffer_ms: float | None = None
     jitter_buffer_target_ms: float | None = None
     delay_ms: float | None = None
     bitrate_bps: float | None = None
-    level: float | None = None
+    level_dbfs: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SentSecond:
     """What was sent in one interval, and what the other end reported (RTCP) by its end.
 
+    `bitrate_bps` is that of the RTP packets: `media_bps` of the codec, `redundant_bps` of copies (RED), and headers.
+    Beside them go `retransmitted_bps` (RTX) and, for the whole call, `rtcp_bps`; `wire_bps` is all that left this end,
+    video, SRTP, UDP and IP included. `target_bitrate_bps` is what the codec was told.
     `remote_lost_percent` and `remote_jitter_ms` are of the network, since the report before. How it was heard there
     comes with extended reports, and is of the whole call up to then: `remote_missing_percent` of the packets were
     never played, for loss or for coming too late; `remote_late_percent` are the latter.
     """
 
     time: float
+    packets: float | None = None
     bitrate_bps: float | None = None
+    media_bps: float | None = None
+    redundant_bps: float | None = None
+    retransmitted_bps: float | None = None
+    rtcp_bps: float | None = None
+    wire_bps: float | None = None
     target_bitrate_bps: float | None = None
+    level_dbfs: float | None = None
     remote_lost_percent: float | None = None
     remote_jitter_ms: float | None = None
     rtt_ms: float | None = None
@@ -88,6 +117,8 @@ class Change:
 
     def __init__(self, before: Stats, after: Stats, type_: str, kind: str = "audio") -> None:
         self._pairs = [(before.get(id_, {}), entry) for id_, entry in entries(after, type_, kind)]
+        # A video stream's repairs are counted with its packets, a voice stream's where it is played.
+        self._anew = (*_OF_ONE_STREAM, "packetsRecovered") if kind == "video" else _OF_ONE_STREAM
 
     def total(self, key: str) -> float | None:
         """Now, cumulative; None where nobody counts it."""
@@ -101,13 +132,9 @@ class Change:
             value, old = after.get(key), before.get(key) or 0
             if value is None:
                 continue
-            if (
-                key in _OF_ONE_STREAM
-                and before.get("ssrc") is not None
-                and before["ssrc"] != after.get("ssrc")
-            ):
+            if key in self._anew and before.get("ssrc") is not None and before["ssrc"] != after.get("ssrc"):
                 old = 0
-            total = (total or 0.0) + (value - old if value >= old or key == "packetsLost" else value)
+            total = (total or 0.0) + (value - old if value >= old or key in _MAY_FALL else value)
         return total
 
 
@@ -149,11 +176,13 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
     change = Change(before, after, "inbound-rtp")
     if not change.total("packetsReceived") or interval <= 0:
         return ReceivedSecond(time)
-    packets, lost = change.of("packetsReceived"), change.of("packetsLost")
+    packets, lost = unique(change)
     expected = None if packets is None else packets + max(0.0, lost or 0.0)
     samples, concealed = _heard(change, lost)
     late = _first_of(change.of("latePackets"), change.of("packetsDiscarded"))
+    recovered = _first_of(change.of("packetsRecovered"), change.of("recoveredFrames"))
     concealed_percent = _percent(concealed, samples)
+    causes = _causes(change, concealed)
     burst = _burst_ratio(concealed, change.of("concealmentEvents"), concealed_percent)
     emitted = change.of("jitterBufferEmittedCount")
     buffer_ms = _ratio(change.of("jitterBufferDelay"), emitted, 1000)
@@ -171,19 +200,45 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
         mos_lq=mos_lq,
         mos_cq=mos_cq,
         packets=packets,
+        packets_late=late,
         packets_lost=lost,
+        packets_recovered=recovered,
         lost_percent=None if lost is None else _percent(lost, expected),
         late_percent=_percent(late, expected),
-        recovered_percent=_percent(change.of("recoveredFrames"), expected),
+        recovered_percent=_percent(recovered, expected),
         concealed_percent=concealed_percent,
+        concealed_missing_percent=_percent(causes[0], samples),
+        concealed_empty_percent=_percent(causes[1], samples),
+        concealed_broken_percent=_percent(causes[2], samples),
         burst_ratio=burst,
         jitter_ms=None if jitter is None else float(jitter) * 1000,
         jitter_buffer_ms=buffer_ms,
         jitter_buffer_target_ms=_ratio(change.of("jitterBufferTargetDelay"), emitted, 1000),
         delay_ms=delay,
         bitrate_bps=_bitrate(change, "Received", interval),
-        level=first(after, "inbound-rtp", "audioLevel", "audio"),
+        level_dbfs=_level(change),
     )
+
+
+def unique(change: Change) -> tuple[float | None, float | None]:
+    """Packets that came and that did not, each counted once; of a source that does not tell, RFC 3550's."""
+    came, twice, missing = (change.of(f"packets{what}") for what in ("Received", "Duplicated", "Missing"))
+    if came is None or missing is None:
+        return came, change.of("packetsLost")
+    return came - (twice or 0.0), missing
+
+
+def _level(change: Change) -> float | None:
+    """RMS in dBFS, from the energy that W3C sums up (totalAudioEnergy)."""
+    energy, seconds = change.of("totalAudioEnergy"), change.of("totalSamplesDuration")
+    if energy is None or seconds is None or seconds <= 0:
+        return None
+    return dbfs(energy / seconds)
+
+
+def dbfs(power: float) -> float:
+    """Of a mean square (1: a full-scale square wave)."""
+    return max(FLOOR_DBFS, 10 * math.log10(power)) if power > 0 else FLOOR_DBFS
 
 
 def silent(second: ReceivedSecond) -> ReceivedSecond:
@@ -193,6 +248,9 @@ def silent(second: ReceivedSecond) -> ReceivedSecond:
         mos_lq=None,
         mos_cq=None,
         concealed_percent=None,
+        concealed_missing_percent=None,
+        concealed_empty_percent=None,
+        concealed_broken_percent=None,
         burst_ratio=None,
         jitter_buffer_ms=None,
         jitter_buffer_target_ms=None,
@@ -216,6 +274,15 @@ def _heard(change: Change, lost: float | None) -> tuple[float | None, float | No
     return samples - pause, concealed - pause
 
 
+def _causes(change: Change, concealed: float | None) -> tuple[float | None, float | None, float | None]:
+    """Of the samples concealed: for a missing packet, an empty buffer, a broken packet. A pause emptied the buffer."""
+    missing, broken = change.of("concealedMissingSamples"), change.of("concealedBrokenSamples")
+    if concealed is None or missing is None or broken is None:
+        return None, None, None
+    missing, broken = min(missing, concealed), min(broken, max(0.0, concealed - missing))
+    return missing, concealed - missing - broken, broken
+
+
 def sent(before: Stats, after: Stats, time: float, interval: float) -> SentSecond:
     """Figures of the sent audio between two snapshots that lie `interval` seconds apart."""
     change = Change(before, after, "outbound-rtp")
@@ -226,9 +293,21 @@ def sent(before: Stats, after: Stats, time: float, interval: float) -> SentSecon
     target = first(after, "outbound-rtp", "targetBitrate", "audio")
     lost, late = _remote(after, "lossRate"), _remote(after, "discardRate")
     nominal = _remote(after, "jitterBufferNominalDelay")
+    payload, redundant = change.of("bytesSent"), change.of("redundantBytesSent")
+    media = None if payload is None or redundant is None else payload - redundant
+    transport = Change(before, after, "transport")
+    datagrams, size = transport.of("packetsSent"), transport.of("bytesSent")
+    wire = None if datagrams is None or size is None else size + datagrams * UDP_IP_BYTES
     return SentSecond(
         time=time,
+        packets=change.of("packetsSent"),
         bitrate_bps=_bitrate(change, "Sent", interval),
+        media_bps=_bps(media, interval),
+        redundant_bps=_bps(redundant, interval),
+        retransmitted_bps=_bps(change.of("retransmittedBytesSent"), interval),
+        rtcp_bps=_bps(transport.of("rtcpBytesSent"), interval),
+        wire_bps=_bps(wire, interval),
+        level_dbfs=_level(Change(before, after, "media-source")),
         target_bitrate_bps=None if target is None else float(target),
         remote_lost_percent=None if fraction is None else float(fraction) * 100,
         remote_jitter_ms=None if jitter is None else float(jitter) * 1000,
@@ -245,6 +324,10 @@ def _remote(stats: Stats, key: str) -> float | None:
     """What the other end says of how it hears us."""
     value = first(stats, "remote-inbound-rtp", key, "audio")
     return None if value is None else float(value)
+
+
+def _bps(size: float | None, interval: float) -> float | None:
+    return None if size is None else size * 8 / interval
 
 
 def _bitrate(change: Change, direction: str, interval: float) -> float | None:

@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from media.quality.stats import ReceivedSecond, SentSecond
+from media.quality.packets import Packets
+from media.quality.stats import ReceivedSecond, SentSecond, dbfs
+
+# A second that is so much softer than the loudest one is a pause.
+_SOUND_RANGE_DB = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +22,37 @@ class Worst:
 class Summary:
     """Means over the seconds of the call that have a value. Units as in ReceivedSecond and SentSecond.
 
+    Packets and the shares of them are those of the whole call, MOS that of the same seconds with and without the
+    delay, levels those of the seconds in which there was sound (within 30 dB of the loudest).
     The other end's own figures (remote_...) are the last that it told, of the whole call up to then.
     """
 
     mos_lq: float | None = None
     mos_cq: float | None = None
     worst: Worst | None = None
+    packets: Packets | None = None
+    packets_sent: int | None = None
     lost_percent: float | None = None
     late_percent: float | None = None
     recovered_percent: float | None = None
     concealed_percent: float | None = None
+    concealed_missing_percent: float | None = None
+    concealed_empty_percent: float | None = None
+    concealed_broken_percent: float | None = None
+    heard_dbfs: float | None = None
+    said_dbfs: float | None = None
     jitter_ms: float | None = None
     jitter_buffer_ms: float | None = None
     delay_ms: float | None = None
     rtt_ms: float | None = None
     received_bps: float | None = None
     sent_bps: float | None = None
+    media_bps: float | None = None
+    redundant_bps: float | None = None
+    retransmitted_bps: float | None = None
+    rtcp_bps: float | None = None
+    wire_bps: float | None = None
+    target_bitrate_bps: float | None = None
     remote_mos_lq: float | None = None
     remote_mos_cq: float | None = None
     remote_missing_percent: float | None = None
@@ -41,7 +60,12 @@ class Summary:
     remote_jitter_buffer_ms: float | None = None
 
 
-def summarize(received: Sequence[ReceivedSecond], sent: Sequence[SentSecond]) -> Summary:
+def summarize(
+    received: Sequence[ReceivedSecond],
+    sent: Sequence[SentSecond],
+    packets: Packets | None = None,
+    packets_sent: int | None = None,
+) -> Summary:
     """Means of the seconds that have a value, and the worst second (of equal ones the first)."""
     worst: Worst | None = None
     for second in received:
@@ -51,22 +75,44 @@ def summarize(received: Sequence[ReceivedSecond], sent: Sequence[SentSecond]) ->
         mos_lq=_mean(s.mos_lq for s in received),
         mos_cq=_mean(s.mos_cq for s in received),
         worst=worst,
-        lost_percent=_mean(s.lost_percent for s in received),
-        late_percent=_mean(s.late_percent for s in received),
-        recovered_percent=_mean(s.recovered_percent for s in received),
+        packets=packets,
+        packets_sent=packets_sent,
+        lost_percent=None if packets is None else packets.percent(packets.lost),
+        late_percent=None if packets is None else packets.percent(packets.late),
+        recovered_percent=None if packets is None else packets.percent(packets.recovered),
         concealed_percent=_mean(s.concealed_percent for s in received),
+        concealed_missing_percent=_mean(s.concealed_missing_percent for s in received),
+        concealed_empty_percent=_mean(s.concealed_empty_percent for s in received),
+        concealed_broken_percent=_mean(s.concealed_broken_percent for s in received),
+        heard_dbfs=_loudness(s.level_dbfs for s in received),
+        said_dbfs=_loudness(s.level_dbfs for s in sent),
         jitter_ms=_mean(s.jitter_ms for s in received),
         jitter_buffer_ms=_mean(s.jitter_buffer_ms for s in received),
         delay_ms=_mean(s.delay_ms for s in received),
         rtt_ms=_mean(s.rtt_ms for s in sent),
         received_bps=_mean(s.bitrate_bps for s in received),
         sent_bps=_mean(s.bitrate_bps for s in sent),
+        media_bps=_mean(s.media_bps for s in sent),
+        redundant_bps=_mean(s.redundant_bps for s in sent),
+        retransmitted_bps=_mean(s.retransmitted_bps for s in sent),
+        rtcp_bps=_mean(s.rtcp_bps for s in sent),
+        wire_bps=_mean(s.wire_bps for s in sent),
+        target_bitrate_bps=_mean(s.target_bitrate_bps for s in sent),
         remote_mos_lq=_last(s.remote_mos_lq for s in reversed(sent)),
         remote_mos_cq=_last(s.remote_mos_cq for s in reversed(sent)),
         remote_missing_percent=_last(s.remote_missing_percent for s in reversed(sent)),
         remote_late_percent=_last(s.remote_late_percent for s in reversed(sent)),
         remote_jitter_buffer_ms=_last(s.remote_jitter_buffer_ms for s in reversed(sent)),
     )
+
+
+def _loudness(levels: Iterable[float | None]) -> float | None:
+    """Mean power of the seconds in which there was sound, in dBFS."""
+    known = [level for level in levels if level is not None]
+    if not known:
+        return None
+    loud = [10 ** (level / 10) for level in known if level >= max(known) - _SOUND_RANGE_DB]
+    return dbfs(sum(loud) / len(loud))
 
 
 def _last(newest_first: Iterable[float | None]) -> float | None:

@@ -6,6 +6,7 @@ With two ends nothing wraps at 80 columns: 25 characters of label, 22 of each ce
 import io
 import textwrap
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,12 +28,55 @@ def _mos(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{verdict(value)}, {value:.{digits}f}"
 
 
-def _rates(report: QualityReport) -> str:
-    received, sent = report.summary.received_bps, report.summary.sent_bps
-    if received is None and sent is None:
+def _rates(*names: str, between: str = " / ") -> Callable[[QualityReport], str]:
+    """Members of the summary, in kbit/s."""
+
+    def cell(report: QualityReport) -> str:
+        found = [getattr(report.summary, name) for name in names]
+        if all(bps is None for bps in found):
+            return "-"
+        return f"{between.join(_number(None if bps is None else bps / 1000) for bps in found)} kbit/s"
+
+    return cell
+
+
+def _packets(name: str) -> Callable[[QualityReport], str]:
+    """A count of packets, of what was expected; none of them is a dash where there is no account."""
+
+    def cell(report: QualityReport) -> str:
+        packets = report.summary.packets
+        if packets is None:
+            return "-"
+        count: int = getattr(packets, name)
+        share = packets.percent(count)
+        return f"{count} ({share:.2f} %)" if share is not None and name != "received" else str(count)
+
+    return cell
+
+
+def _loudness(report: QualityReport) -> str:
+    levels = (report.summary.heard_dbfs, report.summary.said_dbfs)
+    return "-" if levels == (None, None) else f"{' / '.join(_number(v, digits=0) for v in levels)} dBFS"
+
+
+def _when(report: QualityReport) -> str:
+    if report.started_at is None:
         return "-"
-    thousands = [_number(None if bps is None else bps / 1000) for bps in (received, sent)]
-    return f"{' / '.join(thousands)} kbit/s"
+    try:
+        return datetime.fromisoformat(report.started_at).strftime("%Y-%m-%d %H:%M %z").strip()
+    except ValueError:
+        return report.started_at
+
+
+def _codec(direction: str) -> Callable[[QualityReport], str]:
+    def cell(report: QualityReport) -> str:
+        return next((str(c) for c in report.codecs if (c.kind, c.direction) == ("audio", direction)), "-")
+
+    return cell
+
+
+def _video_codec(report: QualityReport) -> str:
+    return next((str(c) for c in report.codecs if c.kind == "video"), "-")
 
 
 def _worst(report: QualityReport) -> str:
@@ -79,6 +123,9 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
             ("MOS, conversation", lambda r: _mos(r.summary.mos_cq)),
             ("worst second", _worst),
             ("concealed", lambda r: _number(r.summary.concealed_percent, " %", 2)),
+            ("  for missing packets", lambda r: _number(r.summary.concealed_missing_percent, " %", 2)),
+            ("  buffer ran empty", lambda r: _number(r.summary.concealed_empty_percent, " %", 2)),
+            ("loudness, heard / said", _loudness),
             ("mouth to ear, measured", _mouth_to_ear),
             ("mouth to ear, estimated", lambda r: _number(r.summary.delay_ms, " ms", 0)),
             ("PESQ-WB", lambda r: _number(r.speech.pesq_wb if r.speech else None, digits=2)),
@@ -109,13 +156,19 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
     (
         "the network",
         (
-            ("packets lost", lambda r: _number(r.summary.lost_percent, " %", 2)),
-            ("came too late", lambda r: _number(r.summary.late_percent, " %", 2)),
-            ("recovered by FEC", lambda r: _number(r.summary.recovered_percent, " %", 2)),
+            ("packets sent", lambda r: _number(r.summary.packets_sent, digits=0)),
+            ("packets received", _packets("received")),
+            ("  of them too late", _packets("late")),
+            ("packets lost", _packets("lost")),
+            ("  of them recovered", _packets("recovered")),
+            ("  lost for good", _packets("missing")),
             ("jitter", lambda r: _number(r.summary.jitter_ms, " ms")),
             ("jitter buffer", lambda r: _number(r.summary.jitter_buffer_ms, " ms")),
             ("round trip", lambda r: _number(r.summary.rtt_ms, " ms")),
-            ("received / sent", _rates),
+            ("received / sent", _rates("received_bps", "sent_bps")),
+            ("  voice: target, sent", _rates("target_bitrate_bps", "media_bps")),
+            ("  copies, sent again", _rates("redundant_bps", "retransmitted_bps")),
+            ("sent in all, on the wire", _rates("wire_bps")),
             ("path, here - there", lambda r: str(r.path or "-")),
         ),
     ),
@@ -133,8 +186,13 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
     (
         "the call",
         (
+            ("began", _when),
+            ("number", lambda r: r.number or "-"),
             ("measured", lambda r: f"{r.duration:.0f} s"),
-            ("ended", lambda r: r.end_reason or "-"),
+            ("sound sent", _codec("sent")),
+            ("sound received", _codec("received")),
+            ("picture", _video_codec),
+            ("ended", lambda r: r.ended or (r.end_reason or "-").replace("_", " ")),
             ("peer's identity", lambda r: r.trust or "-"),
         ),
     ),

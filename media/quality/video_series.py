@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from media.quality.stats import Change, Stats, entries
+from media.quality.packets import Packets, settle
+from media.quality.stats import Change, Stats, entries, unique
 
 # (start on the report's clock, duration), seconds
 Freeze = tuple[float, float]
@@ -14,6 +15,7 @@ Freeze = tuple[float, float]
 class VideoReceivedSecond:
     """What was seen in one interval that ends at `time` (seconds). Shares in percent of the packets expected.
 
+    `packets` came, each counted once; `packets_lost` did not, of which `packets_recovered` came as retransmissions.
     `frame_delay_ms` is the display's own delay; `av_offset_ms` is above 0 when the sound is ahead of the picture.
     """
 
@@ -21,6 +23,9 @@ class VideoReceivedSecond:
     frames_per_second: float | None = None
     frames_dropped: float | None = None
     bitrate_bps: float | None = None
+    packets: float | None = None
+    packets_lost: float | None = None
+    packets_recovered: float | None = None
     lost_percent: float | None = None
     recovered_percent: float | None = None
     frame_delay_ms: float | None = None
@@ -39,6 +44,7 @@ class VideoSentSecond:
 
     time: float
     frames_per_second: float | None = None
+    packets: float | None = None
     bitrate_bps: float | None = None
     target_bitrate_bps: float | None = None
     retransmitted_bps: float | None = None
@@ -47,8 +53,10 @@ class VideoSentSecond:
 
 @dataclass(frozen=True, slots=True)
 class VideoSummary:
-    """Means over the seconds that have a value, and all freezes."""
+    """Means over the seconds that have a value, and all freezes. `packets` and the shares of them are of the call."""
 
+    packets: Packets | None = None
+    packets_sent: int | None = None  # retransmissions included
     frames_per_second: float | None = None
     freezes: int = 0
     frozen_seconds: float = 0.0
@@ -56,6 +64,7 @@ class VideoSummary:
     received_bps: float | None = None
     sent_bps: float | None = None
     lost_percent: float | None = None
+    recovered_percent: float | None = None
     frame_delay_ms: float | None = None
     av_offset_ms: float | None = None
     plis: float | None = None
@@ -79,8 +88,9 @@ def video_received(before: Stats, after: Stats, time: float, interval: float) ->
     if now is None or interval <= 0:
         return None
     change = Change(before, after, "inbound-rtp", "video")
-    packets, lost = change.of("packetsReceived") or 0.0, max(0.0, change.of("packetsLost") or 0.0)
-    expected = packets + lost
+    packets, lost = unique(change)
+    recovered = change.of("packetsRecovered")
+    expected = (packets or 0.0) + max(0.0, lost or 0.0)
     payload = (change.of("bytesReceived") or 0.0) + (change.of("headerBytesReceived") or 0.0)
     rendered = change.of("framesRendered")
     return VideoReceivedSecond(
@@ -88,8 +98,11 @@ def video_received(before: Stats, after: Stats, time: float, interval: float) ->
         frames_per_second=None if rendered is None else rendered / interval,
         frames_dropped=change.of("framesDropped"),
         bitrate_bps=payload * 8 / interval,
-        lost_percent=100 * lost / expected if expected else None,
-        recovered_percent=_share(change.of("retransmittedPacketsReceived"), expected),
+        packets=packets,
+        packets_lost=lost,
+        packets_recovered=recovered,
+        lost_percent=None if lost is None else _share(max(0.0, lost), expected),
+        recovered_percent=_share(recovered, expected),
         frame_delay_ms=_ms(now.get("playoutDelay")),
         jitter_ms=_ms(now.get("jitter")),
         av_offset_ms=_ms(now.get("avOffset")),
@@ -113,6 +126,7 @@ def video_sent(before: Stats, after: Stats, time: float, interval: float) -> Vid
     return VideoSentSecond(
         time=time,
         frames_per_second=None if frames is None else frames / interval,
+        packets=change.of("packetsSent"),
         bitrate_bps=payload * 8 / interval,
         target_bitrate_bps=now.get("targetBitrate"),
         retransmitted_bps=(change.of("retransmittedBytesSent") or 0.0) * 8 / interval,
@@ -121,19 +135,27 @@ def video_sent(before: Stats, after: Stats, time: float, interval: float) -> Vid
 
 
 def video_report(
-    received: Sequence[VideoReceivedSecond], sent: Sequence[VideoSentSecond], freezes: Sequence[Freeze]
+    received: Sequence[VideoReceivedSecond],
+    sent: Sequence[VideoSentSecond],
+    freezes: Sequence[Freeze],
+    packets: Packets | None = None,
+    packets_sent: int | None = None,
 ) -> VideoReport | None:
     """All of it; None when there was no video."""
     if not received and not sent:
         return None
+    received = settle(received)
     summary = VideoSummary(
+        packets=packets,
+        packets_sent=packets_sent,
         frames_per_second=_mean(received, "frames_per_second"),
         freezes=len(freezes),
         frozen_seconds=sum(length for _, length in freezes),
         longest_freeze_ms=max((1000 * length for _, length in freezes), default=None),
         received_bps=_mean(received, "bitrate_bps"),
         sent_bps=_mean(sent, "bitrate_bps"),
-        lost_percent=_mean(received, "lost_percent"),
+        lost_percent=None if packets is None else packets.percent(packets.lost),
+        recovered_percent=None if packets is None else packets.percent(packets.recovered),
         frame_delay_ms=_mean(received, "frame_delay_ms"),
         av_offset_ms=_mean(received, "av_offset_ms"),
         plis=sum(second.plis or 0.0 for second in received) if received else None,

@@ -25,6 +25,7 @@ from media.streams.protection import (
 )
 
 SAMPLE_RATE = 48000
+FULL_SCALE = 32768.0
 MAX_SILENCE_BYTES = 2  # what an Opus encoder in DTX gives (RFC 7587 section 3.1.3)
 MID_PACKETS = (
     100  # the MID travels in the first 2 s; by then RTCP has told that the SSRC is known (RFC 8843, 9.2)
@@ -74,6 +75,7 @@ class AudioSender:
         self.hurried = False
         self.redundant_bytes_sent = 0  # copies (RED) and what says where they are
         self.total_samples_captured = 0
+        self.total_audio_energy = 0.0  # W3C: of what is sent, seconds times the mean square (full scale 1)
         self.nack_count = 0
 
     @property
@@ -95,6 +97,8 @@ class AudioSender:
         captured -= len(self._waiting) / SAMPLE_RATE
         self._waiting = np.concatenate((self._waiting, samples)) if len(self._waiting) else samples
         self.total_samples_captured += len(samples)
+        scaled = samples.astype(np.float32)
+        self.total_audio_energy += float(scaled @ scaled) / (SAMPLE_RATE * FULL_SCALE**2)
         packets = []
         while len(self._waiting) >= self._frame_samples:
             frame, self._waiting = self._waiting[: self._frame_samples], self._waiting[self._frame_samples :]

@@ -16,6 +16,7 @@ KEYS = SrtpKeys(PROFILES[1], bytes(range(30)), bytes(range(50, 80)))
 COMMON = {"type", "timestamp"}
 STREAM = COMMON | {"ssrc", "kind", "transportId", "codecId"}
 W3C = {
+    "codec": COMMON | {"transportId", "payloadType", "mimeType", "clockRate", "channels", "sdpFmtpLine"},
     "candidate-pair": COMMON | {"availableOutgoingBitrate"},
     "transport": COMMON
     | {"packetsSent", "packetsReceived", "bytesSent", "bytesReceived", "iceState", "dtlsState", "srtpCipher"},
@@ -77,6 +78,7 @@ W3C = {
 # As the module's docstring says: those of RFC 3611 are of what the peer hears.
 OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns", "pathQueueDelay"}
 OWN |= {"packetsExpected", "packetsDuplicated", "packetsMissing", "packetsRecovered", "rtcpBytesSent"}
+OWN |= {"helperCodecIds"}
 OWN |= {"concealedMissingSamples", "concealedEmptySamples", "concealedBrokenSamples", "redundantBytesSent"}
 OWN |= {"qualityLimitationReason"}  # which W3C has for video
 RFC_3611 = {

@@ -18,13 +18,22 @@ class Counters:
         self.inbound: dict[str, Any] = {
             "type": "inbound-rtp", "kind": "audio", "ssrc": 1, "packetsReceived": 0, "packetsLost": 0,
             "bytesReceived": 0, "headerBytesReceived": 0, "jitter": 0.002, "latePackets": 0, "recoveredFrames": 0,
+            "packetsExpected": 0, "packetsDuplicated": 0, "packetsMissing": 0, "packetsRecovered": 0,
+            "concealedMissingSamples": 0, "concealedEmptySamples": 0, "concealedBrokenSamples": 0,
+            "totalAudioEnergy": 0.0, "totalSamplesDuration": 0.0,
             "totalSamplesReceived": 0, "concealedSamples": 0, "silentConcealedSamples": 0, "concealmentEvents": 0,
             "jitterBufferDelay": 0.0, "jitterBufferTargetDelay": 0.0, "jitterBufferEmittedCount": 0,
             "audioLevel": 0.1,
         }  # fmt: skip
         self.outbound: dict[str, Any] = {
             "type": "outbound-rtp", "kind": "audio", "packetsSent": 0, "bytesSent": 0, "headerBytesSent": 0,
-            "targetBitrate": 32000,
+            "targetBitrate": 32000, "redundantBytesSent": 0, "retransmittedBytesSent": 0,
+        }  # fmt: skip
+        self.source: dict[str, Any] = {
+            "type": "media-source", "kind": "audio", "totalAudioEnergy": 0.0, "totalSamplesDuration": 0.0,
+        }  # fmt: skip
+        self.transport: dict[str, Any] = {
+            "type": "transport", "packetsSent": 0, "bytesSent": 0, "rtcpBytesSent": 0,
         }  # fmt: skip
         self.remote: dict[str, Any] = {
             "type": "remote-inbound-rtp", "kind": "audio", "fractionLost": 0.02, "jitter": 0.003,
@@ -32,7 +41,8 @@ class Counters:
         }  # fmt: skip
 
     def snapshot(self) -> Stats:
-        return {"i": dict(self.inbound), "o": dict(self.outbound), "r": dict(self.remote)}
+        entries = (self.inbound, self.outbound, self.remote, self.source, self.transport)
+        return dict(zip("iorst", map(dict, entries), strict=True))
 
     def second(
         self,
@@ -52,7 +62,10 @@ class Counters:
         self.now += seconds
         emitted = packets * 960
         for key, change in (
-            ("packetsReceived", packets), ("packetsLost", lost), ("bytesReceived", packets * 80),
+            ("packetsReceived", packets), ("packetsLost", lost), ("packetsMissing", lost),
+            ("packetsExpected", packets + lost), ("packetsRecovered", recovered),
+            ("concealedMissingSamples", (concealed - silent) * 960), ("concealedEmptySamples", silent * 960),
+            ("totalAudioEnergy", 0.01 * seconds), ("totalSamplesDuration", seconds), ("bytesReceived", packets * 80),
             ("headerBytesReceived", packets * 12), ("latePackets", late), ("recoveredFrames", recovered),
             ("totalSamplesReceived", round(48_000 * seconds)), ("concealedSamples", concealed * 960),
             ("silentConcealedSamples", silent * 960), ("concealmentEvents", events),
@@ -63,6 +76,13 @@ class Counters:
         self.outbound["packetsSent"] += 50
         self.outbound["bytesSent"] += 50 * 80
         self.outbound["headerBytesSent"] += 50 * 12
+        self.outbound["redundantBytesSent"] += 50 * 20
+        self.outbound["retransmittedBytesSent"] += 100
+        self.source["totalAudioEnergy"] += 0.001 * seconds
+        self.source["totalSamplesDuration"] += seconds
+        self.transport["packetsSent"] += 53
+        self.transport["bytesSent"] += 50 * 102 + 200
+        self.transport["rtcpBytesSent"] += 200
         self.remote["totalRoundTripTime"] += 2 * rtt
         self.remote["roundTripTimeMeasurements"] += 2
         self.remote["roundTripTime"] = rtt

@@ -125,14 +125,20 @@ def test_pauses_of_the_sender_are_not_missed(counters: Any) -> None:
 def test_a_new_stream_counts_from_zero(counters: Any) -> None:
     counters.second(packets=100, lost=30)
     before = counters.snapshot()
-    counters.inbound |= {"ssrc": 2, "packetsReceived": 0, "packetsLost": 0, "bytesReceived": 0}
+    counters.inbound |= {
+        "ssrc": 2,
+        "packetsReceived": 0,
+        "packetsLost": 0,
+        "packetsMissing": 0,
+        "bytesReceived": 0,
+    }
     counters.inbound["headerBytesReceived"] = 0
     second = received(before, counters.second(packets=45, lost=5), 2.0, 1.0)
     assert (second.packets, second.packets_lost) == (45, 5)
     assert second.lost_percent == pytest.approx(10)
     # And when the new one has got further than the old one had.
     before = counters.snapshot()
-    counters.inbound |= {"ssrc": 3, "packetsReceived": 0, "packetsLost": 0}
+    counters.inbound |= {"ssrc": 3, "packetsReceived": 0, "packetsLost": 0, "packetsMissing": 0}
     assert received(before, counters.second(packets=50), 3.0, 1.0).packets == 50
 
 

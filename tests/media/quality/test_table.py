@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from media.quality import emodel
-from media.quality.report import QualityReport
+from media.quality.packets import Packets
+from media.quality.report import CodecInUse, QualityReport
 from media.quality.speech import SpeechScore
 from media.quality.summary import Summary, Worst
 from media.quality.table import WIDTH, make_table, render
@@ -16,11 +17,23 @@ WORST_CASE = QualityReport(
     duration=3599.6,
     versions={"ringline": "0.1.0", "aiortc": "1.16.0", "PyAV": "18.1.0", "libopus": "1.6.1"},
     setup={"ringing": 12.3456, "accepted": 29.9999, "ice_connected": 31.2, "dtls_connected": 32.1, "first_sound": 33.3},
+    number="+12025550100",
+    peer="+12025550101",
+    started_at="2026-11-30T23:59:59.123456+05:30",
     summary=Summary(
-        4.408, 1.0, Worst(3599.0, 1.234), 100.0, 100.0, 100.0, 100.0, 1999.9, 1999.9, 4321.0, 8765.4, 1234567.8,
-        1234567.8, 4.4, 1.0, 100.0, 100.0, 65535.0,
+        mos_lq=4.408, mos_cq=1.0, worst=Worst(3599.0, 1.234), packets=Packets.of(180000, 0, 179999, 0, 0),
+        packets_sent=4320000, concealed_percent=100.0, concealed_missing_percent=100.0, concealed_empty_percent=100.0,
+        heard_dbfs=-96.0, said_dbfs=-96.0, jitter_ms=1999.9, jitter_buffer_ms=1999.9, delay_ms=4321.0, rtt_ms=8765.4,
+        received_bps=1234567.8, sent_bps=1234567.8, media_bps=128000.0, redundant_bps=128000.0,
+        retransmitted_bps=128000.0, wire_bps=12345678.9, target_bitrate_bps=128000.0, remote_mos_lq=4.4,
+        remote_mos_cq=1.0, remote_missing_percent=100.0, remote_late_percent=100.0, remote_jitter_buffer_ms=65535.0,
     ),
-    end_reason="connection_lost",
+    codecs=(
+        CodecInUse("audio", "sent", "opus", 48000, 2, "useinbandfec=1", ("red", "rtx")),
+        CodecInUse("audio", "received", "PCMU", 8000), CodecInUse("video", "sent", "H264", 90000, helpers=("rtx",)),
+    ),
+    end_reason="hung_up",
+    ended="+12025550101 hung up",
     trust="first use, pinned",
     speech=SpeechScore(1987.6, 1999.9, 1.0, 10, 4.64, 4.5),
 )  # fmt: skip
@@ -37,7 +50,7 @@ def test_nothing_wraps_at_80_columns_with_two_ends() -> None:
     rows = [line for line in lines(text) if line.startswith("│")]
     assert len(rows) == make_table([WORST_CASE]).row_count
     assert all(row.split("│")[1].strip() for row in rows)  # a wrapped row has no label
-    assert "1988 ms (95 %: 2000)" in text and "connection_lost" in text and "3600 s" in text
+    assert "1988 ms (95 %: 2000)" in text and "+12025550101 hung up" in text and "3600 s" in text
 
 
 def test_figures_of_a_call(build: Callable[..., QualityReport]) -> None:
@@ -50,7 +63,12 @@ def test_figures_of_a_call(build: Callable[..., QualityReport]) -> None:
             figures[label] = value
     assert figures["MOS, listening"] == f"poor, {(emodel.mos(0) + bad) / 2:.2f}"
     assert figures["worst second"] == f"{bad:.2f} at 2 s"
-    assert figures["packets lost"] == "5.00 %"
+    assert figures["packets sent"] == "100" and figures["packets received"] == "95"
+    assert figures["packets lost"] == figures["lost for good"] == "5 (5.00 %)"
+    assert figures["loudness, heard / said"] == "-20 / -30 dBFS"
+    assert figures["voice: target, sent"] == "32.0 / 24.0 kbit/s"
+    assert figures["copies, sent again"] == "8.0 / 0.8 kbit/s"
+    assert figures["sent in all, on the wire"] == "54.3 kbit/s"
     assert figures["round trip"] == "60.0 ms"
     assert figures["received / sent"] == "35.0 / 36.8 kbit/s"
     assert figures["first sound"] == "250 ms"
@@ -86,7 +104,7 @@ def test_title_and_versions_fit(title: str | None) -> None:
 
 
 def test_brackets_are_text() -> None:
-    assert "[bold]gone[/x]" in render([replace(WORST_CASE, end_reason="[bold]gone[/x]", end="[red]a")])
+    assert "[bold]gone[/x]" in render([replace(WORST_CASE, ended="[bold]gone[/x]", end="[red]a")])
 
 
 def test_str_is_the_table() -> None:
