@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from media.quality.stats import Change, Stats, unique
+
 # Seconds back to which what turns out later is put; more is an outage, which has a row of its own anyway.
 REACH = 30
 
@@ -38,6 +40,35 @@ class Packets:
     def percent(self, packets: int) -> float | None:
         """Of those expected."""
         return 100 * packets / self.expected if self.expected else None
+
+
+class PacketCounter:
+    """What became of the packets of one kind since the call began, from one snapshot to the next."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(("received", "lost", "late", "recovered", "duplicated"), 0.0)
+        self._sent: float | None = None
+
+    def add(self, before: Stats, after: Stats, kind: str) -> None:
+        heard, said = (Change(before, after, f"{way}-rtp", kind) for way in ("inbound", "outbound"))
+        received, lost = unique(heard)
+        late = heard.of("latePackets")
+        recovered = heard.of("packetsRecovered")
+        counted = (received, lost, late, recovered, heard.of("packetsDuplicated"))
+        for name, count in zip(self._counts, counted, strict=True):
+            self._counts[name] += count or 0.0
+        if (sent := said.of("packetsSent")) is not None:
+            self._sent = (self._sent or 0.0) + sent
+
+    @property
+    def packets(self) -> Packets | None:
+        """None while nothing came."""
+        return Packets.of(**self._counts) if self._counts["received"] else None
+
+    @property
+    def sent(self) -> int | None:
+        """None while nothing was sent."""
+        return round(self._sent) if self._sent else None
 
 
 T = TypeVar("T")

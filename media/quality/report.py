@@ -16,21 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from media.quality import emodel, plain
-from media.quality.packets import Packets, settle
+from media.quality import plain
+from media.quality.in_use import CodecInUse, Path
+from media.quality.packets import PacketCounter, Packets, settle
 from media.quality.speech import SpeechScore
-from media.quality.stats import (
-    Change,
-    ReceivedSecond,
-    SentSecond,
-    Stats,
-    entries,
-    received,
-    sent,
-    silent,
-    unique,
-)
-from media.quality.summary import Summary, Worst, summarize
+from media.quality.stats import ReceivedSecond, SentSecond, Stats, entries, received, sent, silent
+from media.quality.summary import Summary, Worst, summarize, with_delay
 from media.quality.video_series import (
     Freeze,
     VideoReceivedSecond,
@@ -65,87 +56,6 @@ MIN_INTERVAL = 0.5
 MAX_INTERVAL = 1.5
 # Packets a second below which a sender does not talk: Opus sends 50, with the longest frames (RFC 7587) 8.3.
 _TALKING_PACKETS = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """The pair of candidates in use: their types (host, srflx, prflx, relay), their protocol, and how this end's relay
-    is reached, if it has one (udp, tcp or tls). Words of webrtc-stats; no addresses."""
-
-    local: str
-    remote: str
-    protocol: str = "udp"
-    relay_protocol: str | None = None
-
-    @classmethod
-    def of(cls, stats: Stats) -> "Path | None":
-        """As the statistics tell it; None while there is none."""
-        pair = next((e for _, e in entries(stats, "candidate-pair")), None)
-        if pair is None or not pair.get("localCandidateType"):
-            return None
-        local, remote = pair["localCandidateType"], pair.get("remoteCandidateType") or "?"
-        return cls(local, remote, pair.get("protocol") or "udp", pair.get("relayProtocol"))
-
-    def __str__(self) -> str:
-        ours = f"{self.local} ({self.relay_protocol})" if self.relay_protocol else self.local
-        return f"{ours} - {self.remote}"
-
-
-@dataclass(frozen=True, slots=True)
-class CodecInUse:
-    """What a stream was coded with: `kind` audio or video, `direction` sent or received; `parameters` as in SDP.
-
-    `helpers`: red (copies of frames), rtx (packets sent again).
-    """
-
-    kind: str
-    direction: str
-    name: str
-    clock_rate: int
-    channels: int | None = None
-    parameters: str | None = None
-    helpers: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, stats: Stats) -> tuple["CodecInUse", ...]:
-        """Those of the streams that have begun, as the statistics (W3C, codec) tell them."""
-        found = []
-        for type_, direction, count in (
-            ("outbound-rtp", "sent", "packetsSent"),
-            ("inbound-rtp", "received", "packetsReceived"),
-        ):
-            for _, stream in entries(stats, type_):
-                codec = stats.get(stream.get("codecId", ""))
-                if codec is None or not stream.get(count):
-                    continue
-                kind, _, name = codec["mimeType"].partition("/")
-                beside = [
-                    stats[id_]["mimeType"].partition("/")[2] for id_ in stream.get("helperCodecIds", ())
-                ]
-                found.append(
-                    cls(
-                        kind,
-                        direction,
-                        name,
-                        codec["clockRate"],
-                        codec.get("channels"),
-                        codec.get("sdpFmtpLine"),
-                        tuple(beside),
-                    )
-                )
-        return tuple(found)
-
-    def __str__(self) -> str:
-        names = {
-            "opus": "Opus",
-            "H264": "H.264",
-            "G722": "G.722",
-            "PCMU": "G.711 µ-law",
-            "PCMA": "G.711 A-law",
-        }
-        helpers = ", ".join(helper.upper() for helper in self.helpers)
-        fec = ", FEC" if "useinbandfec=1" in (self.parameters or "") else ""
-        return f"{names.get(self.name, self.name)}{fec}{f', {helpers}' if helpers else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +170,8 @@ class QualityReport:
                 str(k): int(plain.number(v, "a loss run") or 0)
                 for k, v in plain.mapping(data.get("loss_runs", {}), "loss_runs").items()
             },
-            path=_path(data.get("path")),
-            codecs=tuple(_codec(each) for each in series["codecs"]),
+            path=Path.from_dict(data.get("path")),
+            codecs=tuple(CodecInUse.from_dict(each) for each in series["codecs"]),
         )
 
     def to_json(self) -> str:
@@ -273,83 +183,10 @@ class QualityReport:
         return render([self])
 
 
-def _path(content: Any) -> Path | None:
-    if content is None:
-        return None
-    data = plain.mapping(content, "path")
-    words = [plain.text(data.get(name), name) for name in ("local", "remote", "protocol")]
-    local, remote, protocol = (word or "?" for word in words)
-    return Path(local, remote, protocol, plain.text(data.get("relay_protocol"), "relay_protocol"))
-
-
-def _codec(content: Any) -> CodecInUse:
-    data = plain.mapping(content, "a codec")
-    kind, direction, name, parameters = (
-        plain.text(data.get(member), member) for member in ("kind", "direction", "name", "parameters")
-    )
-    channels, helpers = plain.number(data.get("channels"), "channels"), data.get("helpers", [])
-    if not isinstance(helpers, list):
-        raise ValueError("helpers is a list")
-    return CodecInUse(
-        kind or "?",
-        direction or "?",
-        name or "?",
-        int(plain.number(data.get("clock_rate"), "clock_rate") or 0),
-        None if channels is None else int(channels),
-        parameters,
-        tuple(str(helper) for helper in helpers),
-    )
-
-
 def document(*reports: QualityReport, network: str | None = None) -> str:
     """The report of a call as JSON: of one end or of both, and the network that was emulated between them."""
     content = {"schema": SCHEMA, "network": network, "ends": [r.to_dict() for r in reports]}
     return json.dumps(content, indent=1) + "\n"
-
-
-class _Account:
-    """What became of the packets of one kind since the call began, from one snapshot to the next."""
-
-    def __init__(self) -> None:
-        self._counts = dict.fromkeys(("received", "lost", "late", "recovered", "duplicated"), 0.0)
-        self._sent: float | None = None
-
-    def add(self, before: Stats, after: Stats, kind: str) -> None:
-        heard, said = (Change(before, after, f"{way}-rtp", kind) for way in ("inbound", "outbound"))
-        received, lost = unique(heard)
-        late = heard.of("latePackets")
-        recovered = heard.of("packetsRecovered")
-        counted = (received, lost, late, recovered, heard.of("packetsDuplicated"))
-        for name, count in zip(self._counts, counted, strict=True):
-            self._counts[name] += count or 0.0
-        if (sent := said.of("packetsSent")) is not None:
-            self._sent = (self._sent or 0.0) + sent
-
-    @property
-    def packets(self) -> Packets | None:
-        """None while nothing came."""
-        return Packets.of(**self._counts) if self._counts["received"] else None
-
-    @property
-    def sent(self) -> int | None:
-        """None while nothing was sent."""
-        return round(self._sent) if self._sent else None
-
-
-def with_delay(seconds: Sequence[ReceivedSecond]) -> list[ReceivedSecond]:
-    """Every second that has a mos_lq has a mos_cq, too, where any delay is known: by the one before it, else after it.
-
-    So both means are of the same seconds.
-    """
-    known = [second.delay_ms for second in seconds if second.delay_ms is not None]
-    out, delay = [], known[0] if known else None
-    for second in seconds:
-        delay = delay if second.delay_ms is None else second.delay_ms
-        if second.mos_cq is None and second.mos_lq is not None and delay is not None:
-            concealed, burst = second.concealed_percent or 0.0, second.burst_ratio or 1.0
-            second = replace(second, mos_cq=emodel.mos(concealed, delay, burst))
-        out.append(second)
-    return out
 
 
 class ReportBuilder:
@@ -373,7 +210,7 @@ class ReportBuilder:
         self._path: Path | None = None
         self._codecs: tuple[CodecInUse, ...] = ()
         self._empty = 0  # seconds without a packet at the end of the series
-        self._accounts = {kind: _Account() for kind in ("audio", "video")}
+        self._accounts = {kind: PacketCounter() for kind in ("audio", "video")}
 
     def sample(self, stats: Stats, now: float) -> None:
         """A snapshot; the first one is the zero of the report's time."""

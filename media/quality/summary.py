@@ -1,8 +1,9 @@
 """The seconds of a call in a few figures."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from media.quality import emodel
 from media.quality.packets import Packets
 from media.quality.stats import ReceivedSecond, SentSecond, dbfs
 
@@ -104,6 +105,22 @@ def summarize(
         remote_late_percent=_last(s.remote_late_percent for s in reversed(sent)),
         remote_jitter_buffer_ms=_last(s.remote_jitter_buffer_ms for s in reversed(sent)),
     )
+
+
+def with_delay(seconds: Sequence[ReceivedSecond]) -> list[ReceivedSecond]:
+    """Every second that has a mos_lq has a mos_cq, too, where any delay is known: by the one before it, else after it.
+
+    So both means are of the same seconds.
+    """
+    known = [second.delay_ms for second in seconds if second.delay_ms is not None]
+    out, delay = [], known[0] if known else None
+    for second in seconds:
+        delay = delay if second.delay_ms is None else second.delay_ms
+        if second.mos_cq is None and second.mos_lq is not None and delay is not None:
+            concealed, burst = second.concealed_percent or 0.0, second.burst_ratio or 1.0
+            second = replace(second, mos_cq=emodel.mos(concealed, delay, burst))
+        out.append(second)
+    return out
 
 
 def _loudness(levels: Iterable[float | None]) -> float | None:

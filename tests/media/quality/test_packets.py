@@ -66,8 +66,9 @@ def check_sound(end: dict[str, Any]) -> None:
         assert (concealed is None) == (None in causes)
         if concealed is not None:
             assert sum(causes) == pytest.approx(concealed, abs=0.01), "no concealment without a cause"
-        assert (second["mos_cq"] is None) == (second["mos_lq"] is None)
-        if second["mos_lq"] is not None:
+        if summary["delay_ms"] is not None:
+            assert (second["mos_cq"] is None) == (second["mos_lq"] is None), "of the same seconds"
+        if second["mos_cq"] is not None:
             assert second["mos_cq"] <= second["mos_lq"] + 1e-9, (
                 "a conversation is never better than its sound"
             )
@@ -87,7 +88,7 @@ def check_concealment_is_explained(report: QualityReport) -> None:
     assert concealed_ms <= (packets.missing + packets.late) * 3 * FRAME_MS + 1  # packets have up to 60 ms
 
 
-def check_call(call: SimulatedCall, *, video: bool) -> None:
+def check_call(network: str, call: SimulatedCall, *, video: bool) -> None:
     reports = (call.caller, call.callee)
     content = json.loads(document(*reports))
     for report, other, end, stats in zip(reports, reports[::-1], content["ends"], call.stats, strict=True):
@@ -100,7 +101,7 @@ def check_call(call: SimulatedCall, *, video: bool) -> None:
         assert f"{packets.lost} (" in render([report]), "and so has the table"
         # Those before the first that came and those under way at the end are all that nobody knows of.
         unknown = sent - packets.expected
-        assert 0 <= unknown <= 25
+        assert 0 <= unknown <= (130 if "qms=2000" in network else 25)
         if video:
             seen = Packets(**end["video"]["summary"]["packets"])
             check_account(seen, end["video"]["received"])
@@ -109,25 +110,26 @@ def check_call(call: SimulatedCall, *, video: bool) -> None:
 
 @pytest.mark.parametrize("network", SHORT)
 def test_the_account_of_a_call_is_whole(network: str) -> None:
-    check_call(talk(network, 1, seconds=6.0), video=False)
+    check_call(network, talk(network, 1, seconds=6.0), video=False)
 
 
 def test_the_account_of_a_video_call_is_whole() -> None:
-    check_call(talk("delay=30 loss=0.08 jitter=10 reorder=1", 2, video=True, seconds=5.0), video=True)
+    network = "delay=30 loss=0.08 jitter=10 reorder=1"
+    check_call(network, talk(network, 2, video=True, seconds=5.0), video=True)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3, 6))
 @pytest.mark.parametrize("network", EVERY)
 def test_the_account_is_whole_on_every_network(network: str, seed: int) -> None:
-    check_call(talk(network, seed, seconds=20.0, skew=(seed - 4) * 300.0), video=False)
+    check_call(network, talk(network, seed, seconds=20.0, skew=(seed - 4) * 300.0), video=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", (3, 4))
 @pytest.mark.parametrize("network", EVERY)
 def test_the_account_of_video_is_whole_on_every_network(network: str, seed: int) -> None:
-    check_call(talk(network, seed, seconds=12.0, video=True), video=True)
+    check_call(network, talk(network, seed, seconds=12.0, video=True), video=True)
 
 
 COUNT = st.integers(-20, 60)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from media.quality.html import render_html
-from media.quality.report import Path, QualityReport, ReportBuilder, document
+from media.quality.in_use import Path
+from media.quality.report import QualityReport, ReportBuilder, document
 
 
 def stats(local: str, remote: str, relay_protocol: str | None) -> dict[str, Any]:

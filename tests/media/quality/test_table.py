@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from media.quality import emodel
+from media.quality.in_use import CodecInUse
 from media.quality.packets import Packets
-from media.quality.report import CodecInUse, QualityReport
+from media.quality.report import QualityReport
 from media.quality.speech import SpeechScore
 from media.quality.summary import Summary, Worst
 from media.quality.table import WIDTH, make_table, render
