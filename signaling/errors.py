@@ -100,12 +100,17 @@ class CallTimeout(CallError):
 
 
 class CallUntrusted(CallError):
-    """The peer's signed identity is missing, wrong, or signed by another key than the known one."""
+    """The peer's signed identity is missing, wrong, or signed by another key than the known one; or, `by_peer`, the
+    other side says so of ours. `hint`: what somebody can do about it."""
 
-    def __init__(self, number: str, why: str) -> None:
-        super().__init__(f"the identity of {number} could not be verified: {why}")
+    def __init__(self, number: str, why: str, *, by_peer: bool = False, hint: str = "") -> None:
+        what = (
+            f"{number} does not trust this device" if by_peer else f"the identity of {number} is not trusted"
+        )
+        super().__init__(f"{what}: {why}" + (f". {hint}" if hint else ""))
         self.number = number
         self.why = why
+        self.by_peer = by_peer
 
 
 class CallFailed(CallError):

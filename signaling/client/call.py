@@ -31,7 +31,7 @@ from signaling.client.media import Media
 from signaling.client.preconnect import Preconnect
 from signaling.client.status import OwnStatus
 from signaling.engine import MediaEngine
-from signaling.errors import CallFailed, RegistrationError, ServerUnreachable, SignalingError
+from signaling.errors import CallError, CallFailed, RegistrationError, ServerUnreachable, SignalingError
 from signaling.identity import Trust
 from signaling.jid import Jid
 from signaling.jingle.content import CHANGES, Action, Jingle, Role, SessionDescription, build_jingle
@@ -91,6 +91,7 @@ class Call:
         self.trust: Trust | None = None
         self.end_reason: EndReason | None = None
         self.end_text: str | None = None
+        self.error: CallError | None = None  # the same, to be raised
         self._history = History(line.clock)
         self.timings = self._history.timings
         # For the phases (outgoing, incoming, negotiation), not for users.
@@ -311,7 +312,10 @@ class Call:
             self.preconnect.hear(item)
         match item:
             case JingleReceived(Jingle(action=Action.SESSION_TERMINATE, reason=reason, text=text)):
-                raise Ending(reason_of(reason), self._said(text), by_peer=True)
+                hint = f"After a new registration, they can: ringline trust {self.line.own.local}"
+                ended = reason_of(reason)
+                hint = hint if ended is EndReason.UNTRUSTED else ""
+                raise Ending(ended, self._said(text), by_peer=True, hint=hint)
             case InitiationReceived(
                 Initiation(kind=Kind.FINISH | Kind.RETRACT as kind, reason=reason, text=text)
             ):
@@ -368,12 +372,13 @@ class Call:
         finally:
             self.line.gone(self)
             self.step(Step.END, "ended")
-            if not self.ready.done():
-                self.ready.set_exception(error_for(ending.reason, self.number, ending.why))
-                self.ready.exception()  # a call that nobody waits for is no error
-            for done in list(self._requests):
+            error = self.error = error_for(
+                ending.reason, self.number, ending.why, by_peer=ending.by_peer, hint=ending.hint
+            )
+            for done in (self.ready, *self._requests):
                 if not done.done():
-                    done.set_exception(error_for(ending.reason, self.number, ending.why))
+                    done.set_exception(error)
+                    done.exception()  # a call that nobody waits for is no error
             self._done.set()
 
     def _engines(self) -> list[Media]:

@@ -187,7 +187,10 @@ def trust(arguments: argparse.Namespace) -> int:
         key = profile.trust(number)
         if key is None:
             raise ProfileError(f"no changed key of {number} was seen: there is nothing to acknowledge")
+        lost = profile.verified(number) is not None
     say(f"The key of {number} is now {key_fingerprint(key)}. Compare it with what `whoami` shows there.")
+    if lost:
+        say(f"It is verified no more. Compare the safety number again, then: ringline verify {number}")
     return 0
 
 
@@ -207,9 +210,13 @@ def whoami(arguments: argparse.Namespace) -> int:
         say(f"number  {data.number}\ndevice  {data.device} ({data.device_name})\nserver  {data.server}")
         say(f"key     {key_fingerprint(profile.public_key)}")
         for number, devices in sorted(data.pins.items()):
-            for key in devices.values():
-                say(f"knows   {number} with key {key_fingerprint(key)}")
+            compared = data.verified.get(number)
+            for device, key in devices.items():
+                mark = ", verified" if (compared or {}).get(device) == key else ""
+                say(f"knows   {number} with key {key_fingerprint(key)}{mark}")
+            if compared is not None and compared != devices:
+                say(f"        its keys changed since you compared them: ringline safety-number {number}")
         for number, devices in sorted(data.refused.items()):
             for key in devices.values():
-                say(f"REFUSED {number} with key {key_fingerprint(key)}: see `python -m signaling trust`")
+                say(f"REFUSED {number} with key {key_fingerprint(key)}: see `ringline trust`")
     return 0

@@ -118,7 +118,7 @@ def show_safety_number(arguments: argparse.Namespace) -> int:
     _show(found.text)
     say(
         f"The same on the side of {number}: nobody is between you. Compare it over another way than this server,"
-        f" then: python -m signaling verify {number}"
+        f" then: ringline verify {number}"
     )
     if is_verified:
         say("You have compared it before, and the keys are the same.")
@@ -141,7 +141,7 @@ def verify(arguments: argparse.Namespace) -> int:
     if not same:
         raise ProfileError(
             f"not verified: where the digits differ, somebody may be between you and {number}, or one side"
-            " has another device since; see `python -m signaling devices`"
+            " has another device since; see `ringline devices`"
         )
     Profile.open(arguments.profile).verify(number, found.keys)
     say(f"{number} is verified: its calls say so until a key changes.")

@@ -74,7 +74,7 @@ class OwnDevices:
             if device not in there:
                 raise SignalingError(
                     f"the server names {device} no more, which no device of this number has removed;"
-                    f" if you did: python -m signaling remove {device}"
+                    f" if you did: ringline remove {device}"
                 )
         if not (added or {}).keys().isdisjoint(known):
             raise SignalingError("the server gives the new device the name of another one: not approved")
@@ -108,7 +108,7 @@ class OwnDevices:
     async def remove(self, device: str) -> None:
         """Sign it out for good; contacts learn from a new list that it is no more."""
         if not _DEVICE.fullmatch(device):
-            raise SignalingError(f"{device} is not a device: see `python -m signaling devices`")
+            raise SignalingError(f"{device} is not a device: see `ringline devices`")
         try:
             await self._ask("DELETE", f"/devices/{device}")
         except RegistrationError as error:

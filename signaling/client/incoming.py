@@ -12,7 +12,7 @@ from signaling.client.running import run_session
 from signaling.engine import MediaEngine
 from signaling.jingle.content import Action, Jingle, build_jingle
 from signaling.jingle.initiation import Initiation, Kind
-from signaling.jingle.session import EndReason, State, Step, error_for
+from signaling.jingle.session import EndReason, State, Step
 from signaling.jingle.syntax import add
 
 # A caller gives up after 45 s; when his retract is lost, this is the end of the ringing.
@@ -82,8 +82,9 @@ class IncomingCall:
         if call.is_over or not call.post(Accepted(engine)):
             if engine is not None:
                 await engine.close()
-            reason = await call.ended()
-            raise error_for(reason, call.number, call.end_text)
+            await call.ended()
+            assert call.error is not None
+            raise call.error
         await wait_ready(call)
         return call
 

@@ -33,6 +33,7 @@ class Ending(Exception):
         by_peer: bool = False,
         tie_break: bool = False,
         migrated_to: str | None = None,
+        hint: str = "",
     ) -> None:
         super().__init__(reason, why)
         self.reason = reason
@@ -40,6 +41,7 @@ class Ending(Exception):
         self.by_peer = by_peer
         self.tie_break = tie_break
         self.migrated_to = migrated_to
+        self.hint = hint  # for the user here: what to do about it
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,9 +68,12 @@ async def verify(call: Call, jingle: Jingle, offer: str | None) -> None:
             contact = await call.during(look_up(call))
         _admit(call, device, passport, contact)
     except IdentityError as error:
+        hint = ""
         if error.key is not None:
             line.profile.refuse(number, device, error.key)
-        raise Ending(EndReason.UNTRUSTED, str(error)) from None
+            lost = "You had verified this number. " if line.profile.verified(number) else ""
+            hint = f"{lost}If they registered anew, make sure that it is them, then: ringline trust {number}"
+        raise Ending(EndReason.UNTRUSTED, str(error), hint=hint) from None
     if offer is None:
         line.used_sids.add(call.sid)
 

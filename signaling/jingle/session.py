@@ -156,7 +156,9 @@ def reason_of(condition: str | None) -> EndReason:
     return REASONS.get(condition or "", EndReason.FAILED)
 
 
-def error_for(reason: EndReason, number: str, why: str | None) -> CallError:
+def error_for(
+    reason: EndReason, number: str, why: str | None, *, by_peer: bool = False, hint: str = ""
+) -> CallError:
     """What `Client.call` and `IncomingCall.accept` raise when a call ends before media flows."""
     match reason:
         case EndReason.NOT_REGISTERED:
@@ -170,5 +172,5 @@ def error_for(reason: EndReason, number: str, why: str | None) -> CallError:
         case EndReason.TIMEOUT:
             return CallTimeout(number)
         case EndReason.UNTRUSTED:
-            return CallUntrusted(number, why or "no reason given")
+            return CallUntrusted(number, why or "no reason given", by_peer=by_peer, hint=hint)
     return CallFailed(f"{reason}: {why}" if why else str(reason))

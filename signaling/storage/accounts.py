@@ -126,9 +126,9 @@ class AccountStore:
 
     async def note_used(self, used: Iterable[str], now: float) -> None:
         """These devices are in use. Of others what was noted by a clock that was ahead is set right."""
-        query = update(devices).where(devices.c.device == sa.bindparam("name")).values(used=now)
+        query = update(devices).where(devices.c.device == sa.bindparam("of_device")).values(used=now)
         ahead = update(devices).where(devices.c.used > now).values(used=now)
-        rows = [{"name": name} for name in used]
+        rows = [{"of_device": name} for name in used]
 
         def work(db: sa.Connection) -> None:
             db.execute(ahead)

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.device_link import LinkCode
-from signaling.device_list import MAX_DEVICES, DeviceList, newer_list, sign_device_list, verify_device_list
+from signaling.device_list import (
+    MAX_DEVICES,
+    DeviceList,
+    newer_list,
+    newest_known,
+    read_handed_list,
+    sign_device_list,
+    verify_device_list,
+)
 from signaling.errors import TokenError
 from signaling.identity import IdentityError, Trust, judge
 from signaling.tokens import encode_public_key, sign_jws
@@ -59,6 +67,48 @@ def test_a_device_twice_on_a_list() -> None:
         verify_device_list(
             sign_jws(FIRST, claims, {"typ": "ringline-devices", "kid": "d1"}), ALICE, DOMAIN, PINS
         )
+
+
+ABSURD = [10**400, -1, 0, 2**53, 1.0, float("nan"), float("inf"), True, "1", None, [[[]]], {"a": 1}]
+
+
+@pytest.mark.parametrize("value", ABSURD, ids=str)
+def test_absurd_versions_are_refused(value: Any) -> None:
+    claims = {"sub": ALICE, "aud": DOMAIN, "ver": value, "devices": [{"device": "d1", "key": KEYS["d1"]}]}
+    token = sign_jws(FIRST, claims, {"typ": "ringline-devices", "kid": "d1"})
+    with pytest.raises(TokenError, match="no version"):
+        verify_device_list(token, ALICE, DOMAIN, PINS)
+    with pytest.raises(TokenError):
+        read_handed_list(token, ALICE, DOMAIN)
+
+
+def test_a_version_grows_in_steps() -> None:
+    """Whoever could name the last version there is would have the last word on an account's devices."""
+    for version, believed in ((1000, True), (1001, False), (2**53 - 1, False)):
+        text = sign_device_list(FIRST, replace(LIST, version=version))
+        assert (newer_list(text, ALICE, DOMAIN, PINS, 0) is not None) is believed
+        stated = replace(LIST, version=version)
+        assert (newest_known(PINS, 0, ALICE, DOMAIN, None, stated) is not None) is believed
+
+
+def test_the_chain_begins_at_a_known_key() -> None:
+    third = Ed25519PrivateKey.from_private_bytes(b"3" * 32)
+    keys = KEYS | {"d3": encode_public_key(third.public_key())}
+    by_second = sign_device_list(SECOND, replace(LIST, version=6, devices=keys, signer="d2"))
+    by_ghost = sign_device_list(third, replace(LIST, version=6, devices=keys, signer="d3"))
+    # The server's list alone, by a device that is not known: nothing.
+    assert newest_known(PINS, 0, ALICE, DOMAIN, by_second) is None
+    # The known device states that d2 is its sibling; so d2's list counts, and what d2 vouches for.
+    stated = replace(LIST, version=5)
+    found = newest_known(PINS, 0, ALICE, DOMAIN, by_second, stated)
+    assert found is not None and found.devices == keys
+    # Nobody but the ghost itself vouches for the ghost; and what a stranger states counts as little.
+    found = newest_known(PINS, 0, ALICE, DOMAIN, by_ghost, stated)
+    assert found is not None and found.devices == KEYS
+    ghostly = replace(LIST, version=7, devices=keys, signer="d3")
+    assert newest_known(PINS, 0, ALICE, DOMAIN, by_ghost, ghostly) is None
+    # What is not newer changes nothing.
+    assert newest_known(PINS, 6, ALICE, DOMAIN, by_second, stated) is None
 
 
 JSON = st.recursive(

@@ -12,16 +12,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signaling.device_list import DeviceList
 from signaling.identity import (
     MAX_AGE,
     Binding,
     IdentityError,
     Party,
+    Passport,
     Trust,
     UsedSids,
     Verdict,
     judge,
     key_fingerprint,
+    read_passport,
     sign_passport,
     verify_passport,
 )
@@ -174,6 +177,52 @@ def test_signed_nonsense_is_refused(changes: dict[str, Any]) -> None:
     token = sign_jws(KEY, changed, {"typ": "passport", "jwk": JWK})
     with pytest.raises(IdentityError):
         verify_passport(token, OFFER, PRINTS, NOW)
+
+
+ABSURD = [10**400, -(10**400), 2**60, float(NOW), float("nan"), float("inf"), True, str(NOW), None, [[]], {}]
+
+
+@pytest.mark.parametrize("value", ABSURD, ids=lambda value: str(value)[:12])
+def test_absurd_claims_are_refused(value: Any) -> None:
+    claims = claims_of(sign_passport(KEY, OFFER, PRINTS, NOW))
+    listed = {"ver": 1, "devices": [{"device": "d1", "key": PUBLIC}]}
+    for changed in (
+        {"iat": value},
+        listed | {"ver": value},
+        {"devices": value},
+        listed | {"devices": [value]},
+    ):
+        token = sign_jws(KEY, claims | changed, {"typ": "passport", "jwk": JWK})
+        with pytest.raises(IdentityError):
+            read_passport(token, OFFER, PRINTS, NOW)
+
+
+def test_a_passport_states_the_devices_that_its_signer_believes() -> None:
+    other = encode_public_key(Ed25519PrivateKey.generate().public_key())
+    listed = DeviceList(A.number, "calls.example", 3, {"d1": PUBLIC, "d9": other}, "d1")
+    token = sign_passport(KEY, OFFER, PRINTS, NOW, listed)
+    assert read_passport(token, OFFER, PRINTS, NOW) == Passport(PUBLIC, listed)
+    assert read_passport(sign_passport(KEY, OFFER, PRINTS, NOW), OFFER, PRINTS, NOW) == Passport(PUBLIC)
+    for devices in (
+        {"d9": other},
+        {"d1": other},
+        {},
+        {"d1": PUBLIC, "d9": "x"},
+        {"d1": PUBLIC, "d9": PUBLIC},
+    ):
+        token = sign_passport(KEY, OFFER, PRINTS, NOW, replace(listed, devices=devices))
+        with pytest.raises(IdentityError, match="list of devices"):
+            read_passport(token, OFFER, PRINTS, NOW)
+
+
+def test_only_who_was_compared_is_verified() -> None:
+    def ask(verified: dict[str, str] | None) -> Trust:
+        pins = {"d2": "k", "d3": "l"}
+        return judge(pins, "d2", "k", registered=None, allow_unsigned=False, verified=verified).trust
+
+    assert ask({"d2": "k"}) is Trust.VERIFIED
+    for verified in (None, {}, {"d2": "old"}, {"d3": "l"}):
+        assert ask(verified) is Trust.SAME_KEY
 
 
 def test_the_table_of_pins() -> None:

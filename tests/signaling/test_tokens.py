@@ -20,12 +20,14 @@ from signaling.tokens import (
     make_access_token,
     make_assertion,
     make_proof,
+    make_request_proof,
     read_jws,
     sign_jws,
     unb64url,
     verify_access_token,
     verify_assertion,
     verify_proof,
+    verify_request_proof,
 )
 
 NOW = 1_800_000_000
@@ -76,6 +78,63 @@ def test_assertion():
         assert reason(verify_assertion, changed, *arguments, NOW) == "claims"
     for claims in ({}, {"iss": "d1", "sub": NUMBER, "aud": [DOMAIN], "iat": NOW, "jti": "x" * 10}):
         assert reason(verify_assertion, sign_jws(KEY, claims), *arguments, NOW) == "claims"
+
+
+def nested(depth):
+    return [] if depth == 0 else [nested(depth - 1)]
+
+
+ABSURD = {
+    "400 digits": 10**400,
+    "beyond any date": 10**13,
+    "negative": -(10**400),
+    "a float": float(NOW),
+    "infinite": float("inf"),
+    "nan": float("nan"),
+    "true": True,
+    "text": str(NOW),
+    "null": None,
+    "nested": nested(300),
+    "a lone surrogate": "\ud800" * 10,
+    "an object": {"a": 1},
+}
+
+
+@pytest.mark.parametrize("value", ABSURD.values(), ids=ABSURD)
+def test_absurd_claims_are_refused_with_the_documented_error(value):
+    assertion = {"iss": "d1", "sub": NUMBER, "aud": DOMAIN, "iat": NOW, "jti": "x" * 10}
+    token = {"iss": "x", "sub": f"{NUMBER}@{DOMAIN}", "aud": DOMAIN, "iat": NOW, "exp": NOW + 9}
+    token |= {"jti": "x" * 10, "dev": "d1", "gen": 1}
+    proof = {"htm": "GET", "htu": "http://x/v1/account", "iat": NOW, "jti": "x" * 10, "ath": "x"}
+    asserted = (KEY.public_key(), "d1", NUMBER, DOMAIN, NOW)
+    proved = (KEY.public_key(), "GET", "/v1/account", "token", NOW)
+    for name in assertion:
+        if not (name == "jti" and value == str(NOW)):
+            assert reason(verify_assertion, sign_jws(KEY, assertion | {name: value}), *asserted) == "claims"
+    for name in set(token) - {"iss", "jti", "dev"} if isinstance(value, str) else token:
+        assert reason(check, sign_jws(KEY, token | {name: value}, {"kid": "k1"})) == "claims"
+    for name in proof:
+        text = sign_jws(KEY, proof | {name: value}, {"typ": "dpop+jwt"})
+        assert reason(verify_request_proof, text, *proved) == "claims"
+
+
+def test_a_proof_is_for_one_request_with_one_token():
+    url = "https://proxy.example/prefix/v1/account?x=1"
+    text = make_request_proof(KEY, "PATCH", url, "token", "an-id-of-length", NOW)
+    right = (KEY.public_key(), "PATCH", "/v1/account", "token", NOW + 300)
+    assert verify_request_proof(text, *right) == ("an-id-of-length", NOW)
+    for place, value, why in (
+        (0, OTHER.public_key(), "signature"),
+        (1, "DELETE", "claims"),
+        (2, "/v1/devices/d1", "claims"),
+        (3, "another token", "claims"),
+        (4, NOW + 301, "skew"),
+        (4, NOW - 301, "skew"),
+    ):
+        assert reason(verify_request_proof, text, *right[:place], value, *right[place + 1 :]) == why
+    # An assertion by the same key is no proof.
+    assert reason(verify_request_proof, make_assertion(KEY, ASSERTION), *right) == "malformed"
+    assert reason(verify_request_proof, "", *right) == "malformed"
 
 
 def test_access_token():

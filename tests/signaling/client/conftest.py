@@ -1,6 +1,7 @@
 """Registered clients over the in-process server, and an engine without media that is strict about its use."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -242,9 +243,11 @@ async def connected(
 
 @pytest.fixture
 async def between(server: Any) -> AsyncIterator[Any]:
-    """A server that reads and changes everything: all stanzas pass through its `tamper(stanza, to_client)`.
+    """A server that reads and changes everything: all stanzas pass through its `tamper(stanza, to_client)`, and all
+    good answers to HTTP requests through `rewrite(method, path, asked, answer)` (JSON).
 
-    `between.url` is what clients register with. Returning None from `tamper` swallows the stanza.
+    `between.url` is what clients register with. Returning None from `tamper` swallows the stanza, from `rewrite` it
+    makes the answer an error.
     """
     man = ManInTheMiddle(server.url)
     await man.start()
@@ -258,6 +261,7 @@ class ManInTheMiddle:
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
         self.tamper: Callable[[Element, bool], Element | None] = lambda stanza, to_client: stanza
+        self.rewrite: Callable[[str, str, Any, Any], Any] = lambda method, path, asked, answer: answer
         self.url = ""
         self.lit = asyncio.Event()  # cleared: nothing gets through, in either direction
         self.lit.set()
@@ -289,7 +293,16 @@ class ManInTheMiddle:
             body = (await answer.text()).replace(
                 self._upstream.removeprefix("http"), self.url.removeprefix("http")
             )
-            return web.Response(status=answer.status, text=body, content_type=answer.content_type)
+            if answer.status >= 400:
+                return web.Response(status=answer.status, text=body, content_type=answer.content_type)
+            asked = await request.read()
+            path = request.path.removeprefix("/v1")
+            told = self.rewrite(
+                request.method, path, json.loads(asked) if asked else {}, json.loads(body) if body else {}
+            )
+            if told is None:
+                return web.Response(status=503)
+            return web.json_response(told, status=200 if answer.status == 204 else answer.status)
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
         client = web.WebSocketResponse(protocols=("xmpp",))

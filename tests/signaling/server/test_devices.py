@@ -1,5 +1,7 @@
 """Linking, the signed list, removal, the PIN: over HTTP, as clients do it."""
 
+import asyncio
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -194,6 +196,96 @@ async def test_the_pin_keeps_out_who_only_has_the_sms(server, call, register):
     server.advance(LAPSES_AFTER + 60)
     assert (await thief())[0] == 201, "nobody used the account for a week: its number may have another owner"
     assert (await thief())[0] == 201, "and the PIN went with it"
+
+
+@pytest.fixture
+def steal(server, call):
+    """await steal() -> (status, answer): who has only Alice's SMS registers her number."""
+
+    async def run():
+        key = Ed25519PrivateKey.generate()
+        _, started = await call("POST", "/registrations", {"number": ALICE})
+        id_ = started["registration"]
+        body = {"code": server.code_for(ALICE), "device_key": public(key), "device_name": "thief"}
+        body |= {"proof": make_proof(key, server.domain, id_, ALICE)}
+        return await call("POST", f"/registrations/{id_}/verify", body)
+
+    return run
+
+
+async def fresh(server, call, phone):
+    """Whether the device still gets a token."""
+    body = {"device_token": phone.device_token, "assertion": phone.assertion()}
+    status, answer = await call("POST", "/tokens", body)
+    return status == 200 or answer["code"]
+
+
+async def test_a_device_that_is_online_is_in_use(server, call, register, connect, steal):
+    """However long it has not asked for a token, and whatever jumps the clock makes."""
+    alice = await register(ALICE)
+    await call("PATCH", "/account", {"pin": "654321"}, alice)
+    await connect(alice)
+    for jump in (LAPSES_AFTER + 60, 91 * 86400, 365 * 86400, -200 * 86400):
+        server.advance(jump)
+        assert (await steal())[1]["code"] == "pin_needed", jump
+        assert await fresh(server, call, alice) is True
+
+
+async def test_a_stream_that_broke_is_in_use_until_it_is_over(server, call, register, connect, steal):
+    alice = await register(ALICE)
+    await call("PATCH", "/account", {"pin": "654321"}, alice)
+    wire = await connect(alice)
+    server.advance(LAPSES_AFTER + 60)
+    wire.socket._response.connection.transport.abort()
+    sessions = server.server._context.sessions
+    async with asyncio.timeout(5):
+        while sessions.get(ALICE, alice.device).link is not None:
+            await call("GET", "/server")
+    assert (await steal())[1]["code"] == "pin_needed"
+
+
+@pytest.mark.parametrize("ends", ["closes", "restart"])
+async def test_a_stream_counts_as_use_after_its_end(server, call, register, connect, steal, ends):
+    alice = await register(ALICE)
+    await call("PATCH", "/account", {"pin": "654321"}, alice)
+    wire = await connect(alice)
+    server.advance(91 * 86400)
+    if ends == "closes":
+        wire.stream.end(now=0.0)
+        await wire.flush()
+        await wire.ended()
+        async with asyncio.timeout(5):
+            while server.server._connections:
+                await call("GET", "/server")
+    else:
+        await server.restart()
+    server.advance(LAPSES_AFTER - 3600)
+    assert (await steal())[1]["code"] == "pin_needed"
+    assert await fresh(server, call, alice) is True
+    server.advance(LAPSES_AFTER + 60)
+    assert (await steal())[0] == 201
+
+
+async def test_use_is_noted_every_hour_for_the_case_of_a_crash(server, call, register, connect, steal):
+    alice = await register(ALICE)
+    await call("PATCH", "/account", {"pin": "654321"}, alice)
+    await connect(alice)
+    server.advance(91 * 86400)
+    await server.server._sweep_once()
+    await server.crash()
+    server.advance(LAPSES_AFTER - 60)
+    assert (await steal())[1]["code"] == "pin_needed"
+
+
+async def test_a_clock_that_was_ahead_makes_no_device_used_for_ever(server, call, register, connect, steal):
+    alice = await register(ALICE)
+    await call("PATCH", "/account", {"pin": "654321"}, alice)
+    server.advance(365 * 86400)
+    await server.server._accounts.note_used([alice.device], server.clock())
+    server.advance(-365 * 86400)
+    await server.restart()
+    server.advance(LAPSES_AFTER + 60)
+    assert (await steal())[0] == 201
 
 
 async def test_pins_are_tried_ten_times_a_day(server, register, monkeypatch):

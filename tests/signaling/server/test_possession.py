@@ -1,0 +1,167 @@
+"""An access token alone, and a device that was removed: neither changes anything of the account."""
+
+import asyncio
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from signaling.device_link import make_link_proof
+from signaling.device_list import DeviceList, sign_device_list
+from signaling.tokens import encode_public_key
+
+ALICE, BOB = "+12025550100", "+12025550101"
+
+
+@pytest.fixture
+def send(server, http):
+    """await send(method, path, body, token, proof) -> (status, code)"""
+
+    async def run(method, path, body, token, proof=None):
+        headers = {"Authorization": f"Bearer {token}"} | ({"DPoP": proof} if proof is not None else {})
+        async with http.request(method, f"{server.url}/v1{path}", json=body, headers=headers) as answer:
+            return answer.status, None if answer.status == 204 else (await answer.json()).get("code")
+
+    return run
+
+
+@pytest.fixture
+async def changes(server, http, register):
+    """(alice, [(method, path, body)]): all that changes an account."""
+    alice, key = await register(ALICE), Ed25519PrivateKey.generate()
+    public = encode_public_key(key.public_key())
+    body = {"device_key": public, "device_name": "x", "proof": make_link_proof(key, server.domain)}
+    async with http.post(f"{server.url}/v1/links", json=body) as answer:
+        link = (await answer.json())["link"]
+    async with http.get(f"{server.url}/v1/links/{link}", headers=await alice.bearer()) as answer:
+        new = (await answer.json())["device"]
+
+    def listed(version, devices):
+        return {
+            "list": sign_device_list(
+                alice.key, DeviceList(ALICE, server.domain, version, devices, alice.device)
+            )
+        }
+
+    own = {alice.device: encode_public_key(alice.key.public_key())}
+    return alice, [
+        ("PATCH", "/account", {"pin": "654321"}),
+        ("PATCH", "/account", {"findable": "nobody"}),
+        ("POST", "/contacts/lookup", {"numbers": [BOB], "book": True}),
+        ("PUT", "/devices", listed(1, own)),
+        ("POST", f"/links/{link}/approve", listed(2, own | {new: public})),
+        ("DELETE", f"/devices/{alice.device}", None),
+    ]
+
+
+async def view(server, http, phone):
+    async with http.get(f"{server.url}/v1/account", headers=await phone.bearer()) as answer:
+        return await answer.json()
+
+
+async def test_an_access_token_alone_changes_nothing(server, http, send, changes):
+    alice, requests = changes
+    before = await view(server, http, alice)
+    stolen = await alice.access_token()
+    thief = Ed25519PrivateKey.generate()
+    for method, path, body in requests:
+        url = f"{server.url}/v1{path}"
+        other = await alice.access_token()
+        spent = alice.proof("DELETE", f"{server.url}/v1/devices/d0123456789abcdef", stolen)
+        assert await send("DELETE", "/devices/d0123456789abcdef", None, stolen, spent) == (404, "not_found")
+        for proof in (
+            None,
+            "",
+            "x.y.z",
+            "é",
+            alice.assertion(),
+            alice.proof(method, url, stolen, key=thief),
+            alice.proof("GET", url, stolen),
+            alice.proof(method, f"{server.url}/v1/account/x", stolen),
+            alice.proof(method, url, other),
+            spent,
+        ):
+            assert await send(method, path, body, stolen, proof) == (401, "proof_needed"), (path, proof)
+        old = alice.proof(method, url, stolen, now=server.clock() - 301)
+        assert await send(method, path, body, stolen, old) == (401, "clock_skew")
+    assert await view(server, http, alice) == before
+    # With the device's key each of them does what it says.
+    for method, path, body in requests:
+        proof = alice.proof(method, f"{server.url}/v1{path}", stolen)
+        assert (await send(method, path, body, stolen, proof))[0] in (200, 204), path
+
+
+async def test_a_proof_counts_once(server, http, send, changes):
+    alice, requests = changes
+    method, path, body = requests[0]
+    token = await alice.access_token()
+    proof = alice.proof(method, f"{server.url}/v1{path}", token)
+    assert (await send(method, path, body, token, proof))[0] == 200
+    assert await send(method, path, {"pin": None}, token, proof) == (401, "proof_needed")
+    assert (await view(server, http, alice))["pin"] is True
+
+
+@pytest.mark.parametrize("removed_by", ["another device", "a new registration"])
+async def test_a_removed_device_finishes_nothing_that_it_began(server, http, register, changes, removed_by):
+    """Its request came before it was removed, its body after."""
+    alice, requests = changes
+    bodies = [request for request in requests if request[2] is not None]
+    bodies.append(("POST", "/contacts/lookup", {"numbers": [BOB]}))
+    await register(BOB)
+    gate, began = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slowly(method, path, body):
+        import json
+
+        data = json.dumps(body).encode()
+
+        async def parts():
+            yield data[:1]
+            began.release()
+            await gate.wait()
+            yield data[1:]
+
+        token = await alice.access_token()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        headers["DPoP"] = alice.proof(method, f"{server.url}/v1{path}", token)
+        async with http.request(method, f"{server.url}/v1{path}", data=parts(), headers=headers) as answer:
+            return answer.status, (await answer.json()).get("code")
+
+    tasks = [asyncio.create_task(slowly(*request)) for request in bodies]
+    for _ in tasks:
+        await began.acquire()
+    # Each of them is waiting for its body, so that its device was looked at before.
+    async with http.get(f"{server.url}/v1/account", headers=await alice.bearer()):
+        pass
+    store = server.server._context.store
+    if removed_by == "another device":
+        assert await store.delete_device(ALICE, alice.device)
+    else:
+        await register(ALICE)
+    gate.set()
+    assert await asyncio.gather(*tasks) == [(401, "device_revoked")] * len(tasks)
+
+
+async def test_a_change_in_the_store_asks_once_more_who_wants_it(server, register):
+    """Between the last look at the device and the change: both happen in one transaction."""
+    from signaling.problem import Problem
+    from signaling.reachability import Findable
+    from signaling.storage.accounts import AccountStore
+    from signaling.storage.store import listings
+
+    alice, store = await register(ALICE), server.server._context.store
+    accounts = AccountStore(store, b"pepper")
+    old = await store.device(ALICE, alice.device)
+    await register(ALICE)
+    for change in (
+        accounts.set_pin(ALICE, "123456", old),
+        store.set_findable(ALICE, Findable.NOBODY, old),
+        store.change_pairs(listings, ALICE, {BOB}, set(), old),
+        store.delete_device(ALICE, alice.device, old),
+    ):
+        with pytest.raises(Problem) as refused:
+            await change
+        assert refused.value.code == "device_revoked"
+    assert await store.findable(ALICE) == "everybody" and not await store.pairs(listings, ALICE)
+    assert (
+        await accounts.view(await store.device(ALICE, (await store.devices_of([ALICE]))[ALICE][0].device))
+    )["pin"] is False
