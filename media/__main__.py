@@ -16,6 +16,7 @@ from media.errors import MediaError
 from media.simulation.profiles import PROFILES, get_profile
 
 if TYPE_CHECKING:
+    from media.codecs.base import Samples
     from media.simulation.call import SimulatedCall
 
 Address = tuple[str, int]
@@ -95,6 +96,12 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, default=60.0)
     add("--json", action="store_true", help="print the report as JSON")
     add("--out", type=Path, metavar="DIR", help="write report.json and what each end heard")
+    add(
+        "--html",
+        type=Path,
+        metavar="FILE.html",
+        help="write the report as a page, with what was said and heard",
+    )
 
 
 def simulate(options: argparse.Namespace) -> int:
@@ -102,12 +109,15 @@ def simulate(options: argparse.Namespace) -> int:
     import numpy as np
 
     from media.io.files import load_speech
+    from media.io.outputs import check_output
     from media.quality.report import document
     from media.quality.table import render
     from media.simulation import call
     from media.simulation.voice import generate_voice
 
     profile = get_profile(options.profile)
+    if options.html:
+        check_output(options.html)
     if not 0 < options.seconds <= 3600:
         raise CommandError("--seconds is more than 0 and at most 3600")
     if options.speech:
@@ -121,11 +131,39 @@ def simulate(options: argparse.Namespace) -> int:
     text = document(result.caller, result.callee, network=profile.name)
     if options.out:
         write_results(options.out, text, result)
+    if options.html:
+        write_page(options.html, text, result, (speech[0], speech[-1]))
     if options.json:
         sys.stdout.write(text)
     else:
         print(render([result.caller, result.callee], f"{profile.name}, seed {options.seed}: {profile.note}"))
     return 0
+
+
+def write_page(path: Path, text: str, result: "SimulatedCall", speech: tuple["Samples", "Samples"]) -> None:
+    """The page, with both ends' sound on one time line. Raises SourceError."""
+    import numpy as np
+
+    from media.io.outputs import write_text
+    from media.quality.html import render_html
+    from media.simulation.call import RATE
+
+    said = dict(zip(("caller", "callee"), speech, strict=True))
+    heard = {
+        "caller": (result.caller_heard, result.heard_after[0]),
+        "callee": (result.callee_heard, result.heard_after[1]),
+    }
+    length = len(result.caller_heard)
+    sounds = {}
+    for listener, talker in (("callee", "caller"), ("caller", "callee")):
+        recording, after = heard[listener]
+        shift = round(after * RATE)
+        # As long as the call, and on the clock of the one who speaks.
+        line = np.pad(recording, (shift, 0)) if shift >= 0 else recording[-shift:]
+        for name, sound in ((f"{talker} said", said[talker]), (f"{listener} heard", line)):
+            sounds[name] = np.pad(sound[:length], (0, max(0, length - len(sound))))
+    written = write_text(path, render_html(json.loads(text), sounds=sounds))
+    print(f"wrote {written}", file=sys.stderr)
 
 
 def write_results(folder: Path, text: str, result: "SimulatedCall") -> None:

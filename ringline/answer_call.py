@@ -14,7 +14,7 @@ from ringline.sound import show_levels
 from signaling import CallError, Client, IncomingCall
 
 
-async def answer(incoming: IncomingCall, options: argparse.Namespace) -> None:
+async def answer(incoming: IncomingCall, options: argparse.Namespace, number: str) -> None:
     print(f"{incoming.number} calls; answering", flush=True)
     asked = asyncio.get_running_loop().time()
     connection = make_connection(options, caller=False)
@@ -31,7 +31,7 @@ async def answer(incoming: IncomingCall, options: argparse.Namespace) -> None:
     finally:  # Ctrl-C, too, tells the other end and gives the report
         await call.hang_up()
         print(f"the call ended: {call.end_reason}", flush=True)
-        finish(call, connection, options, end="callee", asked=asked)
+        finish(call, connection, options, end="callee", number=number, asked=asked)
 
 
 async def answer_calls(options: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ async def answer_calls(options: argparse.Namespace) -> int:
         print(f"{client.number} waits for calls (Ctrl-C ends it)", flush=True)
         async for incoming in client.incoming():
             try:
-                await answer(incoming, options)
+                await answer(incoming, options, client.number)
             except (CallError, MediaError) as error:
                 print(f"error: {error}", flush=True)
             if options.once:

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from media import MediaError
+from media.io.outputs import check_output, write_text
 from media.quality.compare import Rule, RuleError, compare, render
 from media.quality.html_compare import render_comparison
 from ringline.endpoint import EXIT_FAILED
@@ -59,18 +61,19 @@ def run(options: argparse.Namespace) -> int:
     try:
         a, b = read(options.a), read(options.b)
         comparison = compare(a, b)
-    except (OSError, ValueError) as error:
+        page = options.html or (options.b if options.b.is_dir() else options.b.parent) / "compare.html"
+        if not options.no_html:
+            check_output(page)
+    except (OSError, ValueError, MediaError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     names = name_reports(options.a, options.b)
     print(f"A: {options.a}\nB: {options.b}")
     print(render(comparison, color=sys.stdout.isatty()))
     if not options.no_html:
-        beside = options.b if options.b.is_dir() else options.b.parent
-        page = options.html or beside / "compare.html"
-        try:
-            page.write_text(render_comparison(a, b, names), encoding="utf-8")
-        except OSError as error:
+        try:  # compare.html is ours to write anew
+            page = write_text(page, render_comparison(a, b, names), replace=not options.html)
+        except MediaError as error:
             print(f"error: {error}", file=sys.stderr)
             return EXIT_FAILED
         print(f"wrote {page}")

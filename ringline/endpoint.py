@@ -24,9 +24,13 @@ from media import (
     avoid_pauses,
     get_profile,
 )
+from media.io.call_sound import CallSound
 from media.io.files import check_recording, open_recorder
 from media.io.outputs import check_output, write_text
 from media.io.video_recorder import VideoRecorder
+from media.quality.html import render_html
+from media.quality.html_sounds import MAX_EMBEDDED
+from media.quality.report import document
 from ringline.sound import add_sound_options, device_events, make_devices
 from ringline.video import Screen, add_video_options, make_camera, pictures
 from signaling import Call, CallError, SignalingError
@@ -53,6 +57,7 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
     add_sound_options(parser)
     add_video_options(parser)
     add("--report", type=Path, metavar="FILE.json", help="write the quality report")
+    add("--html", type=Path, metavar="FILE.html", help="write it as a page, with what was said and heard")
     add(
         "--network",
         default="none",
@@ -71,6 +76,8 @@ def check_outputs(options: argparse.Namespace) -> None:
         check_recording(options.record)
     if options.report:
         check_output(options.report)
+    if options.html:
+        check_output(options.html)
 
 
 class Echo:
@@ -113,7 +120,7 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
     else:
         microphone = AudioFile(options.play) if options.play else GeneratedVoice()
     camera = make_camera(options)
-    return PeerConnection(
+    connection = PeerConnection(
         microphone=device_microphone or microphone,
         speaker=device_speaker or speaker,
         camera=camera,
@@ -121,18 +128,34 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
         addresses=options.address,
         network=(a_to_b if caller else b_to_a) if options.network != "none" else None,
     )
+    if options.html:
+        options.sound = CallSound(MAX_EMBEDDED)
+        connection.keep_sound(options.sound)
+    return connection
 
 
 def finish(
-    call: Call, connection: PeerConnection, options: argparse.Namespace, *, end: str, asked: float
+    call: Call,
+    connection: PeerConnection,
+    options: argparse.Namespace,
+    *,
+    end: str,
+    number: str,
+    asked: float,
 ) -> None:
-    """Join what signaling and media measured; print it, write it. `asked`: the loop's time when the call began."""
+    """Join what signaling and media measured; print it, write it.
+
+    `number` is this end's; `asked`: the loop's time when the call began. Raises MediaError.
+    """
     report = connection.report().with_signaling(
         call.timings,
         str(call.end_reason),
         trust=str(call.trust),
         end=end,
         offset=asked - connection.created_at,
+        ended=getattr(call, "end_sentence", None),
+        number=number,
+        peer=str(call.number),
     )
     told = _told(call, report.setup["dtls_connected"])
     devices = device_events(connection, report.setup["dtls_connected"])
@@ -148,6 +171,14 @@ def finish(
             "speaker_started": getattr(connection.speaker, "started_at", None),
         }
         print(f"wrote {write_text(options.report, json.dumps(content, indent=1) + chr(10))}", flush=True)
+    if options.html:
+        said, heard = options.sound.both()
+        sounds = {f"{end} said": said, f"{end} heard": heard}
+        network = None if options.network == "none" else options.network
+        page = render_html(json.loads(document(report, network=network)), sounds=sounds)
+        print(
+            f"wrote {write_text(options.html, page)}: open it in a browser, offline if you like", flush=True
+        )
 
 
 def _told(call: Call, connected: float | None) -> Iterator[dict[str, object]]:

@@ -125,9 +125,9 @@ def free_path(path: Path) -> Path:
     raise SourceError(f"{path} and {MAX_NUMBER} others of that name exist")
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text, not over another file; gives the path that was free. Raises SourceError."""
-    free = free_path(path)
+def write_text(path: Path, text: str, *, replace: bool = False) -> Path:
+    """Write UTF-8 text, not over another file unless with `replace`; gives the path. Raises SourceError."""
+    free = path if replace else free_path(path)
     file = OutputFile(free)
     file.write(text.encode("utf-8", "replace"))
     file.close()

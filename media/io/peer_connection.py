@@ -15,6 +15,7 @@ from typing import Any
 from media import negotiation, sdp
 from media.engine import MediaEngine
 from media.errors import ConnectionClosed, NegotiationError
+from media.io.call_sound import CallSound, begin_report
 from media.io.data_channel import DataChannel, DataChannels
 from media.io.event_queue import Event, EventQueue
 from media.io.ice_settings import IceSettings
@@ -27,10 +28,9 @@ from media.io.ticker import Ticker
 from media.io.video_pump import VideoPump
 from media.io.video_sources import VideoSink, VideoSource
 from media.jsep import Jsep
-from media.quality.report import MEDIA_STEPS, QualityReport, ReportBuilder
+from media.quality.report import MEDIA_STEPS, QualityReport
 from media.simulation.link import Link
 from media.transport.srtp import SrtpKeys
-from media.versions import versions
 from media.webrtc_stats import Stats
 
 SAMPLE_INTERVAL = 1.0
@@ -77,7 +77,7 @@ class PeerConnection:
         self._video = VideoPump(self._engine, self._lock, screen, self._drain)
         self._sound = SoundPump(self._engine, self._lock, partial(self._flush, feedback=False))
         self._channels = DataChannels(self._send_data)
-        self._report = ReportBuilder(versions())
+        self._report = begin_report()
         self._sampler: Ticker | None = None
         self._camera_on = True
         self._data: negotiation.DataParameters | None = None
@@ -189,6 +189,10 @@ class PeerConnection:
     def channels(self) -> AsyncIterator[DataChannel]:
         """The data channels that the peer opens; ends with the connection."""
         return self._channels.incoming()
+
+    def keep_sound(self, sound: CallSound) -> None:
+        """From now on `sound` is told of all that is said and heard."""
+        self._sound.kept = sound
 
     # -- what is known of the call
 

@@ -17,9 +17,10 @@ import numpy as np
 
 from media.codecs.base import Samples
 from media.engine import MediaEngine
+from media.io.call_sound import CallSound
 from media.io.overload import Overload, ThreadLoad
 from media.io.playout import Playout
-from media.io.sources import FRAME, AudioSink, AudioSource, PullSink
+from media.io.sources import FRAME, SAMPLE_RATE, AudioSink, AudioSource, PullSink
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class SoundPump:
         self._overload, self._load = Overload(), ThreadLoad()
         self._started = False
         self._latest: tuple[Samples, float] | None = None  # what was heard last before the start, and when
+        self.kept: CallSound | None = None  # is told of what is said and heard
         self.muted = False
         self.held = False
         self.enabled = True  # False: nothing is opened
@@ -143,15 +145,21 @@ class SoundPump:
     def _push(self, samples: Samples, heard: float) -> None:
         if self.held:
             return
+        samples = np.zeros_like(samples) if self.muted else samples
+        if self.kept is not None:
+            self.kept.said(samples, heard - len(samples) / SAMPLE_RATE)
         with self._lock:
-            self._engine.push_audio(np.zeros_like(samples) if self.muted else samples, heard)
+            self._engine.push_audio(samples, heard)
         self._drain()
 
     def _pull(self) -> Samples:
         """10 ms for the speaker, from any thread."""
         with self._lock:
-            samples = self._engine.pull_audio(self._loop.time())
-        return np.zeros_like(samples) if self.held else samples
+            samples = self._engine.pull_audio(now := self._loop.time())
+        samples = np.zeros_like(samples) if self.held else samples
+        if self.kept is not None:
+            self.kept.heard(samples, now)
+        return samples
 
 
 class _Closable(Protocol):

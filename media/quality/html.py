@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from media.codecs.base import Samples
 from media.quality import html_data as data
 from media.quality import html_page
 from media.quality.html_charts import call_seconds, charts, merged_seconds
@@ -20,19 +21,19 @@ from media.quality.html_parts import figures_html, loss_runs_html, sounds_html, 
 from media.quality.html_sounds import load_sound
 from media.quality.html_summary import card_html, facts_html, verdict_html
 
-_NO_SOUNDS: Mapping[str, Path] = {}
+_NO_SOUNDS: Mapping[str, Path | Samples] = {}
 
 
 def render_html(
     document: Mapping[str, Any],
     *,
-    sounds: Mapping[str, Path] = _NO_SOUNDS,
+    sounds: Mapping[str, Path | Samples] = _NO_SOUNDS,
     title: str | None = None,
     folder: Path | None = None,
 ) -> str:
     """The page of a report of one end or several.
 
-    `sounds`: recordings by their caption, in the order they are shown; "<end> heard" gets a button for its worst
+    `sounds`: recordings (files, or 48 kHz mono int16) by their caption, in the order they are shown; "<end> heard" gets a button for its worst
     second. Up to 5 minutes are put into the page, longer ones are links relative to `folder` (where the page will
     lie; None: beside them). One that cannot be read is told in the page. Raises ValueError for what is no report.
     """

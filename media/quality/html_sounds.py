@@ -9,6 +9,9 @@ from urllib.parse import quote
 
 import av
 import av.error
+import numpy as np
+
+from media.codecs.base import Samples
 
 # What is embedded at most: 300 s are 2.4 MB in the page.
 MAX_EMBEDDED = 300.0
@@ -27,8 +30,11 @@ class Sound:
     error: str | None = None
 
 
-def load_sound(name: str, path: Path, folder: Path | None = None) -> Sound:
-    """The file as a player; a link is relative to `folder` (None: the page lies beside the file)."""
+def load_sound(name: str, sound: Path | Samples, folder: Path | None = None) -> Sound:
+    """A file, or 48 kHz mono int16, as a player; a link is relative to `folder` (None: the page lies beside the file)."""
+    if not isinstance(sound, Path):
+        return Sound(name, _address(encode_samples(sound)), embedded=True)
+    path = sound
     try:
         encoded = encode(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -37,7 +43,27 @@ def load_sound(name: str, path: Path, folder: Path | None = None) -> Sound:
     if encoded is None:
         link = path.name if folder is None else os.path.relpath(path, folder)
         return Sound(name, quote(Path(link).as_posix()))
-    return Sound(name, "data:audio/webm;base64," + base64.b64encode(encoded).decode(), embedded=True)
+    return Sound(name, _address(encoded), embedded=True)
+
+
+def _address(encoded: bytes) -> str:
+    return "data:audio/webm;base64," + base64.b64encode(encoded).decode()
+
+
+def encode_samples(samples: Samples) -> bytes:
+    """48 kHz mono int16 as Opus in WebM."""
+    target = io.BytesIO()
+    with av.open(target, "w", format="webm", options={"fflags": "+bitexact"}) as output:
+        stream = output.add_stream("libopus", rate=_RATE, layout="mono", bit_rate=_BIT_RATE)
+        for start in range(0, len(samples), _RATE):
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(samples[None, start : start + _RATE]), "s16", "mono"
+            )
+            frame.sample_rate = _RATE
+            frame.pts = start
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return target.getvalue()
 
 
 def encode(path: Path, limit: float = MAX_EMBEDDED) -> bytes | None:

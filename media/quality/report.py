@@ -196,7 +196,8 @@ class ReportBuilder:
     next tell: after an outage their numbers have a gap. Such a sender's seconds have no figures of what was heard.
     """
 
-    def __init__(self, versions: Mapping[str, str]) -> None:
+    def __init__(self, versions: Mapping[str, str], *, started_at: str | None = None) -> None:
+        self._started_at = started_at
         self._versions = dict(versions)
         self._started: float | None = None
         self._begin: tuple[float, Stats] | None = None  # where the newest second begins
@@ -267,6 +268,7 @@ class ReportBuilder:
             seconds[-1] = silent(seconds[-1])  # the peer has hung up, most likely; a longer run is an outage
         seconds = with_delay(settle(seconds))
         return QualityReport(
+            started_at=self._started_at,
             duration=last,
             versions=self._versions,
             setup=steps,
