@@ -48,6 +48,7 @@ class BoundSession:
         self.management: StreamManagement | None = None
         self.available = False
         self.is_over = False
+        self.by_key = False  # its login came with a proof by the device's key, not only with a token
         self.cursor = 0
         self.draining = False  # the store is being read for it
         self.caught_up = False

@@ -31,7 +31,7 @@ MAX_ID_BYTES = 4000  # XEP-0198 section 3
 
 
 class ClientStream(Stream):
-    """The client's side. `resource` is the device; `password` the access token."""
+    """The client's side. `resource` is the device; `password` the access token, with a proof."""
 
     TRANSITIONS: ClassVar[dict[tuple[State, str], str]] = {
         (State.START, "open"): "_opened",

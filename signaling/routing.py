@@ -28,9 +28,12 @@ from signaling.xml import (
 
 
 class Session(Protocol):
-    """A bound stream. `available`: its own presence has come back; only then is it online."""
+    """A bound stream. `available`: its own presence has come back; only then is it online. `by_key`: its login came
+    with a proof by the device's key."""
 
     available: bool
+    by_key: bool
+    generation: int
 
     @property
     def jid(self) -> Jid:

@@ -177,11 +177,19 @@ class AccessTokens:
                 raise
         return await self._request(method, path, body, await self.get(fresh=True))
 
+    async def password(self, websocket: str) -> str:
+        """What a stream at this address logs in with: a token, and the proof for it."""
+        token = await self.get(fresh=True)
+        return f"{token} {self._proof('GET', websocket, token)}"
+
+    def _proof(self, method: str, url: str, token: str) -> str:
+        id_, now = secrets.token_urlsafe(16), self._wall_clock()
+        return make_request_proof(self._profile.key, method, url, token, id_, now)
+
     async def _request(
         self, method: str, path: str, body: dict[str, Any] | None, token: str
     ) -> dict[str, Any]:
-        key, id_, url = self._profile.key, secrets.token_urlsafe(16), f"{self._api.url}/v1{path}"
-        proof = make_request_proof(key, method, url, token, id_, self._wall_clock())
+        proof = self._proof(method, f"{self._api.url}/v1{path}", token)
         return await self._api.request(method, path, body, token, proof)
 
     async def get(self, *, fresh: bool = False) -> str:

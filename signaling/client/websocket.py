@@ -276,7 +276,7 @@ class Connection:
         info = await self._api.server()
         if info.domain != self._profile.jid.domain:
             raise ServerUnreachable(f"{self._api.url} now serves {info.domain}, not this profile's domain")
-        token = await self._tokens.get(fresh=True)
+        password = await self._tokens.password(info.websocket)
         try:
             async with self._session.ws_connect(
                 info.websocket,
@@ -288,7 +288,7 @@ class Connection:
                 jid = self._profile.jid
                 now, self._unsent = self._loop.time(), 0
                 stream = self._stream = ClientStream(
-                    jid.domain, jid.local, token, jid.resource, now, self._rng, broken=self._management
+                    jid.domain, jid.local, password, jid.resource, now, self._rng, broken=self._management
                 )
                 writer = self._loop.create_task(self._write(stream, websocket), name="ringline-writer")
                 try:

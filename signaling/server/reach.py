@@ -5,9 +5,10 @@ from collections import OrderedDict
 from signaling import stanza as st
 from signaling.blocking import BLOCKING_ERRORS, build_blocking, parse_blocking
 from signaling.errors import InvalidJid, RemoteProtocolError
+from signaling.problem import Problem
 from signaling.routing import Session, refuse
 from signaling.server.context import Context
-from signaling.storage.store import blocks
+from signaling.storage.store import Holder, blocks
 from signaling.xml import Element, element, local_name
 
 MAX_ADMITTED = 100_000
@@ -82,11 +83,17 @@ class Reach:
         blocked = await context.store.pairs(blocks, own)
         if request.name == "blocklist":
             return sender.deliver(st.result(iq, build_blocking("blocklist", blocked, context.domain)))
+        if not sender.by_key:
+            return refuse(sender, iq, "forbidden", "this needs a login with a proof by the device's key")
         adding, numbers = request.name == "block", set(request.numbers - {own})
         if adding and not self._is_list(numbers | set(blocked), sender):
             return refuse(sender, iq, "resource-constraint", "the block list is full")
         removed = set() if adding else numbers or set(blocked)
-        await context.store.change_pairs(blocks, own, numbers if adding else set(), removed)
+        by = Holder(own, sender.jid.resource, sender.generation)
+        try:
+            await context.store.change_pairs(blocks, own, numbers if adding else set(), removed, by)
+        except Problem as gone:
+            return refuse(sender, iq, "forbidden", gone.title)
         self.changed()
         sender.deliver(st.result(iq))
         for session in context.sessions.online(own):

@@ -125,16 +125,19 @@ class TokenService:
     async def by_key(self, request: web.Request) -> Device:
         """The device that asks, and has its key: for all that changes the account. Raises Problem."""
         device, proof = await self.bearer(request), request.headers.get("DPoP", "")
+        await self.prove(device, _token_of(request), request.method, request.path, proof)
+        return device
+
+    async def prove(self, device: Device, token: str, method: str, path: str, proof: str) -> None:
+        """Who sends this request has the device's key, not only its token. Raises Problem: proof_needed, clock_skew."""
         key, now = decode_public_key(device.key), self._context.clock()
         try:
-            token = _token_of(request)
-            id_, issued_at = verify_request_proof(proof, key, request.method, request.path, token, now)
+            id_, issued_at = verify_request_proof(proof, key, method, path, token, now)
         except TokenError as error:
             raise Problem("clock_skew" if error.reason == "skew" else "proof_needed") from None
         expires = issued_at + ASSERTION_WINDOW + 1
         if not await self._context.store.use_assertion(device.device, f"p {id_}", expires, now):
             raise Problem("proof_needed", "this proof has been used before")
-        return device
 
     async def body_by_key(self, request: web.Request) -> tuple[Device, dict[str, Any]]:
         """The same, with the body; the device still stood when that had come."""

@@ -22,6 +22,7 @@ from signaling.server.tokens import TokenService
 from signaling.server_stream import ServerStream
 from signaling.storage.store import Device
 from signaling.stream import Acknowledged, CredentialsGiven, Ended, ResourceAsked, ResumeAsked, StanzaReceived
+from signaling.tokens import ACCESS_TOKEN_LIFE
 from signaling.websocket_frame import text_frame
 from signaling.xml import Element, byte_length
 
@@ -61,6 +62,8 @@ class Connection:
         self._queue: deque[str] = deque()
         self._queued_bytes = 0
         self.device: Device | None = None  # whose login it was
+        self._by_key = False  # and that it has shown its key
+        self._lapse: asyncio.TimerHandle | None = None
         self._session: BoundSession | None = None
         self._unmanaged: list[int] = []  # kept messages, to a client that does not acknowledge
         self._flushing: asyncio.Handle | None = None
@@ -174,7 +177,7 @@ class Connection:
                 if (error := self._socket.exception()) is not None:
                     # Its frames hold all of this, and all of this holds it: garbage that only a collection finds.
                     error.__traceback__ = error.__context__ = None
-                for left in (self._flushing, self._timer):
+                for left in (self._flushing, self._timer, self._lapse):
                     if left is not None:
                         left.cancel()
 
@@ -219,15 +222,22 @@ class Connection:
                     self._session.is_over |= condition != "connection-timeout"
 
     async def _login(self, credentials: PlainCredentials) -> None:
+        token, _, proof = credentials.password.partition(" ")
         try:
-            device = await self._tokens.check(credentials.password)
+            device = await self._tokens.check(token)
+            if proof:
+                await self._tokens.prove(device, token, "GET", "/xmpp", proof)
         except Problem as problem:
             return self._refuse("not-authorized", problem.code)
         account = Jid(device.number, self._domain)
         if credentials.authcid != device.number or credentials.authzid not in ("", str(account)):
             return self._refuse("not-authorized", "the token is for another number")
         if not self._stream.is_ending:
-            self.device = device
+            self.device, self._by_key = device, bool(proof)
+            if not proof:
+                # A token alone is a guest, for as long as a token lives.
+                expired = "the token has expired"
+                self._lapse = self._loop.call_later(ACCESS_TOKEN_LIFE, self.end, "not-authorized", expired)
             self._stream.accept(account)
 
     def _refuse(self, condition: str, text: str) -> None:
@@ -239,10 +249,13 @@ class Connection:
         if resource != self.device.device:
             return self.end("not-authorized", "the resource must be the token's device")
         jid, most = Jid(self.device.number, self._domain, resource), self._limits
+        old = self._sessions.get(jid.local, resource)
+        if old is not None and old.by_key and not old.is_over and not self._by_key:
+            return self.end("not-authorized", "the device itself is connected, and it has its key")
         session = BoundSession(jid, self.device.generation, self, most.queue_stanzas, most.queue_bytes)
+        session.by_key = self._by_key
         self._session = session
         # First listed, then looked up again: a device that is revoked in between is caught by one of the two.
-        old = self._sessions.get(session.jid.local, resource)
         self._sessions.add(session)
         if old is not None and old.link is None:
             self._router.over(old)
@@ -257,6 +270,8 @@ class Connection:
         assert self.device is not None
         session = self._sessions.get(self.device.number, self.device.device)
         if session is None or not (broken := session.broken(asked.id, self.device.generation)):
+            return self._stream.refuse_resumption()
+        if session.by_key and not self._by_key:
             return self._stream.refuse_resumption()
         if session.link is not None:
             session.link.release()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Double, Integer, String, Table, bindparam, delete, func, select, update
@@ -144,7 +144,15 @@ class Device:
     since: float
 
 
-def require(db: sa.Connection, by: Device | None) -> None:
+class Holder(NamedTuple):
+    """Of a stream: the device that it is of, as of its login."""
+
+    number: str
+    device: str
+    generation: int
+
+
+def require(db: sa.Connection, by: Device | Holder | None) -> None:
     """Within the transaction of a change that this device asked for: what was removed meanwhile changes nothing more.
 
     Raises:
@@ -182,7 +190,7 @@ class Store:
         """Raises SQLAlchemyError if the database does not answer."""
         await self._execute(sa.text("SELECT 1"))
 
-    async def _execute(self, *statements: Any, by: "Device | None" = None) -> None:
+    async def _execute(self, *statements: Any, by: Device | None = None) -> None:
         """In one transaction."""
 
         def work(db: sa.Connection) -> None:
@@ -257,7 +265,7 @@ class Store:
         found = await self._devices(_THIS_DEVICE, of=number, name=device)
         return found[0] if found else None
 
-    async def delete_device(self, number: str, device: str, by: "Device | None" = None) -> bool:
+    async def delete_device(self, number: str, device: str, by: Device | None = None) -> bool:
         """False if the number has no such device. Raises Problem(device_revoked) where `by` stands no more."""
         query = delete(devices).where(devices.c.number == number, devices.c.device == device)
         stale = update(device_lists).where(device_lists.c.number == number).values(text="")
@@ -278,7 +286,7 @@ class Store:
         found = await self._scalar(select(accounts.c.findable).where(accounts.c.number == number))
         return Findable(found or Findable.EVERYBODY)
 
-    async def set_findable(self, number: str, findable: Findable, by: "Device | None" = None) -> None:
+    async def set_findable(self, number: str, findable: Findable, by: Device | None = None) -> None:
         """The address book is kept only while it decides something. Raises Problem(device_revoked)."""
         statements: list[Any] = [
             update(accounts).where(accounts.c.number == number).values(findable=str(findable))
@@ -294,7 +302,7 @@ class Store:
         return {row[0]: Standing(Findable(row[1]), *map(bool, row[2:])) for row in rows}
 
     async def change_pairs(
-        self, table: Table, owner: str, add: set[str], remove: set[str], by: "Device | None" = None
+        self, table: Table, owner: str, add: set[str], remove: set[str], by: Device | Holder | None = None
     ) -> None:
         """Of `listings` or `blocks`. Raises Problem(device_revoked)."""
         old = delete(table).where(table.c.owner == owner, table.c.number.in_(add | remove))

@@ -57,7 +57,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
                     "jid": str(profile.jid),
                     "server": info.domain,
                     "url": info.websocket,
-                    "password": await AccessTokens(api, profile).get(),
+                    "password": await AccessTokens(api, profile).password(info.websocket),
                 }
         path = tmp_path / f"{ALICE}.profile"
         async with Client.open(path, ring_unknown=True, allow_unsigned=True) as alice:

@@ -282,8 +282,10 @@ async def connect(http: aiohttp.ClientSession) -> AsyncIterator[Callable[..., Aw
     wires: list[Wire] = []
 
     async def run(phone: Phone, online: bool = True, token: str = "", resource: str = "") -> Wire:
-        token = token or await phone.access_token()
         url = phone.server.url.replace("http", "ws", 1) + "/xmpp"
+        if not token:
+            own = await phone.access_token()
+            token = f"{own} {phone.proof('GET', url, own)}"
         socket = await http.ws_connect(url, protocols=("xmpp",), max_msg_size=0)
         now = asyncio.get_running_loop().time()
         stream = ClientStream(

@@ -5,9 +5,14 @@ import asyncio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from signaling import stanza as st
+from signaling.blocking import BLOCKING
 from signaling.device_link import make_link_proof
 from signaling.device_list import DeviceList, sign_device_list
+from signaling.problem import Problem
+from signaling.stream import Ended
 from signaling.tokens import encode_public_key
+from signaling.xml import PING, element
 
 ALICE, BOB = "+12025550100", "+12025550101"
 
@@ -143,7 +148,6 @@ async def test_a_removed_device_finishes_nothing_that_it_began(server, http, reg
 
 async def test_a_change_in_the_store_asks_once_more_who_wants_it(server, register):
     """Between the last look at the device and the change: both happen in one transaction."""
-    from signaling.problem import Problem
     from signaling.reachability import Findable
     from signaling.storage.accounts import AccountStore
     from signaling.storage.store import listings
@@ -165,3 +169,85 @@ async def test_a_change_in_the_store_asks_once_more_who_wants_it(server, registe
     assert (
         await accounts.view(await store.device(ALICE, (await store.devices_of([ALICE]))[ALICE][0].device))
     )["pin"] is False
+
+
+# The stream.
+
+
+def blocking(name, *numbers):
+    items = [element(BLOCKING, "item", {"jid": f"{number}@calls.example"}) for number in numbers]
+    return st.iq("set" if name != "blocklist" else "get", element(BLOCKING, name, {}, *items), id=name)
+
+
+async def test_a_token_alone_blocks_nobody(register, connect):
+    alice = await register(ALICE)
+    stolen = await connect(alice, token=await alice.access_token())
+    answer = await stolen.ask(blocking("block", BOB))
+    assert answer.get("type") == "error" and st.error_of(answer).condition == "forbidden"
+    own = await connect(alice)
+    assert (await own.ask(blocking("blocklist"))).find(f".//{{{BLOCKING}}}item") is None
+    assert (await own.ask(blocking("block", BOB))).get("type") == "result"
+
+
+async def refused(connect, phone, password):
+    """The stream error that ends a login with this."""
+    wire = await connect(phone, False, password)
+    await wire.flush()
+    return (await wire.ended()).condition
+
+
+async def test_a_token_alone_takes_no_devices_place(register, connect):
+    """Neither while the device is connected, nor while it may come back to its stream. The device takes its own."""
+    alice = await register(ALICE)
+    own = await connect(alice)
+    assert await refused(connect, alice, await alice.access_token()) == "not-authorized"
+    assert (await own.ask(st.iq("get", element(PING, "ping"), id="p"))).get("type") == "result"
+    own.socket._response.connection.transport.abort()
+    assert await refused(connect, alice, await alice.access_token()) == "not-authorized"
+
+
+async def test_the_device_takes_its_place_back(register, connect):
+    alice = await register(ALICE)
+    stolen = await connect(alice, token=await alice.access_token())
+    await connect(alice)
+    assert (await stolen.ended()).condition == "conflict"
+
+
+async def test_a_stream_by_a_token_alone_ends_with_it(register, connect, monkeypatch):
+    monkeypatch.setattr("signaling.server.websocket.ACCESS_TOKEN_LIFE", 0.1)
+    alice, bob = await register(ALICE), await register(BOB)
+    own = await connect(alice)
+    stolen = await connect(bob, False, await bob.access_token())
+    await stolen.flush()
+    while not isinstance(event := await stolen.event(), Ended):
+        pass
+    assert event.condition == "not-authorized"
+    assert (await own.ask(st.iq("get", element(PING, "ping"), id="p"))).get("type") == "result"
+
+
+async def test_a_bad_proof_is_no_login(server, register, connect):
+    alice, bob = await register(ALICE), await register(BOB)
+    token, url = await alice.access_token(), server.url.replace("http", "ws", 1) + "/xmpp"
+    spent = alice.proof("GET", url, token)
+    assert (await connect(alice, token=f"{token} {spent}")).stream.jid
+    for proof in (
+        "x",
+        spent,
+        bob.proof("GET", url, token),
+        alice.proof("GET", f"{server.url}/v1/account", token),
+        alice.proof("GET", url, await alice.access_token()),
+    ):
+        assert await refused(connect, alice, f"{token} {proof}") == "not-authorized"
+
+
+async def test_a_removed_device_blocks_nobody_any_more(server, register):
+    """Its request was being looked at when it was removed."""
+    from signaling.storage.store import Holder, blocks
+
+    alice, store = await register(ALICE), server.server._context.store
+    held = Holder(ALICE, alice.device, alice.generation)
+    await store.change_pairs(blocks, ALICE, {BOB}, set(), held)
+    await register(ALICE)
+    with pytest.raises(Problem, match="device_revoked"):
+        await store.change_pairs(blocks, ALICE, set(), {BOB}, held)
+    assert await store.pairs(blocks, ALICE) == [BOB]
