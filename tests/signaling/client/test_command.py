@@ -74,7 +74,7 @@ async def test_a_device_that_is_online_does_not_keep_its_commands_out(
         ["contact", BOB],
         ["findable", "nobody"],
     ):
-        code, out, err = await run(*command, "--profile", profile)
+        code, _, err = await run(*command, "--profile", profile)
         assert (code, err) == (0, ""), (command, err)
     assert client.online
     assert client._profile.knows(BOB)  # and sees what they changed
