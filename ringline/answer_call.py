@@ -20,7 +20,8 @@ async def answer(incoming: IncomingCall, options: argparse.Namespace, number: st
     connection = make_connection(options, caller=False)
     await incoming.prepare(connection)
     try:
-        print(f"it rings no more: {await asyncio.wait_for(incoming.ended(), options.ring)}", flush=True)
+        await asyncio.wait_for(incoming.ended(), options.ring)
+        print(f"it rings no more: {incoming.end_sentence}", flush=True)
         return
     except TimeoutError:
         call = await incoming.accept()
@@ -30,7 +31,7 @@ async def answer(incoming: IncomingCall, options: argparse.Namespace, number: st
             await call.ended()
     finally:  # Ctrl-C, too, tells the other end and gives the report
         await call.hang_up()
-        print(f"the call ended: {call.end_reason}", flush=True)
+        print(f"the call ended: {call.end_sentence}", flush=True)
         finish(call, connection, options, end="callee", number=number, asked=asked)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from media import MediaError
+from media.io.containers import reason
 from media.io.outputs import check_output, write_text
 from media.quality.compare import Rule, RuleError, compare, render
 from media.quality.html_compare import render_comparison
@@ -45,8 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(path: Path) -> Any:
-    """The document. Raises OSError, ValueError."""
-    return json.loads((path / "report.json" if path.is_dir() else path).read_text(encoding="utf-8"))
+    """The document. Raises ValueError."""
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {reason(error)}") from None
+    except (ValueError, RecursionError):
+        raise ValueError(
+            f"{path} is not a report: give the report.json that a call wrote, or its folder"
+        ) from None
 
 
 def name_reports(a: Path, b: Path) -> tuple[str, str]:
@@ -64,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         page = options.html or (options.b if options.b.is_dir() else options.b.parent) / "compare.html"
         if not options.no_html:
             check_output(page)
-    except (OSError, ValueError, MediaError) as error:
+    except (ValueError, MediaError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     names = name_reports(options.a, options.b)

@@ -26,7 +26,7 @@ async def place_call(options: argparse.Namespace) -> int:
             pass
         finally:  # Ctrl-C, too, tells the other end and gives the report
             await call.hang_up()
-            print(f"the call ended: {call.end_reason}", flush=True)
+            print(f"the call ended: {call.end_sentence}", flush=True)
             finish(call, connection, options, end="caller", number=client.number, asked=asked)
     return 0
 

@@ -22,7 +22,11 @@ SignalingError
    |- InvalidJid            not a Jabber identifier
    |- SaslError             a SASL exchange that cannot be read; .condition is the RFC 6120 6.5 name
    `- TokenError            a proof, assertion or token that does not verify
+
+Each error's `str()` is a sentence for a person (signaling/words.py); what programs look at are its class and fields.
 """
+
+from signaling import words
 
 __all__ = [
     "DataError",
@@ -62,15 +66,15 @@ class CallNotRegistered(CallError):
     """The number is not registered, or its owner does not want to be found (the two look alike)."""
 
     def __init__(self, number: str) -> None:
-        super().__init__(f"{number} is not registered")
+        super().__init__(words.call_end("not_registered", number))
         self.number = number
 
 
 class CallUnreachable(CallError):
-    """The number is registered, but none of its devices rang."""
+    """The number is registered, but none of its devices rang: offline, or not for this caller."""
 
     def __init__(self, number: str) -> None:
-        super().__init__(f"{number} is unreachable: none of its devices is online")
+        super().__init__(words.call_end("unreachable", number))
         self.number = number
 
 
@@ -78,24 +82,25 @@ class CallBusy(CallError):
     """A device of the account is in a call."""
 
     def __init__(self, number: str) -> None:
-        super().__init__(f"{number} is busy")
+        super().__init__(words.call_end("busy", number, by_peer=True))
         self.number = number
 
 
 class CallRejected(CallError):
-    """The callee said no. `reason` is the Jingle reason (XEP-0166 7.4), usually `decline`."""
+    """The callee said no. `reason` is the Jingle reason (XEP-0166 7.4), usually `decline`, or what else it said."""
 
     def __init__(self, number: str, reason: str = "decline") -> None:
-        super().__init__(f"{number} rejected the call: {reason}")
+        why = None if reason == "decline" else reason
+        super().__init__(words.call_end("declined", number, by_peer=True, why=why))
         self.number = number
         self.reason = reason
 
 
 class CallTimeout(CallError):
-    """A device rang, nobody answered in time."""
+    """A device rang, nobody answered in time; or it took the call and then fell silent (`why`)."""
 
-    def __init__(self, number: str) -> None:
-        super().__init__(f"{number} did not answer")
+    def __init__(self, number: str, why: str | None = None) -> None:
+        super().__init__(words.call_end("timeout", number, why=why))
         self.number = number
 
 
@@ -104,20 +109,18 @@ class CallUntrusted(CallError):
     other side says so of ours. `hint`: what somebody can do about it."""
 
     def __init__(self, number: str, why: str, *, by_peer: bool = False, hint: str = "") -> None:
-        what = (
-            f"{number} does not trust this device" if by_peer else f"the identity of {number} is not trusted"
-        )
-        super().__init__(f"{what}: {why}" + (f". {hint}" if hint else ""))
+        what = words.call_end("untrusted", number, by_peer=by_peer, why=why)
+        super().__init__(what + (f". {hint}" if hint else ""))
         self.number = number
         self.why = why
         self.by_peer = by_peer
 
 
 class CallFailed(CallError):
-    """Any other end of a call; `reason` is an end_reason of protocol.md section 4, or a sentence."""
+    """Any other end of a call; `reason` is an end_reason of protocol.md section 4, `text` the sentence."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the call failed: {reason}")
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
         self.reason = reason
 
 
@@ -128,7 +131,7 @@ class ChangeRefused(SignalingError):
     """
 
     def __init__(self, why: str, media: tuple[str, ...] = ()) -> None:
-        super().__init__(f"the change was refused: {why}")
+        super().__init__(f"the call goes on as it was, the change was refused: {why}")
         self.why = why
         self.media = media
 
@@ -136,14 +139,14 @@ class ChangeRefused(SignalingError):
 class RegistrationError(SignalingError):
     """The server refused an HTTP request (protocol.md section 1): its problem+json, as an error.
 
-    `code` is the stable name from the table, `title` is for people. `retry_after_s` and `tries_left` are
+    `code` is the stable name from the table, `title` what the server says. `retry_after_s` and `tries_left` are
     None where the server did not say.
     """
 
     def __init__(
         self, code: str, title: str, retry_after_s: float | None = None, tries_left: int | None = None
     ) -> None:
-        super().__init__(title)
+        super().__init__(words.problem(code, title, retry_after_s, tries_left))
         self.code = code
         self.title = title
         self.retry_after_s = retry_after_s

@@ -37,7 +37,7 @@ class IqTracker:
     def ask(self, to: Jid | None, now: float, timeout: float = TIMEOUT) -> str:
         """A fresh id for a question to `to` (None: own account). SignalingError at 256 open ones."""
         if len(self._open) >= MAX_OUTSTANDING:
-            raise SignalingError("too many open questions")
+            raise SignalingError("too many questions wait for the server's answer: try again in a moment")
         id_ = f"{self._rng.getrandbits(64):016x}"
         self._open[id_] = _Question(to or self._own.bare, now + timeout)
         return id_

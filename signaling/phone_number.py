@@ -6,6 +6,7 @@ from signaling.errors import InvalidNumber
 
 # RFC 3966 spellings of 15 digits with separators stay far below; libphonenumber itself stops at 250.
 MAX_LENGTH = 64
+HOW = "write it with its country, e.g. +12025550100"
 
 
 def parse_number(text: str, region: str | None = None) -> str:
@@ -15,13 +16,13 @@ def parse_number(text: str, region: str | None = None) -> str:
     (libphonenumber's is_valid_number) pass; an extension does not. Raises InvalidNumber.
     """
     if len(text) > MAX_LENGTH or not text.isprintable():
-        raise InvalidNumber("not a phone number")
+        raise InvalidNumber(f"that is not a phone number: {HOW}")
     try:
         number = phonenumbers.parse(text, region.upper() if region else None)
     except (phonenumbers.NumberParseException, ValueError):
-        raise InvalidNumber(f"not a phone number: {text}") from None
+        raise InvalidNumber(f"{text} is not a phone number: {HOW}") from None
     if number.extension or not phonenumbers.is_valid_number(number):
-        raise InvalidNumber(f"not a valid phone number: {text}")
+        raise InvalidNumber(f"{text} is not a valid phone number: {HOW}")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from signaling.blocking import BLOCKING, build_blocking
-from signaling.client.api import AccessTokens, member
+from signaling.client.api import NOT_UNDERSTOOD, AccessTokens, member
 from signaling.client.contacts import MAX_NUMBERS
 from signaling.client.websocket import Connection
 from signaling.errors import InvalidJid, ServerUnreachable
@@ -32,7 +32,7 @@ class Account:
             for entry in member(answer, "registered", list):
                 number = entry.get("number") if isinstance(entry, dict) else None
                 if number not in part:
-                    raise ServerUnreachable("the server's answer is not understood")
+                    raise ServerUnreachable(NOT_UNDERSTOOD)
                 found.add(number)
         return found
 
@@ -48,7 +48,7 @@ def _findable(answer: dict[str, Any]) -> Findable:
     try:
         return Findable(member(answer, "findable", str))
     except ValueError:
-        raise ServerUnreachable("the server's answer is not understood") from None
+        raise ServerUnreachable(NOT_UNDERSTOOD) from None
 
 
 class BlockList:
@@ -63,7 +63,7 @@ class BlockList:
         answer = await self._connection.ask("get", build_blocking("blocklist", (), self._domain), None)
         blocklist = child(answer, BLOCKING, "blocklist")
         if blocklist is None:
-            raise ServerUnreachable("the server's answer is not understood")
+            raise ServerUnreachable(NOT_UNDERSTOOD)
         found = []
         for item in children(blocklist, BLOCKING, "item"):
             try:

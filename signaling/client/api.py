@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import json
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -20,8 +21,26 @@ REQUEST_TIMEOUT = 10.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 # Renewed this long before its end, so that no request is made with a token that expires on the way.
 TOKEN_MARGIN = 60.0
+NOT_UNDERSTOOD = "the server's answer is not understood: is it a Ringline server of this version?"
 
 T = TypeVar("T")
+
+
+def no_answer(url: str) -> str:
+    return f"{url} does not answer: is the server running, and the network up?"
+
+
+def cannot_reach(url: str, error: Exception) -> str:
+    """Why no connection to a server came about, and what to do."""
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return f"{url} shows another certificate than the one that was named: ask whoever runs the server"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return f"{url} has no certificate that this machine trusts: name it with --ca (docs/two-machines.md)"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"there is no {URL(url).host} in the network: check the address of the server"
+    number = getattr(error, "errno", None)
+    why = f" ({os.strerror(number).lower()})" if isinstance(number, int) and number > 0 else ""
+    return f"no server answers at {url}{why}: is it running? `ringline serve` starts one"
 
 
 def is_loopback(url: str) -> bool:
@@ -47,9 +66,11 @@ def require_safe(url: str) -> str:
     except ValueError:
         scheme, host = "", None
     if scheme not in ("http", "https", "ws", "wss") or not host:
-        raise ServerUnreachable(f"not a server address: {url}")
+        raise ServerUnreachable(f"{url} is not the address of a server: write it as https://HOST:PORT")
     if scheme in ("http", "ws") and not is_loopback(url):
-        raise ServerUnreachable(f"{url} is not encrypted: only https is allowed to other machines")
+        raise ServerUnreachable(
+            f"{url} is not encrypted: only https is allowed to other machines (`ringline serve --lan` serves it)"
+        )
     return url.rstrip("/")
 
 
@@ -70,7 +91,7 @@ def member(answer: dict[str, Any], name: str, kind: type[T]) -> T:
     """
     value = answer.get(name)
     if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and not _is_sane(value)):
-        raise ServerUnreachable("the server's answer is not understood")
+        raise ServerUnreachable(NOT_UNDERSTOOD)
     return value
 
 
@@ -104,10 +125,9 @@ class ServerApi:
             ) as response:
                 answer = await _json(response)
         except TimeoutError:
-            raise ServerUnreachable(f"{self.url} does not answer") from None
+            raise ServerUnreachable(no_answer(self.url)) from None
         except aiohttp.ClientError as error:
-            detail = getattr(error, "strerror", None) or "no connection"
-            raise ServerUnreachable(f"cannot reach {self.url}: {detail}") from None
+            raise ServerUnreachable(cannot_reach(self.url, error)) from None
         if response.status >= 400:
             raise _problem(response.status, answer)
         return answer
@@ -115,7 +135,9 @@ class ServerApi:
     async def server(self) -> ServerInfo:
         answer = await self.request("GET", "/server")
         if answer.get("protocol") != 1:
-            raise ServerUnreachable(f"{self.url} is no Ringline server of protocol 1")
+            raise ServerUnreachable(
+                f"{self.url} is no Ringline server, or one of another version: check the address"
+            )
         region = answer.get("region")
         return ServerInfo(
             domain=member(answer, "domain", str),
@@ -137,7 +159,9 @@ async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise ServerUnreachable(f"{response.url.origin()} is no Ringline server, or a proxy answers for it")
+        raise ServerUnreachable(
+            f"{response.url.origin()} is no Ringline server, or a proxy answers for it: check the address"
+        )
     return answer
 
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from signaling import stanza as st
+from signaling import words
 from signaling.client.goodbye import tell_peer
 from signaling.client.history import CallEvent, History
 from signaling.client.line import (
@@ -62,7 +63,7 @@ T = TypeVar("T")
 
 def one_line(error: Exception) -> str:
     """What an error says, for a terminal and for the peer."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return (str(error).splitlines() or [f"this program made a mistake: {type(error).__name__}"])[0][:200]
 
 
 class Call:
@@ -70,7 +71,7 @@ class Call:
 
     `timings` holds seconds since the call was asked for, None until known; `trust` says how far the peer's
     identity is known ("verified", "not verified" on first contact, "unsigned"); `end_reason` is a value of
-    `EndReason`, None while the call lives.
+    `EndReason`, None while the call lives, `ended_by_peer` whether the other side ended it.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Call:
         self.end_reason: EndReason | None = None
         self.end_text: str | None = None
         self.error: CallError | None = None  # the same, to be raised
+        self.ended_by_peer = False
         self._history = History(line.clock)
         self.timings = self._history.timings
         # For the phases (outgoing, incoming, negotiation), not for users.
@@ -137,6 +139,13 @@ class Call:
         await self._done.wait()
         assert self.end_reason is not None
         return self.end_reason
+
+    @property
+    def end_sentence(self) -> str:
+        """Why the call is over, for a person."""
+        if self.end_reason is None:
+            return "the call goes on"
+        return words.call_end(self.end_reason, self.number, by_peer=self.ended_by_peer, why=self.end_text)
 
     async def events(self) -> AsyncIterator[CallEvent]:
         """What happens to the call, as it happens, up to "ended". For one reader."""
@@ -190,7 +199,7 @@ class Call:
     ) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.is_over:
-            raise CallFailed(self.end_reason or "the call is over")
+            raise self.over()
         if len(self._requests) >= OWN_INPUTS // 2 or self._inputs.full():
             raise RuntimeError("too many changes at once")
         self._requests.add(done)
@@ -226,6 +235,10 @@ class Call:
     def may_change(self) -> bool:
         """Whether one more change of contents is within the peer's rate."""
         return self._changes.take(self.line.clock()) == 0
+
+    def over(self) -> CallFailed:
+        """What is raised when something is wanted of a call that is over."""
+        return CallFailed(self.end_reason or EndReason.HUNG_UP, f"the call is over: {self.end_sentence}")
 
     @property
     def is_over(self) -> bool:
@@ -357,6 +370,7 @@ class Call:
     async def _finish(self, ending: Ending) -> None:
         before = self.state
         self.end_reason, self.end_text = ending.reason, ending.why
+        self.ended_by_peer = ending.by_peer
         tell = not ending.by_peer or before in (State.PROPOSED, State.RINGING)
         try:
             if tell and self.line.connection.online.is_set():

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 16
 RINGING = (State.PROPOSED, State.RINGING)
 END_TIMEOUT = 10.0
+CLOSED = "this client was closed: open it again to call"
 
 
 class Client:
@@ -186,9 +187,9 @@ class Client:
     def _new_call(self, number: str, timeout: float, media: tuple[str, ...]) -> Call | IncomingCall:
         number = parse_number(number, region_of(self.number))
         if number == self.number:
-            raise InvalidNumber("that is the own number")
+            raise InvalidNumber("that is your own number: call another one")
         if self._closed:
-            raise CallFailed("the client is closed")
+            raise CallFailed(EndReason.FAILED, CLOSED)
         for other in self._dispatch.calls.values():
             if other.number == number and not other.is_over:
                 if (
@@ -197,7 +198,7 @@ class Client:
                     and not (other.prepared or other.taken)
                 ):
                     return IncomingCall(other, True)
-                raise CallFailed(f"there is already a call with {number}")
+                raise CallFailed(EndReason.BUSY, f"there is already a call with {number}: hang it up first")
         peer = Jid(number, self._profile.jid.domain)
         sid = str(uuid.uuid4())
         call = Call(self._line, Role.INITIATOR, number, sid, media, peer, lambda c: place_call(c, timeout))
@@ -214,7 +215,7 @@ class Client:
             incoming = await self._waiting.get()
             if incoming is None:
                 self._stop_waiting()
-                raise self._connection.failed or SignalingError("the client is closed")
+                raise self._connection.failed or SignalingError(CLOSED)
             if not incoming.is_over:
                 return incoming
 

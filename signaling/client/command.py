@@ -127,7 +127,7 @@ def _ask_terminal(
         try:
             code = input("Code (or r for another SMS): ").strip()
         except EOFError:
-            raise RegistrationError("no_code", "no code was given") from None
+            raise RegistrationError("no_code", "no code was given: it comes by SMS") from None
         try:
             if code == "r":
                 runner.run(attempt.resend())
@@ -138,9 +138,7 @@ def _ask_terminal(
             again = (error.code == "wrong_code" and error.tries_left) or error.code == "too_many"
             if not again:
                 raise
-            left = f", {error.tries_left} tries left" if error.tries_left is not None else ""
-            wait = f", wait {error.retry_after_s:g} s" if error.retry_after_s else ""
-            say(f"{error}{left}{wait}.")
+            say(f"{str(error)[0].upper()}{str(error)[1:]}.")
 
 
 def _size(path: Path | None) -> int:
@@ -155,7 +153,9 @@ def _code_from_file(path: Path, offset: int, number: str) -> str:
         if code is not None:
             return code
         time.sleep(0.05)
-    raise RegistrationError("no_code", f"no SMS to {number} arrived in {path}")
+    raise RegistrationError(
+        "no_code", f"no SMS to {number} arrived in {path}: is it the file of the server's --sms file:PATH?"
+    )
 
 
 def _read_code(path: Path, offset: int, number: str) -> str | None:
@@ -186,7 +186,7 @@ def trust(arguments: argparse.Namespace) -> int:
         number = parse_number(arguments.number, region_of(profile.number))
         key = profile.trust(number)
         if key is None:
-            raise ProfileError(f"no changed key of {number} was seen: there is nothing to acknowledge")
+            raise ProfileError(f"no changed key of {number} was seen: nothing has to be acknowledged")
         lost = profile.verified(number) is not None
     say(f"The key of {number} is now {key_fingerprint(key)}. Compare it with what `whoami` shows there.")
     if lost:

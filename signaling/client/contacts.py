@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from signaling.client.api import AccessTokens, member
+from signaling.client.api import NOT_UNDERSTOOD, AccessTokens, member
 from signaling.errors import InvalidJid, ServerUnreachable
 from signaling.jid import Jid
 from signaling.phone_number import is_e164
@@ -75,12 +75,12 @@ class Contacts:
 
     def _contact(self, entry: Any) -> Contact:
         if not isinstance(entry, dict):
-            raise ServerUnreachable("the server's answer is not understood")
+            raise ServerUnreachable(NOT_UNDERSTOOD)
         number = member(entry, "number", str)
         try:
             jid = Jid.parse(member(entry, "jid", str))
         except InvalidJid:
-            raise ServerUnreachable("the server's answer is not understood") from None
+            raise ServerUnreachable(NOT_UNDERSTOOD) from None
         # The address must be the number's own: else a directory could send a call to somebody else.
         if not is_e164(number) or jid != Jid(number, self._domain):
             raise ServerUnreachable("the server's directory contradicts itself")

@@ -2,8 +2,9 @@
 
 import argparse
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from signaling.client.api import member
 from signaling.client.devices import NewDevice, OwnDevices, SafetyNumber, named, shown_name
 from signaling.client.profile import Profile
 from signaling.client.registration import check_owner
-from signaling.errors import ProfileError
+from signaling.errors import ProfileError, RegistrationError, SignalingError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
 
@@ -52,6 +53,17 @@ def _online(path: Path, step: Callable[[OwnDevices, Profile], Awaitable[T]]) -> 
     return asyncio.run(run())
 
 
+@contextlib.contextmanager
+def _instead_of(codes: tuple[str, ...], sentence: str) -> Iterator[None]:
+    """What a refusal means here, where the server cannot know it."""
+    try:
+        yield
+    except RegistrationError as error:
+        if error.code in codes:
+            raise SignalingError(sentence) from None
+        raise
+
+
 def link(arguments: argparse.Namespace) -> int:
     """Shows a code, waits until another device approves it, and writes the profile."""
     path: Path = arguments.profile
@@ -74,7 +86,9 @@ def link(arguments: argparse.Namespace) -> int:
 
 
 def approve(arguments: argparse.Namespace) -> int:
-    device, name = _online(arguments.profile, lambda own, profile: own.approve(arguments.code))
+    gone = "no device shows this code any more: run `ringline link` there again, it is good for ten minutes"
+    with _instead_of(("not_found", "link_over"), gone):
+        device, name = _online(arguments.profile, lambda own, profile: own.approve(arguments.code))
     say(f"{device} ({name}) is a device of this number now.")
     return 0
 
@@ -101,7 +115,9 @@ def devices(arguments: argparse.Namespace) -> int:
 
 
 def remove(arguments: argparse.Namespace) -> int:
-    _online(arguments.profile, lambda own, profile: own.remove(arguments.device))
+    missing = f"this number has no device {arguments.device}: `ringline devices` lists them"
+    with _instead_of(("not_found",), missing):
+        _online(arguments.profile, lambda own, profile: own.remove(arguments.device))
     say(f"{arguments.device} is no device of this number any more.")
     return 0
 

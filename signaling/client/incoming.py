@@ -46,6 +46,11 @@ class IncomingCall:
     def end_reason(self) -> EndReason | None:
         return self._call.end_reason
 
+    @property
+    def end_sentence(self) -> str:
+        """Why it is over, for a person."""
+        return self._call.end_sentence
+
     async def ended(self) -> EndReason:
         """Wait until it rings no more without having been accepted, or the call is over."""
         return await self._call.ended()

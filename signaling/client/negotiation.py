@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from signaling import words
 from signaling.client.call import Call, one_line
 from signaling.client.ice_servers import has_relay
 from signaling.client.line import Ending, InitiationReceived, JingleReceived
@@ -167,7 +168,7 @@ async def _ask(call: Call, jingle: Jingle) -> None:
             pass
         incompatible = error.info.condition in ("bad-request", "feature-not-implemented", "not-acceptable")
         reason = EndReason.INCOMPATIBLE if incompatible else EndReason.FAILED
-        raise Ending(reason, f"the other device refused {jingle.action}: {error.info.condition}") from None
+        raise Ending(reason, words.stanza_error(error.info.condition, error.info.text)) from None
 
 
 async def _result(task: "asyncio.Task[T]") -> T:

@@ -26,7 +26,7 @@ async def place_call(call: Call, timeout: float) -> None:
     try:
         contact = await line.contacts.find(call.number)
     except RegistrationError as error:
-        raise Ending(EndReason.FAILED, error.title) from None
+        raise Ending(EndReason.FAILED, str(error)) from None
     if contact is None:
         raise Ending(EndReason.NOT_REGISTERED)
     call.peer = contact.jid
@@ -64,7 +64,9 @@ async def _ring(call: Call, timeout: float) -> "asyncio.Task[str] | None":
                         # Too many strangers, or a store that fails: the server says which.
                         said = error.text if error.text.isprintable() else ""
                         raise Ending(
-                            EndReason.FAILED, said or "the server has no room just now", by_peer=True
+                            EndReason.FAILED,
+                            said or "the server has no room just now: try again later",
+                            by_peer=True,
                         )
                     raise Ending(EndReason.UNREACHABLE, by_peer=True)
                 case InitiationReceived(Initiation(kind=Kind.RINGING, preconnect=wanted), sender):

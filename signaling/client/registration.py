@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from signaling.client.api import ServerApi, member
+from signaling.client.api import NOT_UNDERSTOOD, ServerApi, member
 from signaling.client.profile import Profile, ProfileData, private_key_text
 from signaling.errors import ProfileError, RegistrationError, ServerUnreachable
 from signaling.identity import new_device_key
@@ -82,7 +82,7 @@ class Registration:
     def _update(self, answer: dict[str, object]) -> Progress:
         number = member(answer, "number", str)
         if not is_e164(number):
-            raise ServerUnreachable("the server's answer is not understood")
+            raise ServerUnreachable(NOT_UNDERSTOOD)
         self.progress = Progress(
             registration=member(answer, "registration", str),
             number=number,

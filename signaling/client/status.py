@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from signaling.client.websocket import StanzaError
-from signaling.errors import CallFailed, ServerUnreachable
+from signaling.errors import ServerUnreachable
 from signaling.jingle.content import Action, Jingle
 from signaling.jingle.description import RtpDescription
 from signaling.jingle.info import Info, InfoKind
@@ -38,7 +38,7 @@ class OwnStatus:
         """Raises CallFailed when the call is over."""
         what, begins = _MEANING[kind]
         if call.is_over or call.engine is None:
-            raise CallFailed(call.end_reason or "the call is over")
+            raise call.over()
         self.now[what] = begins
         apply = getattr(call.engine.engine, what, None)
         if callable(apply):

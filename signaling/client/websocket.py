@@ -14,9 +14,9 @@ from collections.abc import Callable
 import aiohttp
 
 from signaling import stanza as st
-from signaling import xml
+from signaling import words, xml
 from signaling.backoff import reconnect_delay
-from signaling.client.api import AccessTokens, ServerApi
+from signaling.client.api import AccessTokens, ServerApi, cannot_reach, no_answer
 from signaling.client.profile import Profile
 from signaling.client_stream import ClientStream
 from signaling.errors import RegistrationError, ServerUnreachable, SignalingError, StanzaTooLarge
@@ -55,7 +55,7 @@ class StanzaError(SignalingError):
     """An iq was answered with an error."""
 
     def __init__(self, info: st.ErrorInfo) -> None:
-        super().__init__(info.text or info.condition)
+        super().__init__(words.stanza_error(info.condition, info.text))
         self.info = info
 
 
@@ -120,7 +120,7 @@ class Connection:
             await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT)
             self._task.cancel()
             await asyncio.wait([self._task])
-        self.failed = self.failed or SignalingError("the client is closed")
+        self.failed = self.failed or SignalingError("this client was closed: open it again to call")
         self._settled.set()
         self._fail_answers("the client was closed")
 
@@ -181,11 +181,11 @@ class Connection:
         self._answers[id_] = answer
         try:
             if not self.send(st.iq(type_, payload, id=id_, to=to)):
-                raise ServerUnreachable("not connected to the server")
+                raise ServerUnreachable("there is no connection to the server: try again in a moment")
             async with asyncio.timeout(timeout):
                 result = await answer
         except TimeoutError:
-            raise ServerUnreachable("a question was not answered in time") from None
+            raise ServerUnreachable("the server did not answer in time: try again") from None
         finally:
             self._tracker.forget(id_)
             self._answers.pop(id_, None)
@@ -275,7 +275,9 @@ class Connection:
     async def _one_stream(self) -> None:
         info = await self._api.server()
         if info.domain != self._profile.jid.domain:
-            raise ServerUnreachable(f"{self._api.url} now serves {info.domain}, not this profile's domain")
+            raise ServerUnreachable(
+                f"{self._api.url} serves {info.domain} now, where this number is not registered: register again"
+            )
         password = await self._tokens.password(info.websocket)
         try:
             async with self._session.ws_connect(
@@ -299,9 +301,9 @@ class Connection:
                     await self._flush(stream, websocket)
                     self._socket = None
         except TimeoutError:
-            raise ServerUnreachable(f"{info.websocket} does not answer") from None
+            raise ServerUnreachable(no_answer(info.websocket)) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ServerUnreachable(f"cannot connect to {info.websocket}: {type(error).__name__}") from None
+            raise ServerUnreachable(cannot_reach(info.websocket, error)) from None
 
     async def _read(self, stream: ClientStream, websocket: aiohttp.ClientWebSocketResponse) -> None:
         while not stream.is_closed:

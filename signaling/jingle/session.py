@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from signaling import words
 from signaling.errors import (
     CallBusy,
     CallError,
@@ -170,7 +171,7 @@ def error_for(
         case EndReason.DECLINED:
             return CallRejected(number, why or "decline")
         case EndReason.TIMEOUT:
-            return CallTimeout(number)
+            return CallTimeout(number, why)
         case EndReason.UNTRUSTED:
-            return CallUntrusted(number, why or "no reason given", by_peer=by_peer, hint=hint)
-    return CallFailed(f"{reason}: {why}" if why else str(reason))
+            return CallUntrusted(number, why or "no reason was given", by_peer=by_peer, hint=hint)
+    return CallFailed(reason, words.call_end(reason, number, by_peer=by_peer, why=why))

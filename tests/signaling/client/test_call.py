@@ -112,7 +112,7 @@ async def test_cancelling_takes_the_call_back(open_client: Open, engine: Engine)
         with pytest.raises(asyncio.CancelledError):
             await calling
         assert await incoming.ended() == "cancelled"
-        with pytest.raises(CallFailed, match="cancelled"):
+        with pytest.raises(CallFailed, match="stopped calling"):
             await incoming.accept(two)
     assert one.log[-1] == two.log[-1] == "close"
     assert [m.why for m in bob.missed] == ["not answered"]
@@ -229,7 +229,7 @@ async def test_no_route(open_client: Open, engine: Engine, monkeypatch: Any) -> 
         calling = asyncio.create_task(alice.call(BOB, one))
         incoming = await bob.next_incoming()
         for attempt in (asyncio.create_task(incoming.accept(two)), calling):
-            with pytest.raises(CallFailed, match="no_route"):
+            with pytest.raises(CallFailed, match="no way through the network"):
                 await attempt
     assert one.log[-1] == two.log[-1] == "close"
 
@@ -242,7 +242,7 @@ async def test_incompatible(open_client: Open, engine: Engine) -> None:
         calling = asyncio.create_task(alice.call(BOB, engine()))
         incoming = await bob.next_incoming()
         for attempt in (incoming.accept(two), calling):
-            with pytest.raises(CallFailed, match="incompatible"):
+            with pytest.raises(CallFailed, match="no way of talking"):
                 await attempt
 
 
@@ -389,7 +389,7 @@ async def test_cancelling_at_any_moment_tells_the_peer(
         with pytest.raises(asyncio.CancelledError):
             await calling
         if answering is not None:
-            with pytest.raises(CallFailed, match="cancelled"):
+            with pytest.raises(CallFailed, match="stopped calling"):
                 await answering
             assert two.log[-1] == "close"
         for call in list(bob._dispatch.calls.values()):
@@ -438,6 +438,6 @@ async def test_hanging_up_while_the_engine_works(open_client: Open, engine: Engi
         answering = asyncio.create_task((await bob.next_incoming()).accept(two))
         await working.wait()
         calling.cancel()
-        with pytest.raises(CallFailed, match="cancelled"):
+        with pytest.raises(CallFailed, match="stopped calling"):
             await answering
     assert two.log[-1] == "close"
