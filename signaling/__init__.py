@@ -62,3 +62,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(signaling.client, name)
     raise AttributeError(f"module 'signaling' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from signaling.client.call import Call
+from signaling.client.live_call import LiveCall
 from signaling.jingle.agreement import agree, changed, kinds_of, live, without_candidates
 from signaling.jingle.content import Content, Role
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Agreed:
     """`call.local` and `call.remote` as an agreement (signaling/jingle/agreement.py), from its first one on."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: LiveCall) -> None:
         self._call = call
         self.peer = Role.RESPONDER if call.role is Role.INITIATOR else Role.INITIATOR
         local, remote = agree(call.local, call.remote, call.role)

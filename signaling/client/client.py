@@ -20,6 +20,7 @@ from signaling.client.dispatch import Dispatch, MissedCall
 from signaling.client.ice_servers import IceServers
 from signaling.client.incoming import IncomingCall, wait_ready
 from signaling.client.line import Ending, Line
+from signaling.client.live_call import LiveCall
 from signaling.client.outgoing import place_call
 from signaling.client.profile import Profile
 from signaling.client.websocket import Connection
@@ -184,7 +185,7 @@ class Client:
         await wait_ready(call)
         return call
 
-    def _new_call(self, number: str, timeout: float, media: tuple[str, ...]) -> Call | IncomingCall:
+    def _new_call(self, number: str, timeout: float, media: tuple[str, ...]) -> LiveCall | IncomingCall:
         number = parse_number(number, region_of(self.number))
         if number == self.number:
             raise InvalidNumber("that is your own number: call another one")
@@ -201,7 +202,9 @@ class Client:
                 raise CallFailed(EndReason.BUSY, f"there is already a call with {number}: hang it up first")
         peer = Jid(number, self._profile.jid.domain)
         sid = str(uuid.uuid4())
-        call = Call(self._line, Role.INITIATOR, number, sid, media, peer, lambda c: place_call(c, timeout))
+        call = LiveCall(
+            self._line, Role.INITIATOR, number, sid, media, peer, lambda c: place_call(c, timeout)
+        )
         self._dispatch.calls[sid] = call
         return call
 
@@ -295,11 +298,11 @@ class Client:
             self._missed_queue.get_nowait()
         self._missed_queue.put_nowait(missed)
 
-    def _moved(self, call: Call, old_sid: str) -> None:
+    def _moved(self, call: LiveCall, old_sid: str) -> None:
         self._dispatch.calls.pop(old_sid, None)
         self._dispatch.calls[call.sid] = call
 
-    def _gone(self, call: Call) -> None:
+    def _gone(self, call: LiveCall) -> None:
         self._dispatch.gone(call)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from signaling import stanza as st
-from signaling.client.call import Call
 from signaling.client.incoming import IncomingCall, ring, ring_session
 from signaling.client.line import Ending, InitiationReceived, JingleReceived, Line, MessageBounced
+from signaling.client.live_call import LiveCall
 from signaling.identity import UsedSids
 from signaling.jid import Jid
 from signaling.jingle.content import ANSWERS, CHANGES, NS_JINGLE, Action, Jingle, Role, parse_jingle
@@ -80,7 +80,7 @@ class Dispatch:
         self._on_missed = on_missed
         self._ring_unknown = ring_unknown
         self._proposed = UsedSids()
-        self.calls: dict[str, Call] = {}
+        self.calls: dict[str, LiveCall] = {}
         self.ignored = 0
 
     def receive(self, stanza: Element) -> None:
@@ -94,7 +94,7 @@ class Dispatch:
             if answer is not None:
                 self._line.connection.send(answer)
 
-    def gone(self, call: Call) -> None:
+    def gone(self, call: LiveCall) -> None:
         """The call has ended."""
         self.calls.pop(call.sid, None)
         not_taken = call.role is Role.RESPONDER and call.timings["accepted"] is None
@@ -128,7 +128,7 @@ class Dispatch:
         else:
             call.post(InitiationReceived(initiation, sender))
 
-    def _may_say(self, call: Call, kind: Kind, sender: Jid) -> bool:
+    def _may_say(self, call: LiveCall, kind: Kind, sender: Jid) -> bool:
         peer_says = sender.bare == call.peer.bare
         if kind in (Kind.RINGING, Kind.PROCEED):
             return peer_says and call.role is Role.INITIATOR
@@ -173,7 +173,7 @@ class Dispatch:
             return self._say_busy(proposal, sender)
         for call in same:
             call.stop(Ending(EndReason.REPLACED, migrated_to=proposal.sid))
-        call = Call(line, Role.RESPONDER, number, proposal.sid, proposal.media, sender, ring)
+        call = LiveCall(line, Role.RESPONDER, number, proposal.sid, proposal.media, sender, ring)
         call.peer_preconnects = proposal.preconnect
         if not self._ring_here(IncomingCall(call, known)):
             return self._say_busy(proposal, sender)
@@ -243,7 +243,7 @@ class Dispatch:
         if not known and not self._ring_unknown:
             self._miss(number, media, "unknown caller")
             return None
-        call = Call(
+        call = LiveCall(
             self._line, Role.RESPONDER, number, offer.sid, media, sender, lambda c: ring_session(c, offer)
         )
         busy = any(not other.is_over for other in self.calls.values())
@@ -262,7 +262,7 @@ class Dispatch:
             return True
         return sender.number is not None and self._line.profile.knows(sender.number)
 
-    def _jingle(self, iq: Element, body: Element, call: Call) -> Element | None:
+    def _jingle(self, iq: Element, body: Element, call: LiveCall) -> Element | None:
         try:
             jingle = parse_jingle(body, call.policy)
         except UnsupportedInfo:
@@ -291,7 +291,7 @@ class Dispatch:
             return st.error(iq, "resource-constraint", "too much at once")
         return st.result(iq)
 
-    def _change(self, iq: Element, jingle: Jingle, call: Call) -> Element | None:
+    def _change(self, iq: Element, jingle: Jingle, call: LiveCall) -> Element | None:
         """A change of the contents is answered by the call, when its engine has seen it."""
         if call.changing and call.role is Role.INITIATOR:
             return self._jingle_error(iq, "conflict", "tie-break")
@@ -302,7 +302,7 @@ class Dispatch:
         return None
 
     @staticmethod
-    def _fits(call: Call, action: Action) -> bool:
+    def _fits(call: LiveCall, action: Action) -> bool:
         if action is Action.SESSION_INITIATE and call.offers_preconnect and call.state is State.RINGING:
             return True
         role, states = _ALLOWED[action]

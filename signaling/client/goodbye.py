@@ -8,10 +8,10 @@ from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.session import CONDITIONS, PRECONNECTING, EndReason, State
 
 if TYPE_CHECKING:
-    from signaling.client.call import Call
+    from signaling.client.live_call import LiveCall
 
 
-def tell_peer(call: "Call", ending: Ending, before: State) -> None:
+def tell_peer(call: "LiveCall", ending: Ending, before: State) -> None:
     """Without waiting for anything."""
     if before is State.NEW:
         return

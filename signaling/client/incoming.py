@@ -5,6 +5,7 @@ import asyncio
 from signaling import stanza as st
 from signaling.client.call import Call
 from signaling.client.line import Accepted, Ending, InitiationReceived, JingleReceived, Prepared
+from signaling.client.live_call import LiveCall
 from signaling.client.negotiation import answer_offer, answer_session, prepare_engine
 from signaling.client.peer_identity import look_up
 from signaling.client.preconnect import Preconnect, may_preconnect
@@ -23,7 +24,7 @@ NS_RTP_INFO = "urn:xmpp:jingle:apps:rtp:info:1"
 class IncomingCall:
     """A call that rings here. `known`: a contact, or somebody who was in a call with this number before."""
 
-    def __init__(self, call: Call, known: bool) -> None:
+    def __init__(self, call: LiveCall, known: bool) -> None:
         self._call = call
         call.known = known
         self.number = call.number
@@ -102,7 +103,7 @@ class IncomingCall:
         await self._call.ended()
 
 
-async def wait_ready(call: Call) -> None:
+async def wait_ready(call: LiveCall) -> None:
     """Until media flow; being cancelled meanwhile ends the call."""
     try:
         await asyncio.shield(call.ready)
@@ -115,7 +116,7 @@ async def wait_ready(call: Call) -> None:
         raise
 
 
-async def ring(call: Call) -> None:
+async def ring(call: LiveCall) -> None:
     """The life of an incoming call. Leaves only by Ending."""
     # While the user decides: what the server says of an unknown number is asked for, the offer will be judged by it.
     is_known = call.line.profile.pins(call.number) or call.line.contacts.cached(call.number) is not None
@@ -128,7 +129,7 @@ async def ring(call: Call) -> None:
             await asyncio.wait([asking])
 
 
-async def _ring(call: Call) -> None:
+async def _ring(call: LiveCall) -> None:
     call.line.ice_servers.prepare()
     call.line.say(Initiation(Kind.RINGING, call.sid), call.peer.bare)
     call.step(Step.RING, "ringing")
@@ -157,7 +158,7 @@ async def _ring(call: Call) -> None:
     await run_session(call)
 
 
-async def _prepare(call: Call, engine: MediaEngine) -> None:
+async def _prepare(call: LiveCall, engine: MediaEngine) -> None:
     """The engine is there before the call is taken; the caller is told where it may connect already."""
     call.take_engine(engine)
     ready = await call.during(prepare_engine(call))
@@ -166,7 +167,7 @@ async def _prepare(call: Call, engine: MediaEngine) -> None:
         call.line.say(Initiation(Kind.RINGING, call.sid, preconnect=True), call.peer.bare)
 
 
-async def ring_session(call: Call, offer: Jingle) -> None:
+async def ring_session(call: LiveCall, offer: Jingle) -> None:
     """The life of a call that came without a proposal (a foreign client): it rings with its offer in hand."""
     info = build_jingle(Jingle(Action.SESSION_INFO, call.sid))
     add(info, NS_RTP_INFO, "ringing")
@@ -198,7 +199,7 @@ async def ring_session(call: Call, offer: Jingle) -> None:
     await run_session(call)
 
 
-async def accept_proposal(call: Call) -> None:
+async def accept_proposal(call: LiveCall) -> None:
     """Tell caller and own devices, and answer the session that follows."""
     line = call.line
     line.profile.remember(call.number)

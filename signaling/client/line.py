@@ -19,7 +19,7 @@ from signaling.stanza import ErrorInfo
 from signaling.xml import Element
 
 if TYPE_CHECKING:
-    from signaling.client.call import Call
+    from signaling.client.live_call import LiveCall
 
 
 class Ending(Exception):
@@ -115,8 +115,8 @@ class Line:
     used_sids: UsedSids
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
-    moved: Callable[["Call", str], None]  # its sid was another one
-    gone: Callable[["Call"], None]
+    moved: Callable[["LiveCall", str], None]  # its sid was another one
+    gone: Callable[["LiveCall"], None]
     ice_servers: IceServers
     allow_loopback: bool = False
     allow_unsigned: bool = False

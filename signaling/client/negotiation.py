@@ -5,9 +5,9 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from signaling import words
-from signaling.client.call import Call, one_line
 from signaling.client.ice_servers import has_relay
 from signaling.client.line import Ending, InitiationReceived, JingleReceived
+from signaling.client.live_call import LiveCall, one_line
 from signaling.client.media import Media
 from signaling.client.peer_identity import sign, verify
 from signaling.client.trickle import send_candidates
@@ -31,18 +31,18 @@ T = TypeVar("T")
 STREAM_TIMEOUT = 5.0
 
 
-def _media(call: Call) -> Media:
+def _media(call: LiveCall) -> Media:
     assert call.engine is not None
     return call.engine
 
 
-async def create_offer(call: Call) -> str:
+async def create_offer(call: LiveCall) -> str:
     """SDP of our engine; gathering begins with it."""
     await _start(call)
     return await _media(call).engine.create_offer()
 
 
-async def prepare_engine(call: Call) -> bool:
+async def prepare_engine(call: LiveCall) -> bool:
     """While it rings: the engine learns which way media may go, and does what takes time. False: there is no way."""
     try:
         await _start(call)
@@ -52,7 +52,7 @@ async def prepare_engine(call: Call) -> bool:
     return True
 
 
-async def _start(call: Call) -> None:
+async def _start(call: LiveCall) -> None:
     """Tell the engine which way media may go."""
     if _media(call).started:
         return
@@ -63,7 +63,7 @@ async def _start(call: Call) -> None:
     _media(call).start(servers, policy)
 
 
-async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
+async def offer_session(call: LiveCall, offer: "asyncio.Task[str]") -> None:
     """The caller's half: session-initiate to the device that took the call, its answer verified and applied."""
     description = parse_sdp(await _in_time(call, _result(offer), INITIATE_TIMEOUT), Role.INITIATOR)
     passport = sign(call, description, None)
@@ -97,7 +97,7 @@ async def offer_session(call: Call, offer: "asyncio.Task[str]") -> None:
     await _media(call).remote_applied()
 
 
-async def answer_session(call: Call) -> None:
+async def answer_session(call: LiveCall) -> None:
     """The callee's half, after `proceed`: wait for the offer, verify it, and only then let the engine see it."""
     deadline = call.line.clock() + INITIATE_TIMEOUT
     while True:
@@ -111,7 +111,7 @@ async def answer_session(call: Call) -> None:
     await answer_offer(call, offer)
 
 
-async def answer_offer(call: Call, offer: Jingle) -> None:
+async def answer_offer(call: LiveCall, offer: Jingle) -> None:
     """Verify the offer, let the engine see it, and send its answer."""
     await verify(call, offer, None)
     media = _media(call)
@@ -158,7 +158,7 @@ def _in_order_of(answer: SessionDescription, offer: SessionDescription) -> Sessi
     return SessionDescription(contents, groups, answer.attributes)
 
 
-async def _ask(call: Call, jingle: Jingle) -> None:
+async def _ask(call: LiveCall, jingle: Jingle) -> None:
     await call.line.connection.wait_online(STREAM_TIMEOUT)
     try:
         await call.during(call.ask_jingle(jingle))
@@ -175,7 +175,7 @@ async def _result(task: "asyncio.Task[T]") -> T:
     return await task
 
 
-async def _in_time(call: Call, step: Coroutine[Any, Any, T], timeout: float) -> T:
+async def _in_time(call: LiveCall, step: Coroutine[Any, Any, T], timeout: float) -> T:
     """A step of the engine, which may talk to servers of its own."""
     try:
         async with asyncio.timeout(timeout):

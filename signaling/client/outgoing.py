@@ -3,9 +3,9 @@
 import asyncio
 from functools import partial
 
-from signaling.client.call import Call, one_line
 from signaling.client.incoming import accept_proposal
 from signaling.client.line import Ending, InitiationReceived, MessageBounced
+from signaling.client.live_call import LiveCall, one_line
 from signaling.client.negotiation import create_offer, offer_session, prepare_engine
 from signaling.client.preconnect import Preconnect, may_preconnect, rejected
 from signaling.client.running import run_session
@@ -18,7 +18,7 @@ from signaling.jingle.session import RINGING_TIMEOUT, EndReason, State, Step
 ONLINE_TIMEOUT = 10.0
 
 
-async def place_call(call: Call, timeout: float) -> None:
+async def place_call(call: LiveCall, timeout: float) -> None:
     """The life of an outgoing call that rings for `timeout` seconds at most. Leaves only by Ending."""
     line = call.line
     await line.connection.wait_online(ONLINE_TIMEOUT)
@@ -47,7 +47,7 @@ async def place_call(call: Call, timeout: float) -> None:
     await run_session(call)
 
 
-async def _ring(call: Call, timeout: float) -> "asyncio.Task[str] | None":
+async def _ring(call: LiveCall, timeout: float) -> "asyncio.Task[str] | None":
     """Until a device takes the call: the offer that is being made. None when glare turned the call round."""
     offer: asyncio.Task[str] | None = None
     started = call.line.clock()
@@ -102,14 +102,14 @@ async def _ring(call: Call, timeout: float) -> "asyncio.Task[str] | None":
     return offer
 
 
-def _end_if_failed(call: Call, offer: "asyncio.Task[str]") -> None:
+def _end_if_failed(call: LiveCall, offer: "asyncio.Task[str]") -> None:
     """Without an offer there is no use in ringing on."""
     error = None if offer.cancelled() else offer.exception()
     if isinstance(error, Exception):
         call.stop(error if isinstance(error, Ending) else Ending(EndReason.FAILED, one_line(error)))
 
 
-def _turn_round(call: Call, rival: Initiation, sender: Jid) -> None:
+def _turn_round(call: LiveCall, rival: Initiation, sender: Jid) -> None:
     """Glare, and the peer's sid is the lower one: take back ours and become the callee of theirs."""
     call.line.say(Initiation(Kind.RETRACT, call.sid, reason="expired", tie_break=True), call.peer.bare)
     old, call.sid, call.peer, call.role = call.sid, rival.sid, sender, Role.RESPONDER

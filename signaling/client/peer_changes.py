@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from signaling import stanza as st
 from signaling.client.agreed import Agreed
-from signaling.client.call import Call
 from signaling.client.line import Ending, JingleReceived
+from signaling.client.live_call import LiveCall
 from signaling.jingle.agreement import as_offer, changed, kinds_of, live, without_candidates
 from signaling.jingle.content import Action, Group, Jingle, SessionDescription
 from signaling.jingle.sdp import parse_sdp, render_sdp
@@ -24,7 +24,7 @@ class _Refused(Exception):
 class PeerChanges:
     """Runs in the call's own task. `lowered`: what our answers took back of a content-modify, to be told."""
 
-    def __init__(self, call: Call, agreed: Agreed) -> None:
+    def __init__(self, call: LiveCall, agreed: Agreed) -> None:
         self._call = call
         self._agreed = agreed
         self.lowered: dict[str, str] = {}

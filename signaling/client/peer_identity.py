@@ -6,9 +6,9 @@ stream, but not his key into the directory.
 
 import asyncio
 
-from signaling.client.call import Call
 from signaling.client.contacts import Contact
 from signaling.client.line import Ending
+from signaling.client.live_call import LiveCall
 from signaling.device_list import DeviceList, newer_list, newest_known
 from signaling.errors import RegistrationError, ServerUnreachable
 from signaling.identity import Binding, IdentityError, Party, Passport, judge, read_passport, sign_passport
@@ -18,14 +18,14 @@ from signaling.jingle.session import EndReason
 DIRECTORY_TIMEOUT = 4.0
 
 
-def _binding(call: Call, *, ours: bool, offer: str | None) -> Binding:
+def _binding(call: LiveCall, *, ours: bool, offer: str | None) -> Binding:
     own = Party(call.line.own.local, call.line.own.resource)
     peer = Party(call.number, call.peer.resource)
     signer, other = (own, peer) if ours else (peer, own)
     return Binding(signer, other, call.line.own.domain, call.sid, offer)
 
 
-def sign(call: Call, description: SessionDescription, offer: str | None) -> str:
+def sign(call: LiveCall, description: SessionDescription, offer: str | None) -> str:
     """The passport of our description; `offer` is the peer's one when this is the answer."""
     profile = call.line.profile
     return sign_passport(
@@ -37,7 +37,7 @@ def sign(call: Call, description: SessionDescription, offer: str | None) -> str:
     )
 
 
-async def look_up(call: Call) -> Contact | None:
+async def look_up(call: LiveCall) -> Contact | None:
     """What the server says about the number at this moment; None when it does not answer."""
     call.line.contacts.forget(call.number)
     try:
@@ -47,7 +47,7 @@ async def look_up(call: Call) -> Contact | None:
         return None
 
 
-async def verify(call: Call, jingle: Jingle, offer: str | None) -> None:
+async def verify(call: LiveCall, jingle: Jingle, offer: str | None) -> None:
     """Passport, directory, lists, pins. Nothing of the description may have been used before this returns.
 
     `offer` is our offer's passport when this is the answer.
@@ -78,7 +78,7 @@ async def verify(call: Call, jingle: Jingle, offer: str | None) -> None:
         line.used_sids.add(call.sid)
 
 
-def _is_expected(call: Call, key: str, contact: Contact | None) -> bool:
+def _is_expected(call: LiveCall, key: str, contact: Contact | None) -> bool:
     """Whether what is known here already says that the device has this key."""
     pinned, device = call.line.profile.pins(call.number), call.peer.resource
     if pinned:
@@ -86,7 +86,7 @@ def _is_expected(call: Call, key: str, contact: Contact | None) -> bool:
     return contact is not None and contact.devices.get(device) == key
 
 
-def _admit(call: Call, device: str, passport: Passport | None, contact: Contact | None) -> None:
+def _admit(call: LiveCall, device: str, passport: Passport | None, contact: Contact | None) -> None:
     """Judges, and remembers what was learned. Raises IdentityError; nothing is changed then."""
     profile, number, domain = call.line.profile, call.number, call.line.own.domain
     pinned, version = profile.pins(number), profile.list_version(number)

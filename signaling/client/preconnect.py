@@ -13,10 +13,10 @@ from signaling.jingle.initiation import Initiation, Kind
 from signaling.jingle.session import EndReason, State, Step, reason_of
 
 if TYPE_CHECKING:
-    from signaling.client.call import Call
+    from signaling.client.live_call import LiveCall
 
 
-def may_preconnect(call: "Call", device: Jid) -> bool:
+def may_preconnect(call: "LiveCall", device: Jid) -> bool:
     """Whether this device of the peer may learn our addresses while it rings: if we want to at all, with a device
     whose key is pinned (nobody else could prove in time who he is), and with an engine that can wait with media.
 
@@ -34,7 +34,7 @@ def may_preconnect(call: "Call", device: Jid) -> bool:
 class Preconnect:
     """From the session-initiate of a call that rings until it is taken or over. `deadline`: of the ringing."""
 
-    def __init__(self, call: "Call", deadline: float) -> None:
+    def __init__(self, call: "LiveCall", deadline: float) -> None:
         assert call.engine is not None
         self._call = call
         self._deadline = deadline

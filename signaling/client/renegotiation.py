@@ -9,8 +9,8 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from signaling.client.agreed import Agreed
-from signaling.client.call import Call, one_line
 from signaling.client.line import Ending, JingleReceived
+from signaling.client.live_call import LiveCall, one_line
 from signaling.client.peer_changes import PeerChanges
 from signaling.client.websocket import StanzaError
 from signaling.errors import ChangeRefused, ServerUnreachable
@@ -54,7 +54,7 @@ class _Exchange:
 class Renegotiation:
     """Both sides' changes of one call. Everything here runs in the call's own task."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: LiveCall) -> None:
         self._call = call
         self._wanted: list[asyncio.Future[None]] = []
         self._asked = {c.name: c.senders for c in call.local.contents} if call.role is Role.INITIATOR else {}

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable
 from dataclasses import replace
 
-from signaling.client.call import Call
+from signaling.client.live_call import LiveCall
 from signaling.client.trickle import send_credentials
 from signaling.jingle.agreement import as_answer, as_offer, with_transports
 from signaling.jingle.content import Jingle, Role, SessionDescription
@@ -25,7 +25,7 @@ STEP_TIMEOUT = 5.0
 class Restarts:
     """The restarts of one call."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: LiveCall) -> None:
         self._call = call
         self._offer: SessionDescription | None = None  # not answered yet
 

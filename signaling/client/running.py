@@ -1,6 +1,5 @@
 """The time that media flow: from the answer to the end of a call."""
 
-from signaling.client.call import Call
 from signaling.client.line import (
     Accepted,
     Ending,
@@ -11,6 +10,7 @@ from signaling.client.line import (
     Renegotiate,
     RestartIce,
 )
+from signaling.client.live_call import LiveCall
 from signaling.client.renegotiation import Renegotiation
 from signaling.client.restart import Restarts
 from signaling.client.status import PeerStatus
@@ -22,7 +22,7 @@ from signaling.jingle.session import RECOVERY_TIMEOUT, ROUTE_TIMEOUT, EndReason,
 RESTART_INTERVAL = 5.0
 
 
-async def run_session(call: Call) -> None:
+async def run_session(call: LiveCall) -> None:
     """Leaves only by Ending."""
     running = _Running(call)
     while True:
@@ -34,7 +34,7 @@ async def run_session(call: Call) -> None:
 
 
 class _Running:
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: LiveCall) -> None:
         self._call = call
         self._changes = Renegotiation(call)
         self._restarts = Restarts(call)

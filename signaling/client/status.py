@@ -9,7 +9,7 @@ from signaling.jingle.description import RtpDescription
 from signaling.jingle.info import Info, InfoKind
 
 if TYPE_CHECKING:
-    from signaling.client.call import Call
+    from signaling.client.live_call import LiveCall
 
 # How long a stream that is being made again is waited for.
 TELL_TIMEOUT = 30.0
@@ -34,7 +34,7 @@ class OwnStatus:
     def __init__(self) -> None:
         self.now = {"mute": False, "hold": False}
 
-    async def change(self, call: "Call", kind: InfoKind) -> None:
+    async def change(self, call: "LiveCall", kind: InfoKind) -> None:
         """Raises CallFailed when the call is over."""
         what, begins = _MEANING[kind]
         if call.is_over or call.engine is None:
@@ -50,7 +50,7 @@ class OwnStatus:
             if self.now[what] is begins:  # not overtaken by its contrary
                 await self._tell(call, info)
 
-    async def _tell(self, call: "Call", kind: InfoKind) -> None:
+    async def _tell(self, call: "LiveCall", kind: InfoKind) -> None:
         voice = [
             content
             for content in call.local.contents
@@ -80,7 +80,7 @@ class PeerStatus:
     def __init__(self) -> None:
         self._now = {"mute": False, "hold": False}
 
-    def hear(self, call: "Call", infos: tuple[Info, ...]) -> None:
+    def hear(self, call: "LiveCall", infos: tuple[Info, ...]) -> None:
         """Notes an event for each thing that is new."""
         for info in infos:
             kind = InfoKind.ACTIVE if info.kind is InfoKind.UNHOLD else info.kind

@@ -1,13 +1,13 @@
 """Transport-infos of ours: candidates as they are found, and the new credentials of an ICE restart."""
 
-from signaling.client.call import Call
+from signaling.client.live_call import LiveCall
 from signaling.client.websocket import StanzaError
 from signaling.errors import ServerUnreachable
 from signaling.jingle.content import Action, Content, Jingle, SessionDescription
 from signaling.jingle.transport import Candidate, Transport
 
 
-async def send_candidates(call: Call, batch: list[tuple[str, Candidate]]) -> None:
+async def send_candidates(call: LiveCall, batch: list[tuple[str, Candidate]]) -> None:
     """One transport-info for all of them; sent again when the stream was lost on the way."""
     by_mid = {content.name: content for content in call.local.contents}
     found: dict[str, list[Candidate]] = {}
@@ -18,7 +18,7 @@ async def send_candidates(call: Call, batch: list[tuple[str, Candidate]]) -> Non
     await _send(call, [(by_mid[name], tuple(candidates)) for name, candidates in found.items()])
 
 
-async def send_credentials(call: Call, answers: str | None = None) -> None:
+async def send_credentials(call: LiveCall, answers: str | None = None) -> None:
     """What an ICE restart changed, for every content, with the candidates that the description has.
 
     `answers`: the ufrag of the peer's restart that this one follows.
@@ -28,7 +28,7 @@ async def send_credentials(call: Call, answers: str | None = None) -> None:
 
 
 async def _send(
-    call: Call, parts: list[tuple[Content, tuple[Candidate, ...]]], answers: str | None = None
+    call: LiveCall, parts: list[tuple[Content, tuple[Candidate, ...]]], answers: str | None = None
 ) -> None:
     contents = tuple(
         Content(

@@ -90,6 +90,7 @@ def test_every_error_of_a_call_is_a_sentence(cls: type[errors.SignalingError]) -
         "reason": "decline",
         "why": "its key has changed",
         "by_peer": False,
+        "hint": "Then do this",
         "text": "the call failed: try again",
     }
     if cls is errors.CallError:

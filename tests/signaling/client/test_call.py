@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from signaling.client import Client
-from signaling.client.call import Call
+from signaling.client.live_call import LiveCall
 from signaling.errors import (
     CallBusy,
     CallFailed,
@@ -25,7 +25,7 @@ ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 
 Open = Callable[..., Awaitable[Client]]
 Engine = Callable[..., Any]
-Connected = Callable[..., Awaitable[tuple[Call, Call]]]
+Connected = Callable[..., Awaitable[tuple[LiveCall, LiveCall]]]
 
 
 async def test_a_call(open_client: Open, engine: Engine) -> None:

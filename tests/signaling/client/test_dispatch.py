@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from signaling.client.call import Call
 from signaling.client.contacts import Contacts
 from signaling.client.dispatch import Dispatch
 from signaling.client.line import Line
+from signaling.client.live_call import LiveCall
 from signaling.client.websocket import StanzaError
 from signaling.identity import UsedSids
 from signaling.jid import Jid
@@ -73,7 +73,7 @@ def stanzas() -> list[Element]:
     return messages + queries
 
 
-async def idle(call: Call) -> None:
+async def idle(call: LiveCall) -> None:
     await asyncio.Event().wait()
 
 
@@ -123,7 +123,7 @@ def test_any_stanza(data: st.DataObject) -> None:
         )
         state = data.draw(st.sampled_from([State.PROPOSED, State.INITIATED, State.CONNECTED]))
         role = data.draw(st.sampled_from(Role))
-        call = Call(line, role, PEER.local, "sid", ("audio",), PEER, idle)
+        call = LiveCall(line, role, PEER.local, "sid", ("audio",), PEER, idle)
         call.state = state
         dispatch.calls["sid"] = call
         for stanza in random.Random(0).sample(stanzas(), 6):

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from signaling.client import Client
-from signaling.client.call import Call
 from signaling.client.incoming import IncomingCall
 from signaling.client.line import InitiationReceived
+from signaling.client.live_call import LiveCall
 from signaling.client.websocket import StanzaError
 from signaling.errors import CallFailed, CallRejected, CallTimeout, CallUntrusted
 from signaling.jid import Jid
@@ -23,8 +23,8 @@ ALICE, BOB = "+12025550100", "+12025550101"
 
 Open = Callable[..., Awaitable[Client]]
 Engine = Callable[..., Any]
-Connected = Callable[..., Awaitable[tuple[Call, Call]]]
-Ringing = Callable[..., Awaitable[tuple[asyncio.Task[Call], IncomingCall, Any, Any]]]
+Connected = Callable[..., Awaitable[tuple[LiveCall, LiveCall]]]
+Ringing = Callable[..., Awaitable[tuple[asyncio.Task[LiveCall], IncomingCall, Any, Any]]]
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ async def test_removing_goes_on_where_it_was_interrupted(
         account = await devices.account()
         listed = verify_device_list(account["list"], ALICE, server.domain, dict([own(path)]))
         assert listed.devices == dict([own(path)])
-        with pytest.raises(SignalingError, match="nothing here"):
+        with pytest.raises(SignalingError, match="the server does not know"):
             await devices.remove(GHOST)
         with pytest.raises(SignalingError, match="not a device"):
             await devices.remove("../account")
