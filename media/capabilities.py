@@ -1,6 +1,7 @@
 """Which codecs and header extensions this engine speaks, and how those of a peer are matched (RFC 3264, RFC 7742)."""
 
 from base64 import b64decode
+from collections.abc import Container
 from dataclasses import dataclass
 
 from media.parameters import PACKET_MS
@@ -28,6 +29,7 @@ EXTENSIONS = {"audio": {1: MID_URI}, "video": {1: MID_URI, 2: ABS_SEND_TIME_URI}
 VIDEO_FEEDBACK = ["nack", "nack pli", "ccm fir", "goog-remb"]
 # Constrained baseline, level 3.1: what every endpoint must accept (RFC 7742 section 6.2).
 H264_PARAMETERS = {"level-asymmetry-allowed": "1", "packetization-mode": "1", "profile-level-id": "42e01f"}
+MAX_ONE_BYTE_ID, MAX_ONE_BYTE_LENGTH = 14, 16  # of a header extension (RFC 8285 section 4.2)
 MAX_PARAMETER_SETS = 64  # of a description
 VIDEO_CLOCK_RATE = 90000
 
@@ -146,14 +148,17 @@ class VideoChoice:
     rtx_payload_type: int | None
 
 
-def choose_video(theirs: MediaDescription, names: tuple[str, ...]) -> VideoChoice | None:
-    """The first of the peer's video codecs that is one of ours."""
+def choose_video(
+    theirs: MediaDescription, names: tuple[str, ...], offered: Container[int] | None = None
+) -> VideoChoice | None:
+    """The first of the peer's video codecs that is one of ours; in an answer, of the payload types that we offered."""
     for codec in theirs.codecs:
         name = codec.name.upper()
         if (
             name not in names
             or codec.clock_rate != VIDEO_CLOCK_RATE
             or str(codec.payload_type) not in theirs.formats
+            or (offered is not None and codec.payload_type not in offered)
         ):
             continue
         if name == "H264" and not _is_baseline(codec):
@@ -168,6 +173,24 @@ def _is_baseline(codec: Codec) -> bool:
         codec.parameters.get("packetization-mode") == "1"
         and codec.parameters.get("profile-level-id", "42").lower()[:2] == "42"
     )
+
+
+def common_extensions(theirs: MediaDescription) -> dict[int, str]:
+    """Those of a peer's section that are ours, by its ids.
+
+    Above 14, or for a MID above 16 bytes, they need two-byte headers. A stream has one form of headers, unless the peer
+    takes both in one (RFC 8285 section 4.1.1).
+    """
+    known = EXTENSIONS.get(theirs.kind, {}).values()
+    found = {i: uri for i, uri in theirs.extensions.items() if uri in known}
+    if theirs.extmap_allow_mixed:
+        return found
+    small = {
+        i: uri
+        for i, uri in found.items()
+        if i <= MAX_ONE_BYTE_ID and not (uri == MID_URI and len(theirs.mid) > MAX_ONE_BYTE_LENGTH)
+    }
+    return small or found
 
 
 def answered_h264(codec: Codec) -> dict[str, str]:

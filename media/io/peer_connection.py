@@ -12,7 +12,7 @@ from functools import partial
 from random import Random, SystemRandom
 from typing import Any
 
-from media import negotiation, sdp
+from media import negotiation
 from media.engine import MediaEngine
 from media.errors import ConnectionClosed, NegotiationError
 from media.io.call_sound import CallSound, begin_report
@@ -20,6 +20,7 @@ from media.io.data_channel import DataChannel, DataChannels
 from media.io.event_queue import Event, EventQueue
 from media.io.ice_settings import IceSettings
 from media.io.local_parameters import local_parameters
+from media.io.negotiator import Negotiator
 from media.io.secure_transport import SecureTransport
 from media.io.setup_steps import SetupSteps
 from media.io.sound_pump import SoundPump, close_quietly
@@ -27,7 +28,6 @@ from media.io.sources import AudioSink, AudioSource, PullSink
 from media.io.ticker import Ticker
 from media.io.video_pump import VideoPump
 from media.io.video_sources import VideoSink, VideoSource
-from media.jsep import Jsep
 from media.quality.report import MEDIA_STEPS, QualityReport
 from media.simulation.link import Link
 from media.transport.srtp import SrtpKeys
@@ -70,8 +70,10 @@ class PeerConnection:
         self._session_id = self._rng.getrandbits(62)
         self._transport: SecureTransport | None = None
         self._steps = SetupSteps(self._loop.time)
-        self._jsep = Jsep()
-        self._candidates: list[str] = []
+        self._negotiator = Negotiator(self._make_transport, self._local, self._apply, self._steps)
+        self._negotiating = (
+            asyncio.Lock()
+        )  # offers and answers are made one after the other (W3C's operations chain)
         self._events = EventQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._video = VideoPump(self._engine, self._lock, screen, self._drain)
@@ -81,7 +83,7 @@ class PeerConnection:
         self._sampler: Ticker | None = None
         self._camera_on = True
         self._data: negotiation.DataParameters | None = None
-        self._gathered = self._connected = self._closed = False
+        self._connected = self._closed = False
         self.state, self.failure = "new", ""  # why, when the state is failed
         self.created_at = self._loop.time()
 
@@ -101,36 +103,25 @@ class PeerConnection:
     async def create_offer(self, *, ice_restart: bool = False) -> str:
         """An SDP offer with the host candidates; those of servers follow as events. A later one renews the description,
         with the cameras and screens of then; with `ice_restart`, under new ICE credentials."""
-        transport = await self._gather(controlling=True, restart=ice_restart)
-        offer = self._jsep.offer(self._local(transport))
-        offer.media[0].candidates = list(self._candidates)
-        return str(offer)
+        return await self._negotiator.create_offer(ice_restart=ice_restart)
 
     async def create_answer(self, offer: str) -> str:
-        """Apply the peer's offer and answer it. Raises SdpError or NegotiationError for one that does not fit."""
-        transport, restart = self._transport, False
-        if transport is not None and self._gathered:
-            restart = transport.restarts(
-                self._jsep.preview(offer, self._local(transport, data=True)).transport
-            )
-        else:
-            sdp.parse(offer)  # before a socket is opened
-        transport = await self._gather(controlling=False, restart=restart)
-        answer, agreed = self._jsep.answer(offer, self._local(transport, data=True))
-        next(m for m in answer.media if m.port).candidates = list(self._candidates)
-        await self._apply(agreed)
-        return str(answer)
+        """Apply the peer's offer and answer it. Raises SdpError or NegotiationError for one that does not fit.
+
+        It takes the place of an offer of ours that is not answered yet (both ends have offered; who gives way is up to
+        the caller).
+        """
+        return await self._negotiator.create_answer(offer)
 
     async def set_answer(self, answer: str) -> None:
         """Apply the peer's answer to our offer. Raises SdpError or NegotiationError."""
-        agreed = self._jsep.set_answer(answer)
-        await self._apply(agreed)
+        agreed = await self._negotiator.set_answer(answer)
         if agreed.data is None and self._channels.used:
             self._channels.refused()
 
     async def add_ice_candidate(self, mid: str, candidate: str) -> None:
         """A candidate line of the peer, after its description. Raises SdpError for what is none."""
-        if self._transport is None or not self._gathered:
+        if self._transport is None or not self._negotiator.begun:
             raise NegotiationError("a candidate came before the description")
         if candidate:
             await self._transport.latest_ice.add_candidate(candidate)
@@ -175,15 +166,20 @@ class PeerConnection:
         if self.camera is not None:
             close_quietly(self.camera)
         self.camera = camera
+        if camera is not None:
+            self._negotiator.offer_again("video")
         self.set_camera_on(True)
 
     def set_screen(self, screen: VideoSink | None) -> None:
         """As set_camera(), for the pictures of the peer."""
         self.screen = screen
+        if screen is not None:
+            self._negotiator.offer_again("video")
         self._video.set_screen(screen)
 
     def open_channel(self, label: str, **options: Any) -> DataChannel:
         """A data channel; before the offer, or during the call after a new one. Options: see DataChannels.open()."""
+        self._negotiator.offer_again("application")
         return self._channels.open(label, **options)
 
     def channels(self) -> AsyncIterator[DataChannel]:
@@ -227,6 +223,7 @@ class PeerConnection:
         if self._closed:
             return
         self._closed = True
+        self._negotiator.close()
         if self._timer is not None:
             self._timer.cancel()
         await self._channels.close()
@@ -244,23 +241,6 @@ class PeerConnection:
 
     # -- inside
 
-    async def _gather(self, *, controlling: bool, restart: bool) -> SecureTransport:
-        if self._closed:
-            raise ConnectionClosed("the connection is closed")
-        transport = self._make_transport()
-        if not self._gathered:
-            self._gathered = True
-            transport.set_controlling(controlling)
-        elif restart:
-            transport.begin_restart()
-        else:
-            return transport
-        self._candidates = await transport.latest_ice.gather()
-        if self._closed:
-            raise ConnectionClosed("the connection is closed")
-        self._steps.reached("candidates_gathered")
-        return transport
-
     def _make_transport(self) -> SecureTransport:
         if self._transport is None:
             self._transport = SecureTransport(
@@ -269,7 +249,7 @@ class PeerConnection:
                 on_data=self._channels.receive,
                 on_keys=self._keys,
                 on_state=self._transport_state,
-                on_candidate=lambda line: self._events.put(("candidate", "0", line)),
+                on_candidate=lambda line: self._events.put(("candidate", self._negotiator.mid, line)),
                 steps=self._steps,
                 on_ice_error=self._ice_error,
                 on_beside=self._engine.sent_beside,
@@ -277,9 +257,9 @@ class PeerConnection:
             )
         return self._transport
 
-    def _local(self, transport: SecureTransport, *, data: bool = False) -> negotiation.LocalParameters:
+    def _local(self, data: bool) -> negotiation.LocalParameters:
         return local_parameters(
-            transport,
+            self._make_transport(),
             self._engine,
             session_id=self._session_id,
             microphone=self.microphone is not None,

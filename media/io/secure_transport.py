@@ -78,10 +78,12 @@ class SecureTransport:
         self.ice = self._make_ice(controlling=False)
         self.ice.on_state = self._ice_state
         self._next_ice: IceTransport | None = None  # of an ICE restart, until it stands
+        self._restart_agreed = False  # that one: both descriptions are known
         self._closing: set[asyncio.Task[None]] = set()
         self._remote: TransportParameters | None = None
         self._loop = asyncio.get_running_loop()
         self._dtls: DtlsTransport | None = None
+        self._dtls_client = False
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
         self._early_packets: deque[tuple[bytes, float]] = deque(maxlen=MAX_EARLY_PACKETS)
         self._have_keys = False
@@ -128,7 +130,7 @@ class SecureTransport:
     @property
     def dtls_client(self) -> bool:
         """Whether this end sent the ClientHello."""
-        return self._remote is not None and self._remote.dtls_client
+        return self._dtls_client
 
     @property
     def setup(self) -> str:
@@ -146,15 +148,33 @@ class SecureTransport:
         return self._next_ice or self.ice
 
     def begin_restart(self) -> None:
-        """An ICE restart (RFC 8445 section 2.4): new credentials and sockets; the old path works until the new does."""
+        """An ICE restart (RFC 8445 section 2.4): new credentials and sockets; the old path works until the new does.
+
+        Before the first answer there is no old path: the new session takes the place of the first.
+        """
+        new = self._make_ice(controlling=self._controlling)
+        if not self.started:
+            self._close_later(self.ice)
+            self.ice = new
+            new.on_state = self._ice_state
+            return
         if self._next_ice is not None:
             self._close_later(self._next_ice)
-        self._next_ice = self._make_ice(controlling=self._controlling)
-        self._next_ice.on_state = self._restart_state
+        self._next_ice, self._restart_agreed = new, False
+        new.on_state = self._restart_state
+
+    def withdraw_restart(self) -> bool:
+        """A restart that was only offered is not to be (rollback): whether there was one."""
+        if self._next_ice is None or self._restart_agreed:
+            return False
+        self._close_later(self._next_ice)
+        self._next_ice = None
+        return True
 
     def restarts(self, remote: TransportParameters) -> bool:
         """Whether the peer's new description has new ICE credentials. Raises NegotiationError for a new identity."""
-        assert self._remote is not None
+        if self._remote is None:
+            return False
         if set(remote.fingerprints) != set(self._remote.fingerprints):
             raise NegotiationError("a new description may not change the DTLS fingerprint")
         return (remote.ice_ufrag, remote.ice_pwd) != (self._remote.ice_ufrag, self._remote.ice_pwd)
@@ -164,6 +184,7 @@ class SecureTransport:
         if self._next_ice is None:
             raise NegotiationError("the answer restarts ICE, the offer did not")
         self._remote = remote
+        self._restart_agreed = True
         self._next_ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)
 
     def add_stats(self, stats: Stats, now: float) -> None:
@@ -185,7 +206,7 @@ class SecureTransport:
 
     def start(self, remote: TransportParameters) -> None:
         """The peer's first description was applied: begin the checks, then the handshake."""
-        self._remote = remote
+        self._remote, self._dtls_client = remote, remote.dtls_client
         self._dtls = DtlsTransport(self._context, client=remote.dtls_client, fingerprints=remote.fingerprints)
         self._on_state("connecting", "")
         self.ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)

@@ -2,23 +2,27 @@
 
 import asyncio
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
+from media.capabilities import ABS_SEND_TIME_URI
 from media.errors import NegotiationError, SdpError
 from media.negotiation import (
-    DEFAULT_BITRATE_BPS,
-    MIN_BITRATE_BPS,
     LocalParameters,
+    LocalVideo,
+    Section,
     apply_answer,
     create_answer,
     create_offer,
 )
+from media.parameters import DEFAULT_BITRATE_BPS
 from media.rtp.extensions import MID_URI
 from media.sdp import Codec, MediaDescription, SessionDescription, parse
+from media.settlement import MIN_BITRATE_BPS
 
 DIGEST = ":".join(["AB"] * 32)
 ALICE = LocalParameters(1, "aaaa", "a" * 22, DIGEST, 0xA11CE, "alice")
@@ -89,7 +93,7 @@ def test_our_answer_to_our_offer() -> None:
 
 
 def test_an_offer_says_what_webrtc_demands() -> None:
-    text = str(create_offer(ALICE, version=3, sections=[("voice", "audio")]))
+    text = str(create_offer(ALICE, version=3, sections=[Section("voice", "audio")]))
     for line in (
         "o=- 1 3 IN IP4 127.0.0.1",
         "a=group:BUNDLE voice",
@@ -440,3 +444,143 @@ def test_candidates_of_the_description_are_passed_on() -> None:
     line = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
     _, agreed = create_answer(offer_with(setting(candidates=[line])), BOB)
     assert agreed.transport.candidates == (line,)
+
+
+# -- BUNDLE (RFC 9143)
+
+FULL = replace(ALICE, video=LocalVideo(2, 3), data=True)
+THEIRS = replace(BOB, video=LocalVideo(8, 9), data=True)
+TRANSPORT = r"a=(setup:|rtcp-mux|rtcp-rsize|ice-|fingerprint).*\r\n"
+
+
+def tagged_only(description: SessionDescription) -> SessionDescription:
+    """What belongs to the transport in the first section of the group only (section 7.1.3)."""
+    head, first, *others = re.split(r"(?m)^(?=m=)", str(description))
+    return parse(head + first + "".join(re.sub(TRANSPORT, "", other) for other in others))
+
+
+def test_the_transport_stands_in_the_tagged_section_only() -> None:
+    offer = create_offer(FULL)
+    answer, there = create_answer(tagged_only(offer), THEIRS)
+    whole, expected = create_answer(parse(str(offer)), THEIRS)
+    assert there == expected and str(answer) == str(whole)
+    assert apply_answer(offer, tagged_only(answer)) == apply_answer(offer, parse(str(answer)))
+
+
+def test_the_tagged_section_is_the_first_of_the_group_not_of_the_description() -> None:
+    offer = create_offer(FULL)
+    offer.bundle = ["1", "0", "2"]
+    for media in (offer.media[0], offer.media[2]):
+        media.ice_ufrag = media.ice_pwd = media.setup = ""
+        media.fingerprints = []
+    answer, agreed = create_answer(parse(str(offer)), THEIRS)
+    assert answer.bundle == ["1", "0", "2"] and agreed.transport.ice_ufrag == "aaaa"
+
+
+def test_a_tagged_section_that_we_reject_still_has_the_transport() -> None:
+    offer = tagged_only(create_offer(FULL))
+    offer.media[0].codecs, offer.media[0].formats = [Codec(3, "GSM", 8000)], ["3"]
+    answer, agreed = create_answer(parse(str(offer)), THEIRS)
+    assert [m.port for m in answer.media] == [0, 9, 9] and answer.bundle == ["1", "2"]
+    assert agreed.audio is None and agreed.video is not None and agreed.data is not None
+    assert (agreed.transport.ice_ufrag, agreed.transport.dtls_client) == ("aaaa", True)
+
+
+@pytest.mark.parametrize("bundled", [True, False])
+def test_a_section_without_a_port_is_rejected_unless_it_is_bundle_only(bundled: bool) -> None:
+    for marked in (True, False):
+        offer = create_offer(FULL)
+        for media in offer.media[1:]:
+            media.port, media.bundle_only = 0, marked
+        offer.bundle = ["0", "1", "2"] if bundled else ["0"]
+        answer, agreed = create_answer(parse(str(offer)), THEIRS)
+        taken = bundled and marked
+        assert [m.port != 0 for m in answer.media] == [True, taken, taken]
+        assert (agreed.video is not None) is (agreed.data is not None) is taken
+        assert not any(m.bundle_only for m in answer.media)
+
+
+def test_a_bundle_only_section_in_an_answer() -> None:
+    offer = create_offer(FULL)
+    answer = parse(str(create_answer(parse(str(offer)), THEIRS)[0]))
+    for media in answer.media[1:]:
+        media.port, media.bundle_only = 0, True
+    agreed = apply_answer(offer, parse(str(answer)))
+    assert agreed.video is not None and agreed.data is not None
+
+
+def test_bundle_only_with_a_port_says_nothing() -> None:
+    """GStreamer and old Chromium write it so."""
+    offer = create_offer(FULL)
+    offer.media[1].bundle_only = True
+    assert create_answer(parse(str(offer)), THEIRS)[1].video is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        setting(codecs=[Codec(99, "AV1", 90000)], formats=["99"]),
+        setting(codecs=[], formats=[]),
+        setting(protocol="RTP/AVP"),
+        setting(mid="of no group"),
+        setting(mid="", rtcp_mux=False),
+        setting(kind="text"),
+    ],
+)
+def test_one_section_that_cannot_be_used_costs_the_others_nothing(change: Change) -> None:
+    offer = create_offer(FULL)
+    change(offer.media[1])
+    answer, agreed = create_answer(parse(str(offer)), THEIRS)
+    assert [m.port for m in answer.media] == [9, 0, 9]
+    assert agreed.audio is not None and agreed.data is not None and agreed.video is None
+
+
+def test_an_answer_with_a_codec_that_was_not_offered_costs_the_other_sections_nothing() -> None:
+    offer = create_offer(FULL)
+    answer = parse(str(create_answer(parse(str(offer)), THEIRS)[0]))
+    answer.media[1].codecs, answer.media[1].formats = [Codec(35, "AV1", 90000)], ["35"]
+    agreed = apply_answer(offer, parse(str(answer)))
+    assert agreed.video is None and agreed.audio is not None and agreed.data is not None
+
+
+@pytest.mark.parametrize(("said", "size"), [(0, 0), (None, 65536), (1 << 40, 1 << 40)])
+def test_the_largest_message_that_the_peer_takes(said: int | None, size: int) -> None:
+    offer = create_offer(FULL)
+    offer.media[2].max_message_bytes = said
+    agreed = create_answer(parse(str(offer)), THEIRS)[1]
+    assert agreed.data is not None and agreed.data.max_message_bytes == size
+
+
+# -- two-byte header extensions (RFC 8285)
+
+
+@pytest.mark.parametrize(
+    ("mid", "send_time", "mixed", "expected"),
+    [
+        (20, 200, True, (20, 200)),
+        (20, 3, True, (20, 3)),
+        (20, 200, False, (20, 200)),
+        (20, 3, False, (None, 3)),  # a stream has one form of header
+        (3, 200, False, (3, None)),
+    ],
+)
+def test_extension_ids_above_14(
+    mid: int, send_time: int, mixed: bool, expected: tuple[int | None, int | None]
+) -> None:
+    offer = create_offer(FULL)
+    for media in offer.media[:2]:
+        media.extensions, media.extmap_allow_mixed = {mid: MID_URI, send_time: ABS_SEND_TIME_URI}, mixed
+    answer, bob = create_answer(parse(str(offer)), THEIRS)
+    alice = apply_answer(offer, parse(str(answer)))
+    for agreed in (alice.video, bob.video):
+        assert agreed is not None
+        assert (agreed.mid_extension, agreed.abs_send_time_extension) == expected
+    assert answer.media[1].extmap_allow_mixed is mixed
+
+
+def test_a_long_mid_needs_headers_of_two_bytes() -> None:
+    for mixed in (True, False):
+        offer = create_offer(FULL, sections=[Section("m" * 17, "video")])
+        offer.media[0].extmap_allow_mixed = mixed
+        agreed = create_answer(parse(str(offer)), THEIRS)[1].video
+        assert agreed is not None and (agreed.mid_extension is not None) is mixed
