@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from signaling.device_list import DeviceList, verify_device_list
+from signaling.device_list import MAX_STEP, DeviceList, verify_device_list
 from signaling.errors import TokenError
 from signaling.fairness import FairPlaces
 from signaling.network_address import address_path
@@ -142,14 +142,14 @@ class Links:
 def check_list(
     token: str, number: str, domain: str, signer: tuple[str, str], devices: dict[str, str], version: int
 ) -> DeviceList:
-    """A list that the device `signer` (device, key) hands in: it must name exactly these devices and be newer than
-    `version`. Raises Problem."""
+    """A list that the device `signer` (device, key) hands in: it must name exactly these devices and be the next after
+    `version`, or nearly. Raises Problem."""
     try:
         listed = verify_device_list(token, number, domain, {signer[0]: signer[1]})
     except TokenError as error:
         raise Problem("bad_list", str(error)) from None
     if listed.devices != devices:
         raise Problem("bad_list", "the list does not name exactly the account's devices")
-    if listed.version <= version:
-        raise Problem("bad_list", "the list is not newer than the one before")
+    if not version < listed.version <= version + MAX_STEP:
+        raise Problem("bad_list", "the version of the list does not follow the one before")
     return listed
