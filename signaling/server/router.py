@@ -116,13 +116,16 @@ class StoringRouter:
                     session.again = True
                 elif session.cursor < id_:
                     session.cursor = id_
-                    session.deliver(keep.stanza, now, id_)
+                    session.deliver(keep.stanza, now, id_ if session.by_key else 0)
         return [id_ > 0 for id_ in ids]
 
     async def deliver_kept(self, session: BoundSession) -> None:
         """What is kept for the number and not on its way to a device already: as much as may be on its way at once.
         The rest comes when that is acknowledged."""
         if session.draining or not session.available:
+            return
+        if not session.by_key:  # a guest (protocol.md section 3) takes nothing away from the device
+            session.caught_up = True
             return
         session.draining, session.caught_up = True, False
         try:

@@ -12,7 +12,7 @@ from signaling.device_list import DeviceList, sign_device_list
 from signaling.problem import Problem
 from signaling.stream import Ended
 from signaling.tokens import encode_public_key
-from signaling.xml import PING, element
+from signaling.xml import HINTS, PING, element
 
 ALICE, BOB = "+12025550100", "+12025550101"
 
@@ -211,6 +211,23 @@ async def test_the_device_takes_its_place_back(register, connect):
     stolen = await connect(alice, token=await alice.access_token())
     await connect(alice)
     assert (await stolen.ended()).condition == "conflict"
+
+
+async def test_a_token_alone_takes_no_message_from_the_device(server, register, connect):
+    """Neither what was kept before nor what comes while the guest is there."""
+    alice, bob = await register(ALICE), await register(BOB)
+
+    def note(id_):
+        return st.message(f"{ALICE}@{server.domain}", element("urn:x", "x"), element(HINTS, "store"), id=id_)
+
+    bobs = await connect(bob)
+    await bobs.send(note("before"))
+    stolen = await connect(alice, token=await alice.access_token())
+    await bobs.send(note("now"))
+    assert (await stolen.receive()).get("id") == "now", "and only that"
+    await stolen.ask(st.iq("get", element(PING, "ping"), id="p"))  # what came is acknowledged
+    own = await connect(alice)
+    assert [(await own.receive()).get("id") for _ in range(2)] == ["before", "now"]
 
 
 async def test_a_stream_by_a_token_alone_ends_with_it(register, connect, monkeypatch):
