@@ -72,6 +72,7 @@ class MediaEngine(Protocol):
 
     def events(self) -> AsyncIterator[tuple[str, ...]]:
         """("candidate", mid, line), ("candidate-error", url, why) of a STUN or TURN server,
+        ("peer-closed",) where the peer ended the association (DTLS close_notify): it has hung up,
         and ("state", connecting|connected|disconnected|failed|closed[, why]).
 
         "disconnected" means five seconds without a packet. Ends after ("state", "closed").

@@ -127,7 +127,8 @@ class PeerConnection:
             await self._transport.latest_ice.add_candidate(candidate)
 
     def events(self) -> AsyncIterator[Event]:
-        """("candidate", mid, line), ("candidate-error", url, why), ("state", new, reason); ends after "closed"."""
+        """("candidate", mid, line), ("candidate-error", url, why), ("peer-closed",), ("state", new, reason); ends after
+        "closed"."""
         return self._events.listen()
 
     # -- during the call
@@ -376,6 +377,7 @@ class PeerConnection:
         if self.state in (state, "closed") or (self.state, state) == ("failed", "disconnected"):
             return
         if state == "closed" and not self._closed:
+            self._events.put(("peer-closed",))
             state = "disconnected"  # the peer left; the connection is ours to close
         self.state = state
         self._report.happened(self._loop.time(), state, reason)

@@ -34,6 +34,8 @@ from media.webrtc_stats import Stats
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
+# Nobody acknowledges a close_notify, so it is said more than once; the peer drops what comes twice.
+GOODBYES = 3
 MAX_EARLY_DATAGRAMS = 8  # DTLS that comes before the peer's description does
 MAX_EARLY_PACKETS = 16  # media that overtakes the end of the handshake
 
@@ -221,7 +223,8 @@ class SecureTransport:
         if self._dtls is not None:
             self._dtls.close()
             for datagram in self._dtls.datagrams_to_send(self._loop.time()):
-                self.send(datagram)
+                for _ in range(GOODBYES):
+                    self.send(datagram)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 for ice in (self._next_ice, self.ice):

@@ -91,6 +91,7 @@ class Client:
             moved=self._moved,
             gone=self._gone,
             ice_servers=self._ice_servers,
+            unheard=lambda number: self._dispatch.unheard.get(number),
             allow_loopback=is_loopback(profile.data.server),
             allow_unsigned=allow_unsigned,
             preconnect=preconnect,

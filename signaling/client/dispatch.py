@@ -31,6 +31,7 @@ FEATURES = (
 )
 MAX_NODE = 1024
 _IN_SESSION = (*PRECONNECTING, State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)
+MAX_UNHEARD = 16
 # Ends of a call that was not taken of which the user knows already, or which another device tells.
 _KNOWN_ENDS = (
     EndReason.DECLINED,
@@ -81,6 +82,8 @@ class Dispatch:
         self._ring_unknown = ring_unknown
         self._proposed = UsedSids()
         self.calls: dict[str, LiveCall] = {}
+        # Number -> its proposal that did not ring here: the user may be calling that number at this moment.
+        self.unheard: dict[str, InitiationReceived] = {}
         self.ignored = 0
 
     def receive(self, stanza: Element) -> None:
@@ -116,6 +119,10 @@ class Dispatch:
         if initiation is None or sender == self._line.own:  # the copy of what we said ourselves
             return
         call = self.calls.get(initiation.sid)
+        if initiation.kind is Kind.RETRACT and sender.number is not None:
+            unheard = self.unheard.get(sender.number)
+            if unheard is not None and unheard.initiation.sid == initiation.sid:
+                del self.unheard[sender.number]
         if initiation.kind is Kind.PROPOSE:
             if sender.bare != self._line.own.bare:
                 at = stored_at(message, self._line.own.domain)
@@ -159,6 +166,7 @@ class Dispatch:
             return
         self._proposed.add(proposal.sid)
         if delayed:
+            self._keep_unheard(number, proposal, sender)
             return self._miss(number, proposal.media, "offline", at)
         known = line.profile.knows(number)
         live = [call for call in self.calls.values() if not call.is_over]
@@ -168,6 +176,7 @@ class Dispatch:
                 call.post(InitiationReceived(proposal, sender))  # glare: the call decides
                 return
         if not known and not self._ring_unknown and not same:
+            self._keep_unheard(number, proposal, sender)
             return self._miss(number, proposal.media, "unknown caller")
         if len(live) > len(same):
             return self._say_busy(proposal, sender)
@@ -180,6 +189,12 @@ class Dispatch:
         self.calls[call.sid] = call
         call.step(Step.PROPOSE)
         call.start()
+
+    def _keep_unheard(self, number: str, proposal: Initiation, sender: Jid) -> None:
+        self.unheard.pop(number, None)
+        self.unheard[number] = InitiationReceived(proposal, sender)
+        if len(self.unheard) > MAX_UNHEARD:
+            self.unheard.pop(next(iter(self.unheard)))
 
     def _say_busy(self, proposal: Initiation, sender: Jid) -> None:
         reject = Initiation(Kind.REJECT, proposal.sid, reason="busy")

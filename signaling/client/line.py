@@ -69,6 +69,8 @@ class MessageBounced:
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
+    """One of the seam's states, or "peer-closed"."""
+
     state: str
     reason: str = ""
 
@@ -118,6 +120,9 @@ class Line:
     moved: Callable[["LiveCall", str], None]  # its sid was another one
     gone: Callable[["LiveCall"], None]
     ice_servers: IceServers
+    unheard: Callable[[str], InitiationReceived | None] = lambda number: (
+        None
+    )  # its last proposal, if it did not ring
     allow_loopback: bool = False
     allow_unsigned: bool = False
     preconnect: bool = False

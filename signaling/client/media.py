@@ -82,6 +82,8 @@ class Media:
                         # That a relay refuses the peer's private addresses is as it should be.
                         usual = " ".join(why).startswith("403 ")
                         log.log(logging.INFO if usual else logging.WARNING, "%s", self.trouble)
+                    case ("peer-closed",):
+                        self._on_state("peer-closed", "")
                     case ("state", state, *reason):
                         self._on_state(state, " ".join(reason))
         except Exception:

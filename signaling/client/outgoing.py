@@ -79,6 +79,12 @@ async def _ring(call: LiveCall, timeout: float) -> "asyncio.Task[str] | None":
                     call.peer = sender
                     call.step(Step.PROCEED, "accepted")
                     taken = True
+                case InitiationReceived(Initiation(kind=Kind.REJECT, tie_break=True)) if offer is None and (
+                    rival := call.line.unheard(call.number)
+                ):
+                    # Their call is the one, but came when we did not ring for it: unknown, or not online yet.
+                    _turn_round(call, rival.initiation, rival.sender)
+                    return None
                 case InitiationReceived(Initiation(kind=Kind.REJECT) as reject):
                     raise rejected(reject)
                 case InitiationReceived(Initiation(kind=Kind.PROPOSE) as rival, sender):

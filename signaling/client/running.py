@@ -20,6 +20,8 @@ from signaling.jingle.session import RECOVERY_TIMEOUT, ROUTE_TIMEOUT, EndReason,
 
 # A restart that did not get through is tried again while the call is disconnected.
 RESTART_INTERVAL = 5.0
+# The media path says that the peer has hung up; why, comes through the server, if that is there.
+FAREWELL_TIMEOUT = 1.0
 
 
 async def run_session(call: LiveCall) -> None:
@@ -41,13 +43,16 @@ class _Running:
         self._peer = PeerStatus()
         self._deadline: float | None = call.line.clock() + ROUTE_TIMEOUT
         self._restart_at: float | None = None
+        self._farewell_at: float | None = None
 
     def due(self) -> float | None:
-        times = (self._deadline, self._restart_at, self._changes.deadline)
+        times = (self._deadline, self._restart_at, self._changes.deadline, self._farewell_at)
         return min((t for t in times if t is not None), default=None)
 
     async def handle_timer(self) -> None:
         now = self._call.line.clock()
+        if self._farewell_at is not None and self._farewell_at <= now:
+            raise Ending(EndReason.HUNG_UP, by_peer=True)
         if self._call.preconnect is not None:
             self._deadline = None  # the ringing has its own
         if self._deadline is not None and self._deadline <= now:
@@ -80,6 +85,10 @@ class _Running:
                 else:
                     call.step(Step.CONNECT)
                     call.up()
+            case EngineState("peer-closed") if call.state in (State.CONNECTED, State.DISCONNECTED):
+                self._farewell_at = call.line.clock() + FAREWELL_TIMEOUT
+            case EngineState("disconnected") if self._farewell_at is not None:
+                pass
             case EngineState("disconnected") if call.state is State.CONNECTED:
                 call.step(Step.DISCONNECT, "disconnected")
                 self._deadline = call.line.clock() + RECOVERY_TIMEOUT

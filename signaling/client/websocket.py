@@ -111,9 +111,11 @@ class Connection:
         self._task = self._loop.create_task(self._run(), name="ringline-connection")
 
     async def close(self) -> None:
-        """Say goodbye and stop. Always returns, within three seconds."""
+        """Say goodbye and stop. Always returns, within three seconds; at once where there is nobody to say it to."""
         self._closing.set()
         self._outgoing.set()
+        if self._task is not None and not self.online.is_set():
+            self._task.cancel()  # a login in progress is of no use any more
         if self._stream is not None:
             self._stream.end(now=self._loop.time())
         if self._task is not None:

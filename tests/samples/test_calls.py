@@ -119,6 +119,16 @@ async def test_a_call_outlives_the_server(town, connect) -> None:
         await call.hang_up()
 
 
+async def test_hanging_up_needs_no_server(town, connect) -> None:
+    async with town.online(ALICE) as alice, town.online(BOB) as bob:
+        call, other = await join(alice, bob, connect(), connect())
+        await town.stop()
+        leaving = asyncio.create_task(call.hang_up())
+        async with asyncio.timeout(10):  # consent would expire after 30 s
+            assert await other.ended() == "hung_up" and other.ended_by_peer
+        await leaving
+
+
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 

@@ -136,6 +136,9 @@ class FakeEngine:
     def say(self, state: str, *why: str) -> None:
         self._queue.put_nowait(("state", state, *why))
 
+    def say_event(self, *event: str) -> None:
+        self._queue.put_nowait(event)
+
     def _renew(self) -> None:
         """New credentials, a new path: connected again only after another exchange."""
         self.ufrag += "r"

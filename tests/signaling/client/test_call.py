@@ -1,12 +1,13 @@
 """Calls between clients through the real server, with engines that carry no media."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from signaling.client import Client
+from signaling.client import Client, Profile
 from signaling.client.live_call import LiveCall
 from signaling.errors import (
     CallBusy,
@@ -441,3 +442,78 @@ async def test_hanging_up_while_the_engine_works(open_client: Open, engine: Engi
         with pytest.raises(CallFailed, match="stopped calling"):
             await answering
     assert two.log[-1] == "close"
+
+
+async def test_the_media_path_tells_that_the_peer_hung_up(
+    open_client: Open, engine: Engine, connected: Connected, ether: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("signaling.client.running.FAREWELL_TIMEOUT", 0.01)
+    alice, bob = await open_client(ALICE), await open_client(BOB)
+    ours, theirs = await connected(alice, bob)
+    theirs.engine.engine.say_event("peer-closed")
+    theirs.engine.engine.say("disconnected")
+    async with asyncio.timeout(5):
+        assert await theirs.ended() == "hung_up" and theirs.ended_by_peer
+        assert theirs.end_sentence == f"{ALICE} hung up"
+        await ours.hang_up()
+
+
+async def test_closing_does_not_wait_for_a_login(
+    make_profile: Callable[..., Awaitable[Any]], engine: Engine
+) -> None:
+    """A server that takes the connection and then says nothing."""
+    path = await make_profile(ALICE)
+    silent = await asyncio.start_server(hold, "127.0.0.1", 0)
+    with Profile.open(path) as profile, profile.change() as data:
+        data.server = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    clock = asyncio.get_running_loop().time
+    async with silent:
+        async with Client.open(path) as client:
+            await asyncio.sleep(0.05)
+            with pytest.raises(InvalidNumber, match="not a phone number"):
+                await client.call("hello", engine())
+            began = clock()
+        assert clock() - began < 1
+
+
+async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize("lower", ["first", "second"])
+@pytest.mark.parametrize("second_is", ["calling", "online", "offline"])
+async def test_strangers_who_call_each_other_get_one_call(
+    open_client: Open,
+    make_profile: Callable[..., Awaitable[Any]],
+    engine: Engine,
+    monkeypatch: Any,
+    second_is: str,
+    lower: str,
+) -> None:
+    """Neither lets unknown numbers ring; the second calls at once, after the first's proposal, or comes online then."""
+    sids = ["11111111-1111", "22222222-2222"] if lower == "first" else ["22222222-2222", "11111111-1111"]
+    monkeypatch.setattr("signaling.client.client.uuid.uuid4", lambda: sids.pop(0))
+    path = await make_profile(BOB)
+    alice = await open_client(ALICE, ring_unknown=False)
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(10):
+
+        async def come_online() -> Client:
+            bob = await stack.enter_async_context(Client.open(path))
+            await bob.wait_online(5)
+            return bob
+
+        bob = None if second_is == "offline" else await come_online()
+        one, proposed = engine(), asyncio.Event()
+        one.prepare = proposed.set  # it comes after the proposal
+        first = asyncio.create_task(alice.call(BOB, one))
+        if second_is != "calling":
+            await proposed.wait()
+            bob = bob or await come_online()
+            await bob.next_missed()
+        assert bob is not None
+        second = asyncio.create_task(bob.call(ALICE, engine()))
+        ours, theirs = await asyncio.gather(first, second)
+        assert ours.sid == theirs.sid
+        await ours.hang_up()
+        assert await theirs.ended() == "hung_up"
