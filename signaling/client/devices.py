@@ -127,6 +127,8 @@ class OwnDevices:
     async def safety_number(self, number: str) -> "SafetyNumber":
         """The digits that both sides see: over the keys that are pinned, else over those that the server names."""
         profile = self._profile
+        if number == profile.number:
+            raise SignalingError("that is the own number: see `ringline devices`")
         own = await self.own_keys(await self.account())
         contact = await self._contacts.find(number)
         pins = profile.pins(number)

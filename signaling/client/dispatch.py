@@ -239,7 +239,7 @@ class Dispatch:
         number = None if sender is None or not sender.is_full else sender.number
         if (
             sender is None
-            or number is None
+            or number in (None, self._line.own.local)  # what calls in the own name is nobody's to trust
             or iq.get("type") != "set"
             or sender.domain != self._line.own.domain
         ):

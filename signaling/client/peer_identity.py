@@ -89,6 +89,8 @@ def _is_expected(call: LiveCall, key: str, contact: Contact | None) -> bool:
 def _admit(call: LiveCall, device: str, passport: Passport | None, contact: Contact | None) -> None:
     """Judges, and remembers what was learned. Raises IdentityError; nothing is changed then."""
     profile, number, domain = call.line.profile, call.number, call.line.own.domain
+    if number == profile.number:
+        raise IdentityError("nobody calls from the own number")
     pinned, version = profile.pins(number), profile.list_version(number)
     token = None if contact is None else contact.device_list
     key, stated = (None, None) if passport is None else (passport.key, passport.devices)

@@ -208,6 +208,7 @@ class Profile:
         return dict(self.data.pins.get(number, {}))
 
     def pin(self, number: str, device: str, key: str) -> None:
+        self._require_other(number)
         with self.change() as data:
             _set_pins(data, number, data.pins.get(number, {}) | {device: key})
 
@@ -219,9 +220,15 @@ class Profile:
 
     def verify(self, number: str, devices: dict[str, str]) -> None:
         """A person has compared the safety number that these keys make: they are the number's."""
+        self._require_other(number)
         with self.change() as data:
             _set_pins(data, number, dict(devices))
             data.verified[number] = dict(devices)
+
+    def _require_other(self, number: str) -> None:
+        """The devices of the own number are known by linking and by lists, never by what somebody sees of them."""
+        if number == self.number:
+            raise ProfileError("that is the own number: see `ringline devices`")
 
     def own_list(self) -> DeviceList | None:
         """The list of the own account, as far as this device knows it; None while there is none."""
@@ -254,6 +261,7 @@ class Profile:
         """Acknowledge the key that was refused; it replaces all pins of the number (who registers again
         has a new device and loses the old ones). How new a list of the number must be stays, so that no device that
         was removed comes back. Returns the key, None when none was refused."""
+        self._require_other(number)
         with self.change() as data:
             refused = data.refused.pop(number, None)
             if not refused:

@@ -22,7 +22,6 @@ from signaling.server.tokens import TokenService
 from signaling.server_stream import ServerStream
 from signaling.storage.store import Device
 from signaling.stream import Acknowledged, CredentialsGiven, Ended, ResourceAsked, ResumeAsked, StanzaReceived
-from signaling.tokens import ACCESS_TOKEN_LIFE
 from signaling.websocket_frame import text_frame
 from signaling.xml import Element, byte_length
 
@@ -235,9 +234,9 @@ class Connection:
         if not self._stream.is_ending:
             self.device, self._by_key = device, bool(proof)
             if not proof:
-                # A token alone is a guest, for as long as a token lives.
-                expired = "the token has expired"
-                self._lapse = self._loop.call_later(ACCESS_TOKEN_LIFE, self.end, "not-authorized", expired)
+                # A token alone is a guest, for as long as it lives.
+                left, why = self._tokens.life_left(token), "the token has expired"
+                self._lapse = self._loop.call_later(left, self.end, "not-authorized", why)
             self._stream.accept(account)
 
     def _refuse(self, condition: str, text: str) -> None:

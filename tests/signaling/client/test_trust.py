@@ -17,10 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from signaling.client import Client, Profile
 from signaling.client.devices import NewDevice, OwnDevices
 from signaling.client.profile import ProfileData, private_key_text
+from signaling.client.websocket import StanzaError
 from signaling.device_link import LinkCode
 from signaling.device_list import DeviceList, sign_device_list, verify_device_list
 from signaling.errors import CallUntrusted, ServerUnreachable, SignalingError
 from signaling.identity import new_device_key
+from signaling.jingle.content import Action, Jingle, Role, build_jingle
+from signaling.jingle.initiation import Initiation, Kind, build_initiation
+from signaling.jingle.sdp import parse_sdp
 from signaling.tokens import encode_public_key
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
@@ -89,6 +93,12 @@ def talk(engine: Engine) -> Callable[..., Awaitable[tuple[str | None, str | None
             return told[0], told[1]
 
     return run
+
+
+async def offer_of(engine: Any) -> str:
+    engine.configure(())
+    text: str = await engine.create_offer()
+    return text
 
 
 def devices_of(path: Path, number: str) -> dict[str, str]:
@@ -262,6 +272,52 @@ async def test_a_linked_device_knows_its_siblings_at_once(make_profile: Any, lin
     with Profile.open(path) as profile:
         devices = OwnDevices(session, profile)
         assert await devices.own_keys(await devices.account()) == every == profile.pins(ALICE)
+
+
+@pytest.mark.parametrize("how", ["proposal", "session-initiate"])
+async def test_nobody_becomes_an_own_device_by_calling(
+    server: Any, between: Any, make_profile: Any, engine: Engine, ghost: Ghost, tmp_path: Path, how: str
+) -> None:
+    """The server's ghost calls Alice from her own number: a first contact, with a key that the directory confirms."""
+    path = await make_profile(ALICE, between.url)
+    caller = await ghost_profile(path, ghost, server, tmp_path)
+    async with (
+        asyncio.timeout(10),
+        Client.open(path, ring_unknown=True) as alice,
+        Client.open(caller, ring_unknown=True) as other,
+    ):
+        await alice.wait_online(5)
+        await other.wait_online(5)
+        sid, own_jid = "a-session-of-the-ghosts", alice._profile.jid
+        description = parse_sdp(await offer_of(engine()), Role.INITIATOR)
+        offer = Jingle(Action.SESSION_INITIATE, sid, description, initiator=str(other._profile.jid))
+        if how == "proposal":
+            proposal = Initiation(Kind.PROPOSE, sid, media=("audio",))
+            other._connection.send(build_initiation(proposal, own_jid, "propose-x"))
+        else:
+            with pytest.raises(StanzaError):
+                await other._connection.ask("set", build_jingle(offer), own_jid)
+        await other._connection.probe()
+        await alice._connection.probe()
+        assert alice._waiting.empty() and not alice._dispatch.calls
+    assert not devices_of(path, ALICE)
+
+
+async def test_what_is_seen_of_the_own_number_pins_nothing(
+    make_profile: Any, session: Any, ghost: Ghost
+) -> None:
+    with Profile.open(await make_profile(ALICE)) as profile:
+        profile.refuse(ALICE, GHOST, ghost.key)
+        for pin in (
+            lambda: profile.trust(ALICE),
+            lambda: profile.pin(ALICE, GHOST, ghost.key),
+            lambda: profile.verify(ALICE, {GHOST: ghost.key}),
+        ):
+            with pytest.raises(SignalingError, match="own number"):
+                pin()
+        with pytest.raises(SignalingError, match="own number"):
+            await OwnDevices(session, profile).safety_number(ALICE)
+        assert not profile.pins(ALICE)
 
 
 # Contacts.
@@ -497,6 +553,15 @@ async def test_first_contact_needs_the_directory(
         why = "names no key|key registered"
     assert any(word in str(told[1 if calls else 0]) for word in why.split("|"))
     assert not devices_of(bob, ALICE) and asked_for
+
+
+async def test_who_hides_can_still_call_somebody_for_the_first_time(make_profile: Any, talk: Any) -> None:
+    from signaling.reachability import Findable
+
+    alice, bob = await make_profile(ALICE), await make_profile(BOB)
+    async with Client.open(alice) as client:
+        await client.account.set_findable(Findable.NOBODY)
+    assert await talk(alice, bob) == ("not verified", "not verified")
 
 
 async def test_what_was_looked_up_before_is_asked_for_again(
