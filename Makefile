@@ -86,23 +86,23 @@ $(VENV)/bin/python:
 
 $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Ringline and what it needs into $(VENV) (once, about a minute) ..."
-	@$(PIP) --editable '.[report]'
+	@$(PIP) --editable '.'
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	@echo "Installing the test tools ..."
-	@$(PIP) --editable '.[report,test,postgres]'
+	@$(PIP) --editable '.[test,postgres]'
 	@$(PIP) --editable '.[devices]' || echo "No wheels of the sound libraries for this machine: their tests are skipped."
 	@touch $@
 
 # pesq has no wheel; everything else in these extras has one.
 $(VENV)/.ready-interop: $(VENV)/.ready-test
 	@echo "Installing the foreign engines ..."
-	@$(PIP) --editable '.[report,test,postgres,compare]'
+	@$(PIP) --editable '.[test,postgres,compare]'
 	@touch $@
 
 # PESQ, and the support vectors of ViSQOL, come as source and want a C and a C++ compiler.
 $(VENV)/.ready-quality: $(VENV)/.ready-test
 	@echo "Installing the speech metrics ..."
-	@$(PIP) --no-binary pesq,libsvm-official --editable '.[report,test,quality]'
+	@$(PIP) --no-binary pesq,libsvm-official --editable '.[test,quality]'
 	@touch $@

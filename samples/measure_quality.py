@@ -9,7 +9,6 @@ The speech is --speech FILE, or fetched once with the machine's package manager,
 
 import argparse
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -19,12 +18,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _checkout import EXIT_FAILED, EXIT_INTERRUPTED, ROOT
 from _speech import real_speech
 
 from media import MediaError, get_profile, load_speech
+from media.codecs.base import Samples
+from media.io.outputs import check_output, write_text
+from media.quality.html import render_html
 from media.quality.report import QualityReport, document
 from media.quality.speech import score
 from media.quality.table import render
@@ -34,6 +37,7 @@ ALICE, BOB = "+12025550100", "+12025550101"  # numbers reserved for fiction
 STARTED = time.monotonic()
 START_TIMEOUT, CALL_TIMEOUT = 20.0, 30.0
 RATE = 48000
+ROLES = {"alice": "caller", "bob": "callee"}
 
 
 class DemoError(Exception):
@@ -199,21 +203,34 @@ def report(options: argparse.Namespace, folder: Path, speech: list[Path | None])
     path.write_text(document(*reports, network=options.network))
     print(render(reports), flush=True)
     say(f"wrote {path} and what was heard, {options.out}/alice-heard.wav and bob-heard.wav")
-    write_page(options, speech)
+    write_page(options, sounds_of_call(ends, options.out, speech))
 
 
-def write_page(options: argparse.Namespace, speech: list[Path | None]) -> None:
-    """report.html beside the JSON, where the extra `report` is installed."""
-    if importlib.util.find_spec("plotly") is None:
-        say("no page: the extra `report` is not installed")
-        return
-    from media.quality.html import render_html
+def sounds_of_call(ends: dict[str, Any], folder: Path, speech: list[Path | None]) -> dict[str, Samples]:
+    """What both ends said and heard in the call, on one time line: as long as each other, the same sample at once."""
+    voices = dict(zip(("alice", "bob"), speech, strict=True))
+    found: dict[str, tuple[float, Samples]] = {}
+    for talker, listener in (("alice", "bob"), ("bob", "alice")):
+        if (voice := voices[talker]) is not None:
+            found[f"{ROLES[talker]} said"] = ends[talker]["clock"]["microphone_started"], load_speech(voice)
+        heard = load_speech(folder / f"{listener}-heard.wav")
+        found[f"{ROLES[listener]} heard"] = ends[listener]["clock"]["speaker_started"], heard
+    begin = min(start for start, _ in found.values())
+    end = max(start - begin + len(s) / RATE for name, (start, s) in found.items() if name.endswith("heard"))
+    sounds = {}
+    for name, (start, samples) in found.items():
+        sounds[name] = np.zeros(round(end * RATE), np.int16)
+        room = sounds[name][round((start - begin) * RATE) :]
+        part = samples[: len(room)]
+        room[: len(part)] = part
+    return sounds
 
-    said = {f"{end} said": path for end, path in zip(("caller", "callee"), speech, strict=True) if path}
-    heard = {"caller heard": options.out / "alice-heard.wav", "callee heard": options.out / "bob-heard.wav"}
-    page = options.out / "report.html"
+
+def write_page(options: argparse.Namespace, sounds: dict[str, Samples]) -> None:
+    """report.html beside the JSON."""
+    page = options.html or options.out / "report.html"
     content = json.loads((options.out / "report.json").read_text())
-    page.write_text(render_html(content, sounds=said | heard, folder=options.out))
+    page = write_text(page, render_html(content, sounds=sounds, folder=page.parent), replace=not options.html)
     say(f"wrote {page}: open it in a browser, offline if you like")
 
 
@@ -228,7 +245,14 @@ def parse_arguments() -> argparse.Namespace:
     add("--video", default="pattern", metavar="WHAT", help="pattern (default), none, or a film file")
     add("--speech", type=Path, metavar="FILE", help="what both ends say")
     add("--generated", action="store_true", help="do not look for real speech")
-    add("--out", type=Path, default=Path("build/demo"), metavar="DIR", help="default build/demo")
+    add("--html", type=Path, metavar="FILE", help="write the page there (default: report.html in --out)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("build/demo"),
+        metavar="DIR",
+        help="what is in it is written anew (default build/demo)",
+    )
     add(
         "--cache", type=Path, default=Path("build/speech"), metavar="DIR", help="where fetched speech is kept"
     )
@@ -245,6 +269,9 @@ def main() -> int:
     try:
         get_profile(options.network)
         options.out.mkdir(parents=True, exist_ok=True)
+        check_output(options.html or options.out / "report.html")
+        for name in ROLES:
+            (options.out / f"{name}-heard.wav").unlink(missing_ok=True)  # a recorder writes none anew
         with tempfile.TemporaryDirectory(prefix="ringline-demo-") as folder:
             call(options, Path(folder))
     except (DemoError, MediaError, OSError, subprocess.TimeoutExpired) as error:

@@ -1,4 +1,4 @@
-"""Both sides of a call on one time line: what was said and what was heard, for whoever listens to the two afterwards."""
+"""Both sides of a call on one time line: what was said and what was heard, to be listened to afterwards."""
 
 import threading
 from datetime import datetime

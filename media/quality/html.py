@@ -3,10 +3,10 @@
     render_html(json.loads(report_json), sounds={"caller heard": Path("caller-heard.wav")})
 
 It is written against the document (schema: report_schema.json), not against the classes: members that are missing
-are left out, and those that it does not know are among "All figures". Beyond that schema it shows, of an end:
-`events`, `loss_runs` and `video` (see html_charts, html_events and html_parts for their members).
+are left out, and those that it does not know are among "All figures". It needs no package beside those of a call.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -17,10 +17,12 @@ from media.quality import html_data as data
 from media.quality import html_page
 from media.quality.html_charts import call_seconds, charts, merged_seconds
 from media.quality.html_events import worst_interval
-from media.quality.html_parts import figures_html, loss_runs_html, sounds_html, waterfall_html
-from media.quality.html_sounds import load_sound
+from media.quality.html_parts import figures_html, happened_html, loss_runs_html, sounds_html, waterfall_html
+from media.quality.html_sounds import load_sounds
 from media.quality.html_summary import card_html, facts_html, verdict_html
 
+# Characters of JSON that the page takes in whole, for its tables of seconds: ten minutes of two ends with video.
+MAX_DOCUMENT = 800_000
 _NO_SOUNDS: Mapping[str, Path | Samples] = {}
 
 
@@ -33,23 +35,26 @@ def render_html(
 ) -> str:
     """The page of a report of one end or several.
 
-    `sounds`: recordings (files, or 48 kHz mono int16) by their caption, in the order they are shown; "<end> heard" gets a button for its worst
-    second. Up to 5 minutes are put into the page, longer ones are links relative to `folder` (where the page will
-    lie; None: beside them). One that cannot be read is told in the page. Raises ValueError for what is no report.
+    `sounds`: recordings (files, or 48 kHz mono int16) by their caption, in the order they are shown; "<end> heard" gets
+    a button for its worst second. What is short enough is put into the page (see html_sounds), other files are links
+    relative to `folder` (where the page will lie; None: beside them). One that cannot be read is told in the page.
+    Raises ValueError for what is no report.
     """
     ends = data.ends(document)
     if not ends:
         raise ValueError("a report has a list `ends` with an object for each end")
-    players = [load_sound(name, path, folder) for name, path in sounds.items()]
+    players = load_sounds(sounds, folder)
+    whole = len(json.dumps(document, default=str)) <= MAX_DOCUMENT
     body = "\n".join(
         (
             verdict_html(ends),
             f'<section class="cards">{"".join(card_html(end, i) for i, end in enumerate(ends))}</section>',
+            sounds_html(players, ends),
             time_lines_html([data.end_name(end) for end in ends], merged_seconds(document)),
+            happened_html(ends),
             loss_runs_html(ends),
             waterfall_html(ends),
-            sounds_html(players, ends),
-            figures_html(document),
+            figures_html(document, lists=whole),
             versions_html(ends),
         )
     )
@@ -59,7 +64,7 @@ def render_html(
         "duration": call_seconds(drawn, document),
         "ends": [data.end_name(end) for end in ends],
         "worst": worst_seconds(ends),
-        "document": document,
+        "document": document if whole else None,
     }
     return html_page.make_page(title or "Call quality", facts_html(document, ends), body, content)
 
@@ -76,8 +81,6 @@ def worst_seconds(ends: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 def time_lines_html(columns: list[str], merged: int = 1) -> str:
     """The frame that the script draws the charts into. `columns`: the names of the ends."""
-    if not html_page.plotly_script():
-        return f'<p class="missing">{escape(html_page.NO_PLOTLY)}</p>'
     tabs = "".join(
         f'<button type="button" role="tab" data-end="{i}" aria-selected="{"true" if i == 0 else "false"}">'
         f"{escape(name)}</button>"
@@ -96,7 +99,8 @@ def time_lines_html(columns: list[str], merged: int = 1) -> str:
         '<button type="button" data-zoom="right" aria-label="later">›</button></div></div>'
         '<p class="note gesture">All zoom together: drag over a part of one, double-click for the whole.</p>'
         f"{note}"
-        f'<div class="charts" data-columns="{len(columns)}"></div></section>'
+        f'<div class="charts" data-columns="{len(columns)}"></div>'
+        '<button type="button" id="more">More charts</button></section>'
     )
 
 

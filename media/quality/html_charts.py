@@ -40,7 +40,7 @@ class Row:
     levels: tuple[tuple[float, str], ...] = ()
     symmetric: bool = False
     tight: bool = False  # the scale need not begin at 0
-    freezes: bool = False
+    bands: tuple[str, ...] = ("worst", "outage")  # kinds of moments that are marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,6 @@ class Chart:
     levels: tuple[tuple[float, str], ...]
     traces: tuple[Trace, ...] = ()
     spans: tuple[Span, ...] = ()
-    lane: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,8 +87,10 @@ ROWS: tuple[Row, ...] = (
             Line(_IN, "mos_lq", "listening", "blue", lowest=True),
             Line(_IN, "mos_cq", "conversation, with the delay", "violet", "dash", lowest=True),
         ),
+        "The worst second, outages, and what happened in the call are marked.",
         limits=(1.0, 4.6),
         levels=((4.03, "good"), (3.6, "fair"), (3.1, "poor")),
+        bands=("worst", "outage", "silence", "event"),
     ),
     Row(
         "loss",
@@ -97,11 +98,12 @@ ROWS: tuple[Row, ...] = (
         "%",
         (
             Line(_IN, "lost_percent", "lost on the way", "grey", "fill"),
-            Line(_IN, "recovered_percent", "recovered by FEC", "green"),
+            Line(_IN, "recovered_percent", "of that, recovered", "green"),
             Line(_IN, "late_percent", "came too late", "amber"),
             Line(_IN, "concealed_percent", "concealed: what was heard", "red"),
+            Line(_IN, "concealed_empty_percent", "of that, buffer empty", "violet", "dash"),
         ),
-        "Packets expected, for the concealed: sound played.",
+        "Packets: of those expected; concealed: of the sound played.",
     ),
     Row(
         "delay",
@@ -122,15 +124,17 @@ ROWS: tuple[Row, ...] = (
         (
             Line(_IN, "bitrate_bps", "received", "blue", factor=0.001),
             Line(_OUT, "bitrate_bps", "sent", "green", factor=0.001),
-            Line(_OUT, "target_bitrate_bps", "target of the encoder", "grey", "dash", factor=0.001),
+            Line(_OUT, "media_bps", "of that, voice", "violet", factor=0.001),
+            Line(_OUT, "target_bitrate_bps", "target of the codec", "grey", "dash", factor=0.001),
         ),
+        "Sent: voice, its copies (RED) and headers.",
     ),
     Row(
         "level",
         "Loudness",
         "dBFS",
         (Line(_IN, "level_dbfs", "heard", "blue"), Line(_OUT, "level_dbfs", "said", "green", "dash")),
-        limits=(-96.0, 0.0),
+        limits=(-80.0, 0.0),
     ),
     Row(
         "remote",
@@ -158,7 +162,7 @@ ROWS: tuple[Row, ...] = (
             Line(_VIN, "frames_dropped", "dropped", "red"),
         ),
         "Red bands are freezes.",
-        freezes=True,
+        bands=("freeze",),
     ),
     Row(
         "video_rate",
@@ -179,7 +183,7 @@ ROWS: tuple[Row, ...] = (
             Line(_VIN, "lost_percent", "lost on the way", "grey", "fill"),
             Line(_VIN, "recovered_percent", "recovered by retransmission", "green"),
         ),
-        freezes=True,
+        bands=("freeze",),
     ),
     Row(
         "video_delay",
@@ -211,7 +215,7 @@ ROWS: tuple[Row, ...] = (
         "dB PSNR",
         (Line(_FRAMES, "psnr_db", "PSNR by frame", "blue", lowest=True, sparse=True),),
         tight=True,
-        freezes=True,
+        bands=("freeze",),
     ),
     Row(
         "ssim",
@@ -219,7 +223,7 @@ ROWS: tuple[Row, ...] = (
         "SSIM",
         (Line(_FRAMES, "ssim", "SSIM by frame", "violet", lowest=True, sparse=True),),
         tight=True,
-        freezes=True,
+        bands=("freeze",),
     ),
 )
 
@@ -229,15 +233,14 @@ def charts(document: Mapping[str, Any]) -> list[Chart]:
     ends = data.ends(document)
     found: list[Chart] = []
     happened = [tuple(moments(end)) for end in ends]
-    if any(happened):
-        found += [_lane(index, spans) for index, spans in enumerate(happened)]
     for row in ROWS:
         if row.key == "remote" and len(ends) > 1:
             continue  # the other end has told it itself
         traces = [tuple(_traces(row.lines, end)) for end in ends]
         if any(traces):
-            freezes = [tuple(s for s in spans if row.freezes and s.kind == "freeze") for spans in happened]
-            found += make_row(row, traces, freezes)
+            found += make_row(
+                row, traces, [tuple(s for s in spans if s.kind in row.bands) for spans in happened]
+            )
     return found
 
 
@@ -309,7 +312,3 @@ def _limits(traces: Iterable[Trace], row: Row) -> tuple[float, float] | None:
     if row.tight:
         low = min(values) - (max(values) - min(values) or 1.0) * 0.1
     return low, (high + (high - low) * 0.08) or 1.0
-
-
-def _lane(index: int, spans: tuple[Span, ...]) -> Chart:
-    return Chart("events", index, "Events", "", "", None, (), spans=spans, lane=True)

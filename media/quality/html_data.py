@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # A chart draws no more steps than this; above, several seconds are one step.
-MAX_STEPS = 2000
+MAX_STEPS = 600
 
 Second = Mapping[str, Any]
 

@@ -9,6 +9,8 @@ from media.quality import html_data as data
 # A page that names every one of thousands of freezes is of no use; the table of seconds has them all.
 MAX_SPANS = 500
 
+# Steps of every call: nobody looks for them on a time line.
+_TRIVIAL = ("new", "connecting", "connected", "closed")
 _WORDS = {"worst": "worst second", "outage": "no packet came", "freeze": "freeze"}
 
 
@@ -50,15 +52,22 @@ def why(end: Mapping[str, Any], time: float) -> str:
     if second.get("packets") == 0:
         return "no packet came"
     parts = []
-    for name, words in (
-        ("concealed_percent", "of the sound concealed"),
-        ("lost_percent", "of the packets lost"),
-        ("late_percent", "too late"),
-        ("recovered_percent", "recovered by FEC"),
+    for name, words, inner, inner_words in (
+        (
+            "concealed_percent",
+            "of the sound concealed",
+            "concealed_empty_percent",
+            "while the buffer was empty",
+        ),
+        ("lost_percent", "of the packets lost", "recovered_percent", "recovered"),
+        ("late_percent", "too late", "", ""),
     ):
         value = data.number(second.get(name))
         if value is not None and value >= 0.05:
-            parts.append(f"{value:.{0 if value >= 9.95 else 1}f}\u00a0% {words}")
+            part = (data.number(second.get(inner)) or 0.0) / value
+            share = "all" if part > 0.99 else f"{100 * part:.0f}\u00a0% of that"
+            more = f", {share} {inner_words}" if part >= 0.05 else ""
+            parts.append(f"{value:.{0 if value >= 9.95 else 1}f}\u00a0% {words}{more}")
     delay = data.number(second.get("delay_ms"))
     if delay is not None and (delay > 150 or not parts):
         parts.append(f"{delay:.0f}\u00a0ms mouth to ear")
@@ -111,6 +120,8 @@ def _events(end: Mapping[str, Any]) -> list[Span]:
     found = []
     for event in data.seconds(end, "events"):
         name = data.text(event, "kind") or "event"
+        if name in _TRIVIAL:
+            continue
         start = event["time"]
         length = max(0.0, data.figure(event, "duration") or 0.0)
         found.append(

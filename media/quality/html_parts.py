@@ -8,12 +8,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from media.quality import html_data as data
-from media.quality.figures import describe
-from media.quality.html_events import worst_interval
+from media.quality.figures import clock, describe
+from media.quality.html_events import moments, worst_interval
 from media.quality.html_sounds import Sound
 
 # Runs of so many packets and more are one bar: half a second.
 LONGEST_RUN = 25
+MAX_LISTED = 200  # events
 
 
 def waterfall_html(ends: Sequence[Mapping[str, Any]]) -> str:
@@ -26,8 +27,9 @@ def waterfall_html(ends: Sequence[Mapping[str, Any]]) -> str:
         _waterfall(data.end_name(e), each, longest) for e, each in zip(ends, steps, strict=True)
     )
     return (
-        '<section id="setup"><h2>Set-up</h2><p class="note">After the call was asked for; '
-        f'a bar is the time since the step before it.</p><div class="columns">{figures}</div></section>'
+        '<section id="setup"><details class="part" open><summary><h2>Set-up</h2></summary>'
+        '<p class="note">After the call was asked for; a bar is the time since the step before it.</p>'
+        f'<div class="columns">{figures}</div></details></section>'
     )
 
 
@@ -71,8 +73,9 @@ def loss_runs_html(ends: Sequence[Mapping[str, Any]]) -> str:
         return ""
     figures = "".join(_histogram(f"{data.end_name(ends[i])}, {title}", runs) for title, i, runs in found)
     return (
-        '<section id="runs"><h2>Packets lost in a row</h2><p class="note">Single ones are mostly repaired; '
-        f'long runs are what is heard and seen.</p><div class="columns">{figures}</div></section>'
+        '<section id="runs"><details class="part" open><summary><h2>Packets lost in a row</h2></summary>'
+        '<p class="note">As they came, late ones included. Single ones are mostly repaired; long runs are what is '
+        f'heard and seen.</p><div class="columns">{figures}</div></details></section>'
     )
 
 
@@ -115,7 +118,13 @@ def sounds_html(sounds: Iterable[Sound], ends: Sequence[Mapping[str, Any]]) -> s
     rows = [_player(sound, ends) for sound in sounds]
     if not rows:
         return ""
-    return f'<section id="sounds"><h2>Listen</h2><div class="players">{"".join(rows)}</div></section>'
+    note = (
+        "All begin at the same moment; another player goes on where the last one stopped."
+        if len(rows) > 1
+        else ""
+    )
+    note = f'<p class="note">{note}</p>' if note else ""
+    return f'<section id="sounds"><h2>Listen</h2>{note}<div class="players">{"".join(rows)}</div></section>'
 
 
 def _player(sound: Sound, ends: Sequence[Mapping[str, Any]]) -> str:
@@ -136,26 +145,51 @@ def _player(sound: Sound, ends: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def figures_html(document: Mapping[str, Any]) -> str:
-    """Every figure of the document: single ones here, those of lists in tables that the script fills."""
+def happened_html(ends: Sequence[Mapping[str, Any]]) -> str:
+    """What happened in the call (muted, another path, an outage), by time; nothing where there was nothing."""
+    found = [
+        (span.start, f"{span.name}{f': {span.text}' if span.text else ''}", data.end_name(end))
+        for end in ends
+        for span in moments(end)
+        if span.kind != "worst"
+    ]
+    if not found:
+        return ""
+    several = len(ends) > 1
+    rows = "".join(
+        f"<li><time>{clock(at)}</time>{escape(words)}{escape(f', {name}') if several else ''}</li>"
+        for at, words, name in sorted(found)[:MAX_LISTED]
+    )
+    more = f'<li class="note">{len(found) - MAX_LISTED} more</li>' if len(found) > MAX_LISTED else ""
+    return f'<section id="events"><h2>What happened</h2><ul class="events">{rows}{more}</ul></section>'
+
+
+def figures_html(document: Mapping[str, Any], *, lists: bool = True) -> str:
+    """Every figure of the document: single ones here, those of lists in tables that the script fills.
+
+    `lists`: False where they would be too much for the page.
+    """
     parts = []
     for index, end in enumerate(document["ends"]):
         if not isinstance(end, Mapping):
             continue
         name = escape(data.end_name(end))
-        lists = "".join(_list(("ends", index, *path), path, rows) for path, rows in data.tables(end))
+        tables = "".join(_list(("ends", index, *path), path, rows) for path, rows in data.tables(end))
+        if not lists:
+            tables = '<p class="note">Too long for this page: they are in report.json.</p>'
         parts.append(
             f"<details><summary>{name}: single figures</summary>"
             f'<table class="figures">{_rows(f"ends.{index}", end)}</table></details>'
-            f'<div class="lists"><h3>{name}, over time</h3>{lists}</div>'
+            f'<div class="lists"><h3>{name}, over time</h3>{tables}</div>'
         )
     others = {str(k): v for k, v in document.items() if k != "ends"}
-    lists = "".join(_list(path, path, rows) for path, rows in data.tables(others))
+    tables = "".join(_list(path, path, rows) for path, rows in data.tables(others)) if lists else ""
     return (
-        '<section id="figures"><h2>All figures</h2><p class="note">As they stand in report.json; '
-        f"null is what was not measured.</p>{''.join(parts)}"
+        '<section id="figures"><details class="part" open><summary><h2>All figures</h2></summary><p class="note">'
+        f"As they stand in report.json; null is what was not measured.</p>{''.join(parts)}"
         '<details><summary>the document</summary><table class="figures">'
-        f'{_rows("", others)}</table></details><div class="lists"{"" if lists else " hidden"}>{lists}</div></section>'
+        f'{_rows("", others)}</table></details><div class="lists"{"" if tables else " hidden"}>{tables}</div>'
+        "</details></section>"
     )
 
 

@@ -1,6 +1,7 @@
 """The head of the page: what somebody decides from. Plain HTML; needs no script."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -8,6 +9,7 @@ from media.quality import html_data as data
 from media.quality.emodel import verdict
 from media.quality.figures import FIGURES, clock, describe
 from media.quality.html_events import why, worst_interval
+from media.quality.in_use import CodecInUse
 
 End = Mapping[str, Any]
 
@@ -20,6 +22,9 @@ _CARD: tuple[tuple[str, _Shown], ...] = (
         (
             (("summary", "mos_lq"), None),
             (("summary", "concealed_percent"), None),
+            (("summary", "concealed_empty_percent"), None),
+            (("summary", "heard_dbfs"), None),
+            (("summary", "said_dbfs"), None),
             (("speech", "pesq_wb"), None),
             (("speech", "visqol"), None),
             # G.114: up to 150 ms most do not notice, above 400 ms is not acceptable.
@@ -31,12 +36,11 @@ _CARD: tuple[tuple[str, _Shown], ...] = (
     (
         "Network",
         (
-            (("summary", "lost_percent"), None),
-            (("summary", "recovered_percent"), None),
-            (("summary", "late_percent"), None),
             (("summary", "rtt_ms"), None),
             (("summary", "jitter_ms"), None),
+            (("summary", "jitter_buffer_ms"), None),
             (("summary", "received_bps"), None),
+            (("summary", "wire_bps"), None),
         ),
     ),
     (
@@ -65,6 +69,9 @@ _CARD: tuple[tuple[str, _Shown], ...] = (
         ),
     ),
 )
+_ALWAYS = ("Sound", "Network")
+# Under which heading the account of a stream's packets stands.
+_ACCOUNTS = {"Network": ("summary",), "Picture": ("video", "summary")}
 # A delay that costs less than this in MOS is not worth a sentence.
 _FELT = 0.1
 _STILL_GOOD = 4.03  # emodel.verdict
@@ -153,8 +160,11 @@ def _picture(ends: Sequence[End]) -> list[str]:
 def card_html(end: End, index: int) -> str:
     """What one end heard and saw: its MOS, large, and its figures."""
     mos = score(end)
-    groups = [(title, "".join(_figure(end, *each) for each in shown)) for title, shown in _CARD]
-    figures = "".join(f"<h4>{title}</h4><dl>{part}</dl>" for title, part in groups if part)
+    figures = ""
+    for title, shown in _CARD:
+        account = _account_html(end, *_ACCOUNTS[title]) if title in _ACCOUNTS else ""
+        if part := "".join(_figure(end, *each) for each in shown):
+            figures += _group(title, f"{account}<dl>{part}</dl>", always=title in _ALWAYS)
     big = "–" if mos is None else f"{mos:.2f}"
     word = "not judged" if mos is None else verdict(mos)
     share = 0 if mos is None else max(0.0, min(1.0, (mos - 1) / 3.5)) * 100
@@ -166,19 +176,65 @@ def card_html(end: End, index: int) -> str:
         f'<span class="word"><b>{escape(word)}</b><br><small>{escape(label)}, 1 to 4.5</small></span></p>'
         f'<div class="scale" role="img" aria-label="{escape(label)} {big} of 4.5">'
         f'<i style="left:{share:.1f}%"></i></div>'
-        f"{_worst_line(end)}{_path_line(end)}{figures}</article>"
+        f"{figures}{_sent_html(end)}{_path_line(end)}</article>"
     )
 
 
-def _worst_line(end: End) -> str:
-    mos, interval = data.figure(end, "summary", "worst", "mos_lq"), worst_interval(end)
-    if mos is None or interval is None:
+# What became of packets, and what a sender's rate is made of: member, words.
+_FATES = (
+    ("in_time", "in time"),
+    ("late", "too late"),
+    ("recovered", "lost, recovered"),
+    ("missing", "lost for good"),
+)
+_RATES = (
+    ("voice", "media_bps", "voice"),
+    ("copies", "redundant_bps", "copies of it"),
+    ("again", "retransmitted_bps", "sent again"),
+    ("headers", None, "RTP headers"),
+    ("rtcp", "rtcp_bps", "RTCP"),
+)
+
+
+def _account_html(end: End, *where: str) -> str:
+    """What became of every packet, as a bar whose parts make up the whole."""
+    counts = [(key, words, data.figure(end, *where, "packets", key)) for key, words in _FATES]
+    whole = data.figure(end, *where, "packets", "expected")
+    parts = [(key, words, count) for key, words, count in counts if count]
+    if not whole or not parts:
         return ""
-    reason = why(end, interval[1])
-    return (
-        f'<p class="note">Worst second {clock(interval[0])} to {clock(interval[1])}: MOS {mos:.2f}'
-        f"{escape(f', {reason}' if reason else '')}</p>"
+    return _bar(f"Packets: {whole:.0f}", [(k, w, c, f"{c:.0f}") for k, w, c in parts])
+
+
+def _sent_html(end: End) -> str:
+    """What the rate that this end sent was made of."""
+    total, parts = data.figure(end, "summary", "sent_bps"), []
+    told = {key: data.figure(end, "summary", member) for key, member, _ in _RATES if member}
+    if not total or told["voice"] is None:
+        return ""
+    told["headers"] = max(0.0, total - told["voice"] - (told["copies"] or 0.0))
+    for key, _, words in _RATES:
+        if rate := told[key]:
+            parts.append((key, words, rate, f"{rate / 1000:.1f}"))
+    target = data.figure(end, "summary", "target_bitrate_bps")
+    aim = f" (the codec's target: {target / 1000:.0f})" if target else ""
+    sound = sum(rate for _, _, rate, _ in parts)
+    return _group("Sent, for the sound", _bar(f"{sound / 1000:.1f} kbit/s{aim}", parts), always=False)
+
+
+def _group(title: str, content: str, *, always: bool) -> str:
+    """Figures under a heading; on a phone, which has little room, some are opened by who wants them."""
+    if always:
+        return f"<h4>{title}</h4>{content}"
+    return f'<details class="part" open><summary><h4>{title}</h4></summary>{content}</details>'
+
+
+def _bar(title: str, parts: Sequence[tuple[str, str, float, str]]) -> str:
+    bars = "".join(f'<i class="k-{key}" style="flex:{size:.4g}"></i>' for key, _, size, _ in parts)
+    words = "".join(
+        f'<span><i class="k-{key}"></i>{escape(shown)} {escape(name)}</span>' for key, name, _, shown in parts
     )
+    return f'<div class="fates">{bars}</div><p><b>{escape(title)}.</b> {words}</p>'
 
 
 def _path_line(end: End) -> str:
@@ -211,14 +267,51 @@ def _figure(end: End, path: tuple[str, ...], limits: tuple[float, float] | None)
 
 def facts_html(document: Mapping[str, Any], ends: Sequence[End]) -> str:
     """The line under the title: network, length, how it ended."""
-    parts = []
+    parts = [*_who_and_when(ends)]
     if network := data.text(document, "network"):
         parts.append(f"emulated network <b>{escape(network)}</b>")
     lengths = [v for end in ends if (v := data.figure(end, "duration"))]
     if lengths:
         parts.append(f"measured for <b>{escape(describe('duration').text(max(lengths)))}</b>")
-    for name, words in (("end_reason", "ended"), ("trust", "identity of the peer")):
-        told = sorted({t for end in ends if (t := data.text(end, name))})
-        if told:
-            parts.append(f"{words}: <b>{escape(', '.join(told).replace('_', ' '))}</b>")
+    if codecs := dict.fromkeys(words for end in ends for words in _codecs(end)):
+        parts.append(" and ".join(f"<b>{escape(words)}</b>" for words in codecs))
+    ended = [
+        data.text(end, "ended") or (data.text(end, "end_reason") or "").replace("_", " ") for end in ends
+    ]
+    # The end that heard of it knows who it was; the other one says "you".
+    told = next(
+        (words for words in ended if words and not words.startswith("you ")), next(filter(None, ended), "")
+    )
+    if told:
+        parts.append(f"ended: <b>{escape(told)}</b>")
+    trust = sorted({t for end in ends if (t := data.text(end, "trust"))})
+    if trust:
+        parts.append(f"identity of the peer: <b>{escape(', '.join(trust))}</b>")
     return " · ".join(parts)
+
+
+def _who_and_when(ends: Sequence[End]) -> Iterator[str]:
+    """Who called whom, and when it was there."""
+    end = next((end for end in ends if data.text(end, "number") and data.text(end, "peer")), None)
+    if end is not None:
+        number, peer = escape(data.text(end, "number") or ""), escape(data.text(end, "peer") or "")
+        called = (number, peer) if data.end_name(end) != "callee" else (peer, number)
+        yield f"<b>{called[0]}</b> called <b>{called[1]}</b>"
+    started = next((t for end in ends if (t := data.text(end, "started_at"))), None)
+    if started is not None:
+        try:
+            at = datetime.fromisoformat(started)
+            # A zone by its distance alone says little to a reader, but its name is not in the document.
+            started = f"{at:%Y-%m-%d, %H:%M} UTC{at:%z}" if at.utcoffset() else f"{at:%Y-%m-%d, %H:%M} UTC"
+        except ValueError:
+            pass
+        yield f"<b>{escape(started)}</b>"
+
+
+def _codecs(end: End) -> Iterator[str]:
+    """What the streams were coded with, as words."""
+    for each in data.objects(end, "codecs"):
+        try:
+            yield str(CodecInUse.from_dict(each))
+        except ValueError:
+            continue

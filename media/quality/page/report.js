@@ -1,11 +1,16 @@
-// Draws the charts that the page's data describes, and keeps them together: one time axis, one cursor, one theme.
-// It computes no figure; those are in #content.
+// Draws the charts that the page's data describes, and keeps them together: one time axis, one cursor, one zoom.
+// It computes no figure; those are in #content. Colours are the style sheet's, so a theme needs no redrawing.
 "use strict";
 (() => {
   const content = JSON.parse(document.getElementById("content").textContent);
-  const whole = [0, content.duration * 1000];
   const make = (tag, attributes = {}, ...children) => {
     const node = Object.assign(document.createElement(tag), attributes);
+    node.append(...children);
+    return node;
+  };
+  const draw = (tag, attributes, ...children) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.append(...children);
     return node;
   };
@@ -20,115 +25,119 @@
     set(value) { try { localStorage.setItem("ringline-theme", value); } catch { /* a file may have no storage */ } },
   };
   if (["light", "dark"].includes(stored.get())) root.dataset.theme = stored.get();
-  const color = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
-  const faint = (name, share) => {
-    const value = parseInt(color(name).slice(1), 16);
-    return `rgba(${value >> 16},${(value >> 8) & 255},${value & 255},${share})`;
-  };
+  document.getElementById("theme").addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    stored.set(root.dataset.theme);
+  });
 
   // -- charts
 
   const grid = document.querySelector(".charts");
-  const plots = []; // {chart, node, cursor}
-  const hour = content.duration >= 3600;
-
-  const clock = (ms) => {
-    const s = Math.round(ms / 100) / 10, pad = (n) => String(n).padStart(2, "0");
-    const rest = (s % 60).toFixed(Number.isInteger(s) ? 0 : 1).padStart(Number.isInteger(s) ? 2 : 4, "0");
-    return hour ? `${Math.floor(s / 3600)}:${pad(Math.floor(s / 60) % 60)}:${rest}` : `${Math.floor(s / 60)}:${rest}`;
-  };
-
-  // plotly takes numbers of four digits for years: moments go to it as text.
-  const moment = (ms) => new Date(ms).toISOString().slice(0, -1);
-
-  // A value between two gaps has no line: a dot makes it visible.
-  const lonely = (y) => y.map((v, i) => (v !== null && (y[i - 1] ?? null) === null && (y[i + 1] ?? null) === null ? 5 : 0));
-
-  // Values stand in the middle of their interval; the first and the last reach to the ends of theirs.
-  const traceOf = (chart, trace) => ({
-    name: trace.name, x: [trace.edges[0], ...trace.x, trace.edges[1]].map((s) => moment(s * 1000)),
-    y: trace.style === "dots" ? [null, ...trace.y, null] : [trace.y[0], ...trace.y, trace.y.at(-1)], type: "scatter", mode: trace.style === "dots" ? "markers" : "lines+markers",
-    line: { color: trace.style === "thin" ? faint(trace.color, 0.6) : color(trace.color), width: ["fill", "thin"].includes(trace.style) ? 1 : 2, shape: "hvh",
-            dash: trace.style === "dash" ? "4px,3px" : "solid" },
-    marker: { color: color(trace.color), size: trace.style === "dots" ? 5 : [0, ...lonely(trace.y), 0], line: { width: 0 } },
-    fill: trace.style === "fill" ? "tozeroy" : "none", fillcolor: faint(trace.color, 0.3), connectgaps: false,
-    hovertemplate: `%{y:.3~f}<extra>${trace.name.replace(/[<>&]/g, "")}</extra>`,
-  });
-
-  const spanColor = { worst: "amber", outage: "red", freeze: "red", silence: "grey" };
-  const eventColors = ["blue", "violet", "green", "grey"];
-  // Each kind of event of the call has its own colour, the same at both ends.
-  const eventNames = [...new Set(content.charts.flatMap((c) => c.spans).filter((s) => s.kind === "event").map((s) => s.name))];
-  const colorOf = (span) => spanColor[span.kind] || eventColors[eventNames.indexOf(span.name) % eventColors.length] || "blue";
-
-  // What happened, as bars on lines of one kind each.
-  const laneTraces = (chart) => {
-    const names = [...new Set(chart.spans.map((s) => s.name))];
-    return names.map((name) => {
-      const spans = chart.spans.filter((s) => s.name === name);
-      const least = (range[1] - range[0]) / 250; // a moment is to be seen, too
-      return {
-        type: "bar", orientation: "h", name, y: spans.map(() => name), base: spans.map((s) => moment(s.start * 1000)),
-        x: spans.map((s) => Math.max((s.end - s.start) * 1000, least)), width: 0.6,
-        marker: { color: color(colorOf(spans[0])) },
-        hovertemplate: spans.map((s) => `${clock(s.start * 1000)} ${(s.text || "").replace(/[<>&%]/g, "")}<extra></extra>`),
-      };
-    });
-  };
-
-  const shapesOf = (chart) => {
-    const levels = chart.levels.map(([y]) => ({
-      type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: color("grey"), width: 1, dash: "dot" }, layer: "below",
-    }));
-    const spans = chart.lane ? [] : chart.spans.concat(worst(chart.end)).map((s) => ({
-      type: "rect", yref: "paper", y0: 0, y1: 1, x0: moment(s.start * 1000), x1: moment(s.end * 1000), layer: "below",
-      line: { width: 0 }, fillcolor: faint(colorOf(s), 0.22),
-    }));
-    return levels.concat(spans);
-  };
-
-  const worst = (end) => content.charts.filter((c) => c.lane && c.end === end)
-    .flatMap((c) => c.spans).filter((s) => s.kind === "worst" || s.kind === "outage");
-
-  const layoutOf = (chart, range) => {
-    const format = hour ? "%-H:%M:%S" : "%-M:%S";
-    const axis = { gridcolor: color("grid"), linecolor: color("line"), zerolinecolor: color("line"), tickfont: { color: color("soft"), size: 11 } };
-    const kinds = new Set(chart.spans.map((s) => s.name)).size;
-    return {
-      margin: { l: 44, r: 14, t: 8, b: 26 }, height: chart.lane ? 34 + 20 * kinds : undefined,
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: color("ink"), family: getComputedStyle(document.body).fontFamily },
-      showlegend: false, hovermode: chart.lane ? "closest" : "x unified", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-      hoverlabel: { bgcolor: color("card"), bordercolor: color("line"), font: { color: color("ink"), size: 12 } }, barmode: "overlay",
-      xaxis: { ...axis, type: "date", range: range.map(moment), tickformat: format, hoverformat: hour ? "%-H:%M:%S" : "%-M:%S.%1f",
-        tickformatstops: [{ dtickrange: [null, 999], value: `${format}.%1f` }, { dtickrange: [1000, null], value: format }], nticks: 7 },
-      yaxis: chart.lane ? { ...axis, fixedrange: true, showticklabels: false, gridcolor: "rgba(0,0,0,0)" }
-        : { ...axis, fixedrange: true, range: chart.limits ? [...chart.limits] : undefined, nticks: 6 },
-      shapes: shapesOf(chart),
-      annotations: chart.lane ? [] : chart.levels.map(([y, text]) => ({
-        xref: "paper", x: 1, xanchor: "right", y, yanchor: "bottom", text, showarrow: false, bgcolor: faint("card", 0.75), borderpad: 1, font: { size: 10, color: color("soft") },
-      })),
-    };
-  };
-
+  const plots = []; // {chart, node, svg, cursor, tip, hidden, seen, stale}
+  const whole = [0, content.duration];
   let range = [...whole];
-  const draw = (plot) => Plotly.react(
-    plot.node, plot.chart.lane ? laneTraces(plot.chart) : plot.chart.traces.map((t, i) => ({ ...traceOf(plot.chart, t), visible: plot.hidden.has(i) ? "legendonly" : true })),
-    layoutOf(plot.chart, range), { displayModeBar: false, responsive: true, doubleClick: false },
-  );
-  // What is not in sight is drawn when it comes there: an hour's charts take seconds all together.
+  const MARGIN = { left: 42, right: 10, top: 10, bottom: 20 };
+  const TIMES = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
+
+  const clock = (seconds) => {
+    const s = Math.round(seconds * 10) / 10, pad = (n) => String(n).padStart(2, "0");
+    const rest = (s % 60).toFixed(Number.isInteger(s) ? 0 : 1).padStart(Number.isInteger(s) ? 2 : 4, "0");
+    const hours = Math.floor(s / 3600), minutes = Math.floor(s / 60);
+    return hours ? `${hours}:${pad(minutes % 60)}:${rest}` : `${minutes}:${rest}`;
+  };
+  const steps = (low, high, most) => {
+    const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((n) => n * power >= rough);
+    const found = [];
+    for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n += 1) found.push(n * step);
+    return found;
+  };
+  const short = (value) => {
+    const size = Math.abs(value);
+    return value.toFixed(size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3).replace("-", "\u2212");
+  };
+
+  // Values stand in the middle of their interval: it reaches half-way to those beside it.
+  const border = (trace, i) => (i === 0 ? trace.edges[0] : i === trace.x.length ? trace.edges[1] : (trace.x[i - 1] + trace.x[i]) / 2);
+  const indexAt = (trace, at) => {
+    let low = 0, high = trace.x.length - 1;
+    if (at < trace.edges[0] || at > trace.edges[1]) return -1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (border(trace, middle + 1) < at) low = middle + 1; else high = middle;
+    }
+    return low;
+  };
+
+  const lineOf = (trace, x, y, floor) => {
+    let path = "", open = false;
+    const close = (i) => { if (open && floor !== null) path += `V${floor}H${x(border(trace, open.from))}Z`; open = false; };
+    trace.y.forEach((value, i) => {
+      if (value === null) { close(i); return; }
+      const left = x(border(trace, i)).toFixed(1), right = x(border(trace, i + 1)).toFixed(1), at = y(value).toFixed(1);
+      if (open) path += `V${at}H${right}`;
+      else { path += floor === null ? `M${left} ${at}H${right}` : `M${left} ${floor}V${at}H${right}`; open = { from: i }; }
+    });
+    close();
+    return path;
+  };
+
+  const refresh = (plot) => {
+    const { chart, node } = plot, width = node.clientWidth, height = node.clientHeight;
+    plot.stale = !plot.seen || !width;
+    if (plot.stale) return;
+    const right = width - MARGIN.right, bottom = height - MARGIN.bottom;
+    const [low, high] = chart.limits || [0, 1];
+    const x = (s) => MARGIN.left + ((s - range[0]) / (range[1] - range[0])) * (right - MARGIN.left);
+    const y = (v) => MARGIN.top + ((high - v) / (high - low || 1)) * (bottom - MARGIN.top);
+    plot.x = x;
+    const svg = draw("svg", { width, height, role: "img", "aria-label": plot.title });
+    const id = `clip-${chart.key}-${chart.end}`;
+    svg.append(draw("clipPath", { id }, draw("rect", { x: MARGIN.left, y: 0, width: Math.max(1, right - MARGIN.left), height: bottom + 1 })));
+    const text = (words, place) => { const t = draw("text", place); t.textContent = words; return t; };
+    for (const value of steps(low, high, height < 150 ? 3 : 5)) {
+      svg.append(draw("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) }));
+      svg.append(text(short(value), { x: MARGIN.left - 5, y: y(value) + 3.5, "text-anchor": "end" }));
+    }
+    const step = TIMES.find((s) => (range[1] - range[0]) / s <= Math.max(2, width / 80)) || 86400;
+    for (let n = Math.ceil(range[0] / step - 1e-9); n * step <= range[1] + 1e-9; n += 1) {
+      svg.append(text(clock(n * step), { x: x(n * step), y: height - 5, "text-anchor": x(n * step) > right - 12 ? "end" : "middle" }));
+      svg.append(draw("line", { class: "grid", x1: x(n * step), x2: x(n * step), y1: bottom, y2: bottom + 3 }));
+    }
+    const inside = draw("g", { "clip-path": `url(#${id})` });
+    for (const span of chart.spans) {
+      const wide = Math.max(1.5, x(span.end) - x(span.start));
+      const band = draw("rect", { class: `band ${span.kind}`, x: x(span.start), y: MARGIN.top, width: wide, height: bottom - MARGIN.top });
+      const title = draw("title", {});
+      title.textContent = `${span.name} ${clock(span.start)}${span.text ? `: ${span.text}` : ""}`;
+      band.append(title);
+      inside.append(band);
+    }
+    for (const [value, word] of chart.levels) {
+      inside.append(draw("line", { class: "level", x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) }));
+      svg.append(text(word, { class: "word", x: right - 2, y: y(value) - 3, "text-anchor": "end" }));
+    }
+    chart.traces.forEach((trace, index) => {
+      if (plot.hidden.has(index)) return;
+      const stroke = `var(--${trace.color})`;
+      if (trace.style === "dots") {
+        trace.x.forEach((at, i) => trace.y[i] !== null && inside.append(draw("circle", { cx: x(at), cy: y(trace.y[i]), r: 2.5, fill: stroke, "data-name": trace.name })));
+        return;
+      }
+      if (trace.style === "fill") inside.append(draw("path", { d: lineOf(trace, x, y, y(Math.max(low, 0)).toFixed(1)), fill: stroke, "fill-opacity": 0.28 }));
+      inside.append(draw("path", { d: lineOf(trace, x, y, null), fill: "none", stroke, class: `trace ${trace.style}`, "data-name": trace.name }));
+    });
+    svg.append(inside, draw("line", { class: "axis", x1: MARGIN.left, x2: right, y1: bottom, y2: bottom }));
+    plot.svg.replaceWith(svg);
+    plot.svg = svg;
+  };
+  // What is not in sight is drawn when it comes there.
   const inSight = new IntersectionObserver((entries) => entries.forEach((entry) => {
     const plot = plots.find((each) => each.node === entry.target);
     plot.seen = entry.isIntersecting;
     if (plot.seen && plot.stale) refresh(plot);
-  }), { rootMargin: "200px" });
-  const refresh = (plot) => { plot.stale = !plot.seen; if (plot.seen) draw(plot); };
-  const drawAll = () => plots.forEach(refresh);
-
-  const laneLegend = (chart) => make("ul", { className: "legend" }, ...[...new Map(chart.spans.map((s) => [s.name, s]))].map(([name, span]) => {
-    const swatch = make("i", { className: "block" });
-    swatch.style.borderColor = `var(--${colorOf(span)})`;
-    return make("li", {}, swatch, name);
-  }));
+  }), { rootMargin: "300px" });
+  const drawAll = () => { root.dataset.range = range.map((s) => Math.round(s * 1000)).join(); plots.forEach(refresh); };
 
   const legendOf = (plot) => make("ul", { className: "legend" }, ...plot.chart.traces.map((trace, index) => {
     const swatch = make("i", { className: trace.style });
@@ -140,7 +149,7 @@
       const shown = plot.hidden.delete(index);
       if (!shown) plot.hidden.add(index);
       button.setAttribute("aria-pressed", String(shown));
-      draw(plot);
+      refresh(plot);
     });
     return make("li", {}, button);
   }));
@@ -148,29 +157,61 @@
   // -- one time axis
 
   const zoomTo = (from, to) => {
-    const length = Math.min(Math.max(to - from, 1000), whole[1]);
+    const length = Math.min(Math.max(to - from, 1), whole[1]);
     const start = Math.min(Math.max(from, 0), whole[1] - length);
     range = [start, start + length];
     drawAll();
   };
-  const toMs = (value) => (typeof value === "number" ? value : Date.parse(`${String(value).replace(" ", "T")}Z`));
-
+  const timeAt = (plot, event) => {
+    const box = plot.node.getBoundingClientRect(), width = box.width - MARGIN.left - MARGIN.right;
+    const share = (event.clientX - box.left - MARGIN.left) / width;
+    return range[0] + Math.min(1, Math.max(0, share)) * (range[1] - range[0]);
+  };
+  const leave = () => plots.forEach((each) => { each.cursor.style.display = "none"; each.tip.style.display = "none"; });
+  const point = (plot, at) => {
+    for (const each of plots) {
+      if (!each.x) continue;
+      each.cursor.style.display = "block";
+      each.cursor.style.left = `${each.x(at)}px`;
+      each.tip.style.display = "none";
+    }
+    const lines = plot.chart.traces.flatMap((trace, index) => {
+      const i = plot.hidden.has(index) ? -1 : indexAt(trace, at);
+      if (i < 0 || trace.y[i] === null) return [];
+      const swatch = make("i");
+      swatch.style.background = `var(--${trace.color})`;
+      return [make("div", {}, swatch, `${trace.name} `, make("b", {}, short(trace.y[i])))];
+    });
+    plot.tip.replaceChildren(make("div", { className: "when" }, clock(at)), ...lines);
+    plot.tip.style.display = "block";
+    const left = plot.x(at) + 12, most = plot.node.clientWidth - plot.tip.offsetWidth - 4;
+    plot.tip.style.left = `${Math.max(2, left > most ? plot.x(at) - plot.tip.offsetWidth - 12 : left)}px`;
+  };
   const watch = (plot) => {
-    plot.node.on("plotly_relayout", (change) => {
-      if (!("xaxis.range[0]" in change)) return; // ours has xaxis.range
-      zoomTo(toMs(change["xaxis.range[0]"]), toMs(change["xaxis.range[1]"]));
+    let from = null;
+    plot.node.addEventListener("pointermove", (event) => {
+      const at = timeAt(plot, event);
+      point(plot, at);
+      if (from === null) return;
+      const [a, b] = [Math.min(from, at), Math.max(from, at)];
+      plot.chosen.style.display = "block";
+      plot.chosen.style.left = `${plot.x(a)}px`;
+      plot.chosen.style.width = `${plot.x(b) - plot.x(a)}px`;
     });
-    plot.node.on("plotly_doubleclick", () => zoomTo(...whole));
-    plot.node.on("plotly_hover", (event) => {
-      const at = toMs(event.points[0].data.base ? event.xvals[0] : event.points[0].x); // of a bar x is its length
-      plots.forEach((each) => {
-        const axis = each.node._fullLayout?.xaxis;
-        const show = axis && at >= range[0] && at <= range[1];
-        each.cursor.style.display = show ? "block" : "none";
-        if (show) each.cursor.style.left = `${axis._offset + ((at - range[0]) / (range[1] - range[0])) * axis._length}px`;
-      });
+    plot.node.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "mouse" && event.button === 0) { from = timeAt(plot, event); plot.node.setPointerCapture(event.pointerId); event.preventDefault(); }
+      else point(plot, timeAt(plot, event));
     });
-    plot.node.on("plotly_unhover", () => plots.forEach((each) => { each.cursor.style.display = "none"; }));
+    const drop = (event) => {
+      const to = timeAt(plot, event), begun = from;
+      from = null;
+      plot.chosen.style.display = "none";
+      if (begun !== null && Math.abs(plot.x(to) - plot.x(begun)) > 8) zoomTo(Math.min(begun, to), Math.max(begun, to));
+    };
+    plot.node.addEventListener("pointerup", drop);
+    plot.node.addEventListener("pointercancel", () => { from = null; plot.chosen.style.display = "none"; });
+    plot.node.addEventListener("pointerleave", leave);
+    plot.node.addEventListener("dblclick", () => zoomTo(...whole));
   };
 
   // The worst second of the end that is shown (phone), else of all.
@@ -178,14 +219,14 @@
     .reduce((least, w) => (least === undefined || w.mos_lq < least.mos_lq ? w : least), undefined);
   const zooms = {
     all: () => zoomTo(...whole),
-    worst: () => { const w = worstSecond(); if (w) zoomTo(w.start * 1000 - 4000, w.stop * 1000 + 4000); },
+    worst: () => { const w = worstSecond(); if (w) zoomTo(w.start - 4, w.stop + 4); },
     in: () => { const by = (range[1] - range[0]) / 4; zoomTo(range[0] + by, range[1] - by); },
     out: () => { const by = (range[1] - range[0]) / 2; zoomTo(range[0] - by, range[1] + by); },
     left: () => { const by = (range[1] - range[0]) / 2; zoomTo(range[0] - by, range[1] - by); },
     right: () => { const by = (range[1] - range[0]) / 2; zoomTo(range[0] + by, range[1] + by); },
   };
 
-  // -- a phone shows one end at a time
+  // -- a phone shows one end at a time, and the first charts until it is asked for more
 
   const phone = matchMedia("(max-width: 760px)");
   let selected = 0;
@@ -193,28 +234,34 @@
     selected = end;
     document.querySelectorAll(".tabs button").forEach((b) => b.setAttribute("aria-selected", String(Number(b.dataset.end) === end)));
     grid.querySelectorAll(".chart").forEach((c) => c.classList.toggle("other", Number(c.dataset.end) !== end));
-    if (window.Plotly) plots.filter((p) => p.chart.end === end).forEach((p) => Plotly.Plots.resize(p.node));
+    drawAll();
   };
 
   const build = () => {
+    const keys = [...new Set(content.charts.map((chart) => chart.key))];
     for (const chart of content.charts) {
-      const plot = { chart, node: make("div"), cursor: make("div", { className: "cursor" }), hidden: new Set() };
-      const unit = chart.unit ? make("small", {}, ` ${chart.unit}`) : "";
       const where = content.ends.length > 1 ? `, ${content.ends[chart.end]}` : "";
-      const card = make("div", { className: "chart" }, make("h3", { title: chart.note }, `${chart.title}${where}`, unit));
+      const plot = {
+        chart, title: `${chart.title}${where}, over time`, node: make("div", { className: "plot" }), svg: draw("svg", {}),
+        cursor: make("div", { className: "cursor" }), tip: make("div", { className: "tip" }), chosen: make("div", { className: "chosen" }),
+        hidden: new Set(), seen: false, stale: true,
+      };
+      const unit = chart.unit ? make("small", {}, ` ${chart.unit}`) : "";
+      const card = make("div", { className: "chart" }, make("h3", { title: chart.note }, `${chart.title}${where}`, unit), legendOf(plot));
       card.dataset.end = chart.end;
       card.dataset.key = chart.key;
-      card.append(chart.lane ? laneLegend(chart) : legendOf(plot));
-      plot.node.setAttribute("role", "img");
-      plot.node.setAttribute("aria-label", `${chart.title}${where}, over time`);
-      plot.node.style.height = chart.lane ? "auto" : "100%";
-      const empty = chart.lane ? !chart.spans.length : !chart.traces.length;
-      card.append(empty ? make("p", { className: "note" }, chart.lane ? "nothing to tell" : "not measured at this end")
-        : make("div", { className: chart.lane ? "plot lane" : "plot" }, plot.node, plot.cursor));
+      card.classList.toggle("further", keys.indexOf(chart.key) > 2);
+      if (chart.traces.length) {
+        plot.node.append(plot.svg, plot.chosen, plot.cursor, plot.tip);
+        card.append(plot.node);
+        plots.push(plot);
+      } else card.append(make("p", { className: "note" }, "not measured at this end"));
       grid.append(card);
-      if (!empty) plots.push(plot);
     }
-    plots.forEach((plot) => { draw(plot); watch(plot); inSight.observe(plot.node); });
+    const more = document.querySelector("#more");
+    more.hidden = keys.length <= 3;
+    more.addEventListener("click", () => { grid.classList.add("all"); more.hidden = true; drawAll(); });
+    plots.forEach((plot) => { watch(plot); inSight.observe(plot.node); });
     select(0);
   };
 
@@ -244,33 +291,41 @@
     append();
   };
 
-  // -- start
+  // -- players: one at a time, and all at the same moment of the call
 
-  document.querySelectorAll("details.series").forEach((d) => d.addEventListener("toggle", () => { if (d.open) fill(d); }));
+  const players = [...document.querySelectorAll("audio")];
+  let moment = 0;
+  players.forEach((player) => {
+    player.addEventListener("play", () => players.forEach((other) => {
+      if (other === player || other.paused) return;
+      other.pause();
+      player.currentTime = other.currentTime; // to hear the same words once more, from the other side
+    }));
+    player.addEventListener("timeupdate", () => { moment = player.currentTime; });
+    player.addEventListener("pause", () => players.forEach((other) => { if (other !== player && other.paused) other.currentTime = moment; }));
+  });
   document.querySelectorAll("[data-seek]").forEach((button) => button.addEventListener("click", () => {
     const audio = button.parentElement.querySelector("audio");
+    players.forEach((other) => other.pause());
     audio.currentTime = Number(button.dataset.seek);
     audio.play().catch(() => { /* the browser says why beside the player */ });
   }));
-  document.getElementById("theme").addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    stored.set(root.dataset.theme);
-    if (window.Plotly) drawAll();
-  });
-  if (!grid) return; // without plotly
+
+  // -- start
+
+  document.querySelectorAll("details.series").forEach((d) => d.addEventListener("toggle", () => { if (d.open) fill(d); }));
+  if (phone.matches) document.querySelectorAll("details.part").forEach((d) => { d.open = false; });
   document.querySelectorAll("[data-zoom]").forEach((b) => b.addEventListener("click", zooms[b.dataset.zoom]));
   document.querySelector("[data-zoom=worst]").hidden = !content.worst.length;
   document.querySelectorAll(".tabs button").forEach((b) => b.addEventListener("click", () => select(Number(b.dataset.end))));
-  dark.addEventListener("change", drawAll);
   build();
-
-  // The style sheet's colours and widths are already those of paper when this is called.
-  const paper = matchMedia("print"); // every chart is on paper
-  paper.addEventListener("change", () => plots.forEach((plot) => {
-    draw(plot);
-    const { clientWidth: width, clientHeight } = plot.node.parentElement;
-    const height = plot.chart.lane ? {} : { height: paper.matches ? clientHeight : null };
-    Plotly.relayout(plot.node, paper.matches && width ? { width, ...height, autosize: false } : { width: null, ...height, autosize: true });
-  }));
+  new ResizeObserver(drawAll).observe(grid);
+  // Every chart and every part is on paper.
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("details.part").forEach((d) => { d.open = true; });
+    plots.forEach((plot) => { plot.seen = true; });
+    drawAll();
+  });
+  matchMedia("print").addEventListener("change", () => { plots.forEach((plot) => { plot.seen = true; }); drawAll(); });
   root.dataset.ready = "true";
 })();
