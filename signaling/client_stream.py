@@ -1,6 +1,7 @@
 """The client's side of an XMPP stream (RFC 7395, RFC 6120), sans-IO."""
 
 import random
+from collections.abc import Sequence
 from typing import ClassVar
 
 from signaling import stanza as st
@@ -61,11 +62,17 @@ class ClientStream(Stream):
         rng: random.Random,
         times: StreamTimes = DEFAULT_TIMES,
         broken: StreamManagement | None = None,
+        shown_to: Sequence[Jid] = (),
     ) -> None:
-        """`broken`: the management of the stream before this one, which was lost. Its session is resumed; where the
+        """
+        `shown_to`: who may ask this device while it is online, beside those that it writes to; where the session is
+        resumed the server knows that already.
+
+        `broken`: the management of the stream before this one, which was lost. Its session is resumed; where the
         server does not know it any more, its unacknowledged messages are sent again once this stream is online."""
         super().__init__(domain, now, rng, times)
         self._broken = broken
+        self._shown_to = shown_to
         self._offers_management = False
         self._credentials = PlainCredentials(username, password)
         self._resource = resource
@@ -143,6 +150,8 @@ class ClientStream(Stream):
             self._send(element(SM, "enable", {"resume": "true"}))
             # What is sent counts from here (XEP-0198 section 4), what comes in from <enabled/>, which comes first.
             self.management = StreamManagement()
+        for peer in self._shown_to:  # first, so that nobody is refused once this device is online
+            self._send(st.presence(to=peer))
         self._send(st.presence())
 
     def _enabled(self, node: Element, now: float) -> None:

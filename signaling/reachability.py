@@ -19,12 +19,11 @@ class Standing:
     findable: Findable
     lists_asker: bool
     blocks_asker: bool
-    blocked_by_asker: bool
 
-    def admits(self, knows_asker: bool) -> bool:
+    def admits(self, has_shown_itself: bool) -> bool:
         """False: to the asker the account must look as if it were not registered."""
         if self.blocks_asker:
             return False
-        if self.findable is Findable.EVERYBODY or knows_asker:
+        if self.findable is Findable.EVERYBODY or has_shown_itself:
             return True
         return self.findable is Findable.MUTUAL and self.lists_asker

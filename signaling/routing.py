@@ -197,7 +197,13 @@ class Router:
 
     def _presence(self, sender: Session, stanza: Element) -> Announced | None:
         kind = stanza.get("type")
-        if stanza.get("to") is not None or kind not in (None, "unavailable"):
+        if kind not in (None, "unavailable"):
+            return None
+        if stanza.get("to") is not None:
+            # It goes nowhere, but from now on whom it is for may ask the account's devices.
+            to = st.recipient_of(stanza)
+            if to is not None and to.number is not None and to.domain == self._domain:
+                self._budget.show(sender.jid.local, to.number, kind is None)
             return None
         first = kind is None and not sender.available
         sender.available = kind is None
@@ -265,7 +271,7 @@ class Router:
             return Keep(to, stanza)
         reached = receivers(self._sessions, to)
         if reached:
-            self._budget.know(to.local, {sender.jid.local})
+            self._budget.heard(to.local, sender.jid.local)
             for receiver in reached:
                 receiver.deliver(stanza, now)
         elif kind != "headline":  # RFC 6121 8.5.2.2: a headline for nobody is dropped

@@ -169,7 +169,16 @@ def address(stanza: Element, attribute: str) -> Jid | None:
 
 def sender_of(stanza: Element) -> Jid | None:
     """The JID in `from`; None where absent or unreadable: a client has nothing better to do with those."""
+    return _readable(stanza, "from")
+
+
+def recipient_of(stanza: Element) -> Jid | None:
+    """The JID in `to`; None where absent or unreadable."""
+    return _readable(stanza, "to")
+
+
+def _readable(stanza: Element, attribute: str) -> Jid | None:
     try:
-        return address(stanza, "from")
+        return address(stanza, attribute)
     except InvalidJid:
         return None

@@ -73,6 +73,7 @@ class Client:
             self._session,
             self._on_stanza,
             is_urgent=lambda: bool(self._dispatch.calls),
+            shown_to=lambda: [call.peer.bare for call in self._dispatch.calls.values()],
             on_failed=self._stop_waiting,
         )
         self.contacts = Contacts(tokens, profile.jid.domain, loop.time)

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aiohttp
 
@@ -60,7 +60,8 @@ class StanzaError(SignalingError):
 
 
 class Connection:
-    """Keeps one stream alive in a task. `on_stanza` gets every stanza that is not an answer to `ask`.
+    """Keeps one stream alive in a task. `on_stanza` gets every stanza that is not an answer to `ask`; `shown_to` are
+    those that may ask this device now, whatever the server has forgotten.
 
     `online` is set while messages to this device arrive; `failed` is set for good when the server said that
     this device may not come back.
@@ -75,6 +76,7 @@ class Connection:
         on_stanza: Callable[[Element], None],
         *,
         is_urgent: Callable[[], bool] = lambda: False,
+        shown_to: Callable[[], Sequence[Jid]] = tuple,
         on_failed: Callable[[], None] = lambda: None,
         rng: random.Random | None = None,
     ) -> None:
@@ -84,6 +86,7 @@ class Connection:
         self._session = session
         self._on_stanza = on_stanza
         self._is_urgent = is_urgent
+        self._shown_to = shown_to
         self._on_failed = on_failed
         self._rng = rng or random.SystemRandom()
         self._loop = asyncio.get_running_loop()
@@ -292,7 +295,14 @@ class Connection:
                 jid = self._profile.jid
                 now, self._unsent = self._loop.time(), 0
                 stream = self._stream = ClientStream(
-                    jid.domain, jid.local, password, jid.resource, now, self._rng, broken=self._management
+                    jid.domain,
+                    jid.local,
+                    password,
+                    jid.resource,
+                    now,
+                    self._rng,
+                    broken=self._management,
+                    shown_to=self._shown_to(),
                 )
                 writer = self._loop.create_task(self._write(stream, websocket), name="ringline-writer")
                 try:

@@ -64,7 +64,7 @@ class ContactService:
         visible = {
             number
             for number in numbers & standings.keys()
-            if number == own.number or standings[number].admits(context.budget.knows(number, own.number))
+            if number == own.number or standings[number].admits(context.budget.sees(own.number, number))
         }
         found = await context.store.devices_of(visible)
         lists = await self._accounts.lists(visible)

@@ -28,32 +28,43 @@ class Reach:
         self._admitted.clear()
 
     async def admit(self, sender: Session, stanza: Element) -> bool:
-        """Whether the stanza may go to another account; if not, it has been answered."""
+        """Whether the stanza may go to another account; if not, it has been answered.
+
+        To whom an account has not shown itself, it is there for messages that are kept, and for nothing else: only
+        those take the same way whether a device is online or not. And a refusal is the same, asks the store the same,
+        and costs the same, whether there is no account, one that hides or blocks, or one without an acquaintance.
+        """
         context, own = self._context, sender.jid.local
         try:
             to = st.address(stanza, "to")
         except InvalidJid:
             return True  # answered by the routing, as is all that is for no other account
-        kind = local_name(stanza)
-        if to is None or to.number in (None, own) or to.domain != context.domain or kind == "presence":
+        is_presence = local_name(stanza) == "presence"
+        if to is None or to.number in (None, own) or to.domain != context.domain or is_presence:
             return True
-        if kind == "message" and stanza.get("type") != "error":
-            wait = context.budget.address(own, to.local, context.clock())
+        is_kept = st.is_to_be_kept(stanza)
+        if stanza.get("type") not in ("error", "result"):
+            now = context.clock()
+            wait = context.budget.address(own, to.local, now)
+            if is_kept and not wait:
+                wait = context.budget.keep(own, to.local, now)
             if wait:
                 context.counters.count("stanzas_refused", "budget")
                 refuse(
                     sender, stanza, "resource-constraint", f"too many new numbers; wait {max(wait, 1):.0f} s"
                 )
                 return False
-        if (own, to.local) in self._admitted:
+        sees = context.budget.sees(own, to.local)
+        is_welcome = is_kept or sees
+        if is_welcome and (own, to.local) in self._admitted:
             return True
         epoch = self._epoch
-        standing = (await context.store.standings(own, [to.local])).get(to.local)
-        if standing is not None and standing.blocked_by_asker:
+        blocked, standing = await context.store.relation(own, to.local)
+        if blocked:  # the asker's own choice, whoever that is
             if stanza.get("type") not in ("error", "result"):
                 sender.deliver(st.error(stanza, "not-acceptable", "", element(BLOCKING_ERRORS, "blocked")))
             return False
-        if standing is None or not standing.admits(context.budget.knows(to.local, own)):
+        if standing is None or not standing.admits(sees) or not is_welcome:
             context.counters.count("stanzas_refused", "unreachable")
             if stanza.get("type") != "headline":  # as for somebody who is away (RFC 6121 8.5.2.2)
                 refuse(sender, stanza, "service-unavailable")

@@ -110,7 +110,7 @@ class StoringRouter:
         )
         for keep, message, id_ in zip(batch, messages, ids, strict=True):
             for session in receivers(self._sessions, keep.to) if id_ else ():
-                self._context.budget.know(message.number, {message.sender})
+                self._context.budget.heard(message.number, message.sender)
                 session.caught_up &= session.room > 0
                 if not session.caught_up:
                     session.again = True
@@ -153,7 +153,7 @@ class StoringRouter:
             if (stanza := self._read_back(message)) is None:
                 self._received.add([message.id])
                 continue
-            self._context.budget.know(number, {message.sender})
+            self._context.budget.heard(number, message.sender)
             session.deliver(with_delay(stanza, self._context.domain, message.kept), message.kept, message.id)
         return bool(messages) or session.again
 

@@ -111,8 +111,10 @@ _STANDINGS = select(
     accounts.c.findable,
     _has(listings, accounts.c.number, bindparam("asker")),
     _has(blocks, accounts.c.number, bindparam("asker")),
-    _has(blocks, bindparam("asker"), accounts.c.number),
 ).where(accounts.c.number.in_(bindparam("numbers", expanding=True)), _has_device)
+_BLOCKED = select(blocks.c.number).where(
+    blocks.c.owner == bindparam("asker"), blocks.c.number == bindparam("number")
+)
 _KEPT = (
     select(messages)
     .where(messages.c.number == bindparam("of"), messages.c.kept >= bindparam("since"))
@@ -296,10 +298,21 @@ class Store:
         await self._execute(*statements, by=by)
 
     async def standings(self, asker: str, numbers: Iterable[str]) -> dict[str, Standing]:
-        """Of those that are registered; one query, whatever they are."""
+        """Of those that are registered, to the asker; one query, whatever they are."""
         values = {"asker": asker, "numbers": list(numbers)}
         rows = await self.database.run(lambda db: db.execute(_STANDINGS, values).all())
         return {row[0]: Standing(Findable(row[1]), *map(bool, row[2:])) for row in rows}
+
+    async def relation(self, asker: str, number: str) -> tuple[bool, Standing | None]:
+        """Whether the asker blocks the number, registered or not; and how that stands to the asker, if it is. The same
+        two queries, whatever it is."""
+
+        def work(db: sa.Connection) -> tuple[bool, Any]:
+            blocked = db.scalar(_BLOCKED, {"asker": asker, "number": number}) is not None
+            return blocked, db.execute(_STANDINGS, {"asker": asker, "numbers": [number]}).one_or_none()
+
+        blocked, row = await self.database.run(work)
+        return blocked, Standing(Findable(row[1]), *map(bool, row[2:])) if row else None
 
     async def change_pairs(
         self, table: Table, owner: str, add: set[str], remove: set[str], by: Device | Holder | None = None

@@ -18,7 +18,7 @@ from signaling.client_stream import ClientStream
 from signaling.server.app import Server
 from signaling.server_config import ServerConfig
 from signaling.server_limits import Limits
-from signaling.stanza import is_stanza
+from signaling.stanza import iq, is_stanza, presence
 from signaling.stream import Ended, Event, Online, StanzaReceived
 from signaling.tokens import (
     Assertion,
@@ -27,7 +27,7 @@ from signaling.tokens import (
     make_proof,
     make_request_proof,
 )
-from signaling.xml import Element, is_named
+from signaling.xml import PING, Element, element, is_named
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 PATIENCE = 5.0
@@ -157,6 +157,12 @@ class Wire:
     def bare(self) -> str:
         return str(self.stream.jid.bare)
 
+    async def show(self, *others: "Wire") -> None:
+        """From now on these may ask this device, and write to it without the store hint."""
+        for other in others:
+            await self.send(presence(to=other.bare))
+        await self.ask(iq("get", element(PING, "ping"), id="shown"))
+
     async def flush(self) -> None:
         for frame in self.stream.frames_to_send():
             await self.socket.send_str(frame)
@@ -197,13 +203,13 @@ class Wire:
             self.stanzas.append(event.stanza)
         return event
 
-    async def ask(self, iq: Element) -> Element:
+    async def ask(self, question: Element) -> Element:
         """Sends an iq and returns its answer; other stanzas stay for receive()."""
-        await self.send(iq)
+        await self.send(question)
         waiting: list[Element] = []
         while True:
             answer = await self.receive()
-            if is_named(answer, "jabber:client", "iq") and answer.get("id") == iq.get("id"):
+            if is_named(answer, "jabber:client", "iq") and answer.get("id") == question.get("id"):
                 self.stanzas = waiting + self.stanzas
                 return answer
             waiting.append(answer)

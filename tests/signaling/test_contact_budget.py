@@ -67,12 +67,14 @@ def test_30_strangers_a_day_for_an_account_of_less_than_a_week():
 
 def test_who_was_heard_from_is_no_stranger():
     budget = make(strangers=Rate(1, 30), numbers=Rate(1, 30))
-    budget.know(ALICE, {number(n) for n in range(20)})
+    for n in range(20):
+        budget.heard(ALICE, number(n))
+    assert not budget.sees(number(3), ALICE), "who is heard is not answered by that"
     assert all(budget.address(ALICE, number(n), 0.0) == 0 for n in range(20))
-    assert budget.knows(ALICE, number(3)) and not budget.knows(ALICE, BOB)
+    assert budget.sees(number(3), ALICE) and not budget.sees(BOB, ALICE)
     assert budget.address(ALICE, BOB, 0.0) == 0
     budget.forget(ALICE)
-    assert not budget.knows(ALICE, number(3)) and budget.ask(ALICE, {number(3)}, 0.0) == 0
+    assert not budget.sees(number(3), ALICE) and budget.ask(ALICE, {number(3)}, 0.0) == 0
 
 
 def test_a_refused_question_teaches_nothing():
@@ -80,7 +82,7 @@ def test_a_refused_question_teaches_nothing():
     assert budget.ask(ALICE, {number(n) for n in range(11)}, 0.0) > 0
     assert budget.ask(ALICE, {number(n) for n in range(10)}, 0.0) == 0
     assert budget.ask(ALICE, {number(10)}, 0.0) > 0
-    assert budget.address(ALICE, number(10), 0.0) > 0 and not budget.knows(ALICE, number(10))
+    assert budget.address(ALICE, number(10), 0.0) > 0 and not budget.sees(number(10), ALICE)
 
 
 def test_no_number_is_kept_and_memory_is_bounded(monkeypatch):
@@ -91,3 +93,31 @@ def test_no_number_is_kept_and_memory_is_bounded(monkeypatch):
     monkeypatch.setattr("signaling.contact_budget.MAX_ALL_PEERS", MAX_PEERS + 10)
     budget.ask(BOB, {number(n) for n in range(11)}, 0.0)
     assert list(budget._accounts) == [BOB] and budget._all_peers == 11
+
+
+def test_presence_shows_an_account_and_makes_nobody_less_of_a_stranger():
+    budget = make(strangers=Rate(1, 30), numbers=Rate(1, 30))
+    for n in range(20):
+        budget.show(ALICE, number(n))
+    assert budget.sees(number(3), ALICE) and not budget.sees(ALICE, number(3))
+    assert budget.address(ALICE, number(0), 0.0) == 0 < budget.address(ALICE, number(1), 0.0)
+    assert budget.ask(ALICE, {number(2)}, 0.0) > 0
+    budget.show(ALICE, number(3), False)
+    budget.show(ALICE, BOB, False)
+    assert not budget.sees(number(3), ALICE) and budget.sees(ALICE, ALICE)
+
+
+def test_what_is_kept_of_a_stranger_is_limited_whether_it_is_taken_or_not():
+    budget = make()
+    assert [budget.keep(ALICE, BOB, 0.0) for _ in range(250)] == [0.0] * 250
+    assert budget.keep(ALICE, BOB, 0.0) > 0 == budget.keep(ALICE, number(1), 0.0)
+    budget.heard(BOB, ALICE)
+    assert budget.keep(ALICE, BOB, 0.0) > 0
+    assert budget.address(BOB, ALICE, 0.0) == 0 == budget.keep(ALICE, BOB, 0.0)
+
+
+def test_an_account_from_the_future_is_not_young_for_ever():
+    """It was made while the clock was wrong."""
+    budget = make()
+    budget.opened(ALICE, 365 * DAY)
+    assert [budget.address(ALICE, number(n), n * 30.0) for n in range(50)] == [0] * 50

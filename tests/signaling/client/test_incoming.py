@@ -22,7 +22,7 @@ from signaling.jingle.content import (
 )
 from signaling.jingle.sdp import parse_sdp, render_sdp
 from signaling.jingle.transport import CandidatePolicy, Transport, parse_candidate_line
-from signaling.xml import child
+from signaling.xml import PING, child, element
 
 ALICE, BOB = "+12025550100", "+12025550101"
 
@@ -49,17 +49,20 @@ class Foreign:
         body = build_jingle(Jingle(action, "foreign-sid", SessionDescription(contents), **more))
         await self.client._connection.ask("set", body, to)
 
-    async def initiate(self, to: Any) -> None:
+    async def initiate(self, bob: Client, shown: bool = True) -> None:
+        if shown:  # Bob has had to do with her before
+            bob._connection.send(st.presence(to=self.client._profile.jid.bare))
+            await bob._connection.ask("get", element(PING, "ping"), None)
         self.engine.configure(())
         offer = parse_sdp(await self.engine.create_offer(), Role.INITIATOR)
-        await self.say(Action.SESSION_INITIATE, to, *offer.contents)
+        await self.say(Action.SESSION_INITIATE, bob._profile.jid, *offer.contents)
 
 
 async def test_a_foreign_client_without_proposal_or_passport(open_client: Open, engine: Engine) -> None:
     alice, bob = await open_client(ALICE), await open_client(BOB, allow_unsigned=True)
     foreign, two = Foreign(alice, engine()), engine()
     async with asyncio.timeout(5):
-        await foreign.initiate(bob._profile.jid)
+        await foreign.initiate(bob)
         incoming = await bob.next_incoming()
         assert (incoming.number, incoming.media) == (ALICE, ("audio",))
         accepting = asyncio.create_task(incoming.accept(two))
@@ -85,7 +88,7 @@ async def test_an_unsigned_foreign_client_is_refused_by_default(open_client: Ope
     alice, bob = await open_client(ALICE), await open_client(BOB)
     foreign, two = Foreign(alice, engine()), engine()
     async with asyncio.timeout(5):
-        await foreign.initiate(bob._profile.jid)
+        await foreign.initiate(bob)
         with pytest.raises(CallUntrusted, match="passport is missing"):
             await (await bob.next_incoming()).accept(two)
         assert (await foreign.heard.get()).reason == "security-error"
@@ -93,11 +96,15 @@ async def test_an_unsigned_foreign_client_is_refused_by_default(open_client: Ope
     await foreign.engine.close()
 
 
-async def test_a_foreign_stranger_does_not_ring_and_learns_nothing(open_client: Open, engine: Engine) -> None:
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_foreign_stranger_does_not_ring_and_learns_nothing(
+    open_client: Open, engine: Engine, shown: bool
+) -> None:
+    """Whom Bob has never had to do with, his server does not even let ask him."""
     alice, bob = await open_client(ALICE), await open_client(BOB, ring_unknown=False)
     foreign = Foreign(alice, engine())
     with pytest.raises(StanzaError) as refused:
-        await foreign.initiate(bob._profile.jid)
+        await foreign.initiate(bob, shown)
     assert refused.value.info.condition == "service-unavailable"
-    assert bob._waiting.empty() and [m.why for m in bob.missed] == ["unknown caller"]
+    assert bob._waiting.empty() and [m.why for m in bob.missed] == ["unknown caller"] * shown
     await foreign.engine.close()

@@ -207,6 +207,7 @@ async def test_many_registrations_and_a_hundred_calls_of_this_host_meet_no_limit
     """A demonstration, or a load test, on one machine."""
     phones = [await register(f"+1202555{n:04d}") for n in range(100, 130)]
     wires = await asyncio.gather(*(connect(phone) for phone in phones[:2]))
+    await wires[1].show(wires[0])
     for n in range(100):
         await wires[0].send(st.message(wires[1].bare, id=f"m{n}"))
         assert (await wires[1].receive()).get("id") == f"m{n}"

@@ -97,6 +97,7 @@ async def test_every_online_device_of_an_account_rings(server, register, connect
 
 async def test_full_jid_iq_goes_there_and_back(register, connect):
     alice, bob = await two(register, connect)
+    await bob.show(alice)
     jingle = element("urn:xmpp:jingle:1", "jingle", {"action": "session-initiate", "sid": "s1"})
     await alice.send(st.iq("set", jingle, id="q1", to=bob.jid))
     question = await bob.receive()
@@ -108,6 +109,7 @@ async def test_full_jid_iq_goes_there_and_back(register, connect):
 
 async def test_iq_errors(register, connect):
     alice, bob = await two(register, connect)
+    await bob.show(alice)
     ping = lambda to, id="q": st.iq("get", element(PING, "ping"), id=id, to=to)  # noqa: E731
     for to, condition in (
         (f"{BOB}@calls.example/d0000000000000000", "service-unavailable"),
@@ -277,6 +279,7 @@ async def test_presence_goes_nowhere_and_unavailable_is_offline(register, connec
         await alice.send(st.presence(to=bob.jid, type=kind))
     await nothing(bob)
     await nothing(alice)
+    await bob.show(alice)
     await bob.send(st.presence(type="unavailable"))
     assert (await bob.receive()).get("type") == "unavailable"
     await alice.send(jmi(bob.jid, store=False))

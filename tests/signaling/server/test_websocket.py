@@ -68,6 +68,7 @@ def says(frames, condition):
 
 async def alive(alice, bob):
     """The two can still talk: a hostile third one has not disturbed them."""
+    await bob.show(alice)
     await alice.send(st.message(bob.bare, element(JMI, "propose", {"id": "alive"})))
     assert (await bob.receive()).get("from") == alice.jid
 
@@ -393,6 +394,7 @@ async def test_a_slow_reader_is_cut_and_slows_nobody(server, http, register, con
     alice, bob = await connect(await register(ALICE)), await connect(await register(BOB))
     slow = await connect(await register("+12025550102"))
     # What TCP buffers is taken away first; then the queue fills to its bound.
+    await slow.show(alice)
     slow.socket._writer.transport.pause_reading()
     body = element("urn:example", "pad", text="x" * 60_000)
     sent = 0
@@ -404,14 +406,14 @@ async def test_a_slow_reader_is_cut_and_slows_nobody(server, http, register, con
                 pass
             sent += 1
             assert sent < 2000, "the queue is not bounded"
-    await alice.send(st.message(bob.bare, element(JMI, "propose", {"id": "alive"})))
-    assert (await bob.receive()).get("from") == alice.jid
+    await alive(alice, bob)
     slow.socket._writer.transport.resume_reading()
 
 
 @pytest.mark.parametrize("limits", [Limits(stanzas=Rate(20, 0.01))], indirect=True)
 async def test_a_flood_is_read_slower_and_loses_nothing(register, connect):
     alice, bob = await connect(await register(ALICE)), await connect(await register(BOB))
+    await bob.show(alice)
     began = asyncio.get_running_loop().time()
     for n in range(60):
         await alice.send(st.message(bob.bare, element(JMI, "propose", {"id": f"s{n}"}), id=f"m{n}"))
@@ -488,6 +490,7 @@ def any_frames(tmp_path, caplog):
 async def test_a_burst_cuts_nobody_who_reads(register, connect):
     """Frames that are already there are not routed all at once: the receiver's writer gets its turn."""
     alice, bob = await connect(await register(ALICE)), await connect(await register(BOB))
+    await bob.show(alice)
     frame = serialise(st.message(bob.bare, element(JMI, "ringing", {"id": "s"}), id="m"))
 
     async def send():
