@@ -15,7 +15,7 @@ import aiohttp
 
 from signaling import stanza as st
 from signaling import words, xml
-from signaling.backoff import reconnect_delay
+from signaling.backoff import Attempts, reconnect_delay
 from signaling.client.api import AccessTokens, ServerApi, cannot_reach, no_answer
 from signaling.client.profile import Profile
 from signaling.client_stream import ClientStream
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 MAX_UNACKNOWLEDGED = 512
 CLOSE_TIMEOUT = 3.0
 PROBE_TIMEOUT = 2.0
-# A stream that ends sooner than this after its login was no success: the next one waits longer.
-SETTLED_AFTER = 10.0
 # A frame above this ends the connection (RFC 6455 close code 1009). Servers queue 1 MiB at most, and what is larger
 # than is read is passed over by itself.
 MAX_MESSAGE_BYTES = 4 * MAX_FRAME_BYTES
@@ -105,9 +103,7 @@ class Connection:
         self.last_error: SignalingError | None = None
         self.logins = 0
         self.resumptions = 0  # among them
-        self._conflicts = 0
-        self._short_streams = 0  # in a row
-        self._online_since: float | None = None
+        self._attempts = Attempts()
         self._unsent = 0
 
     def start(self) -> None:
@@ -232,9 +228,7 @@ class Connection:
         return (str(host), int(port)), str(here)
 
     async def _run(self) -> None:
-        failures = 0
         while not self._closing.is_set() and self.failed is None:
-            logins, self._online_since = self.logins, None
             try:
                 await self._one_stream()
             except RegistrationError as error:
@@ -252,22 +246,10 @@ class Connection:
                 if self.failed is not None or self._management is None or self._management.id is None:
                     self._fail_answers("the connection to the server was lost")
                 self._settled.set()
-            if self.logins > logins:
-                # Two are nothing unusual: a server is started again.
-                failures = max(self._conflicts, self._short_in_a_row() - 2)
-            else:
-                failures += 1
+            failures = self._attempts.over(self._loop.time())
             if self._closing.is_set() or self.failed is not None:
                 return
             await self._pause(failures)
-
-    def _short_in_a_row(self) -> int:
-        """How many streams in a row, this one included, ended soon after their login: something that comes with each
-        of them ends them, and signing in at full speed would not help."""
-        since = self._online_since
-        is_short = since is not None and self._loop.time() - since < SETTLED_AFTER
-        self._short_streams = self._short_streams + 1 if is_short else 1
-        return self._short_streams
 
     async def _pause(self, failures: int) -> None:
         delay = reconnect_delay(failures, self._is_urgent(), self._rng)
@@ -338,7 +320,7 @@ class Connection:
         match event:
             case Online(resumed=resumed):
                 self.logins += 1
-                self._online_since = self._loop.time()
+                self._attempts.online(self._loop.time())
                 self.resumptions += resumed
                 if not resumed:
                     self._fail_answers("the connection to the server was lost")
@@ -361,8 +343,7 @@ class Connection:
                 self._pass_over(head, why)
             case Ended(condition=condition, text=text, by_peer=by_peer):
                 self.online.clear()
-                # Somebody else has this profile: two that throw each other out must not do it at full speed.
-                self._conflicts = self._conflicts + 1 if condition == "conflict" else 0
+                self._attempts.ended(condition)
                 if condition in BLAMES_STANZA and self._management is not None:
                     if by_peer:
                         log.warning("the server refused a stanza of ours: %s", condition)

@@ -4,7 +4,7 @@ import heapq
 import random
 from collections import Counter
 
-from signaling.backoff import STEPS, URGENT_STEPS, reconnect_delay
+from signaling.backoff import SETTLED_AFTER, STEPS, URGENT_STEPS, Attempts, reconnect_delay
 
 CLIENTS = 5000
 DOWN = 20.0  # how long the server is away
@@ -50,3 +50,30 @@ def test_a_running_call_does_not_wait():
     for failures in range(20):
         assert reconnect_delay(failures, True, rng) <= URGENT_STEPS[-1]
         assert 0.0 <= reconnect_delay(failures, False, rng) <= STEPS[min(failures, len(STEPS) - 1)]
+
+
+def streams(attempts, *lives, condition=None):
+    """The failures in a row after streams that lived so long; None: one that never came about."""
+    found, now = [], 0.0
+    for life in lives:
+        if life is not None:
+            attempts.online(now)
+            now += life
+            attempts.ended(condition)
+        found.append(attempts.over(now))
+    return found
+
+
+def test_two_with_one_profile_do_not_fight_at_full_speed():
+    attempts = Attempts()
+    assert streams(attempts, 60, 60, 60, condition="conflict") == [1, 2, 3]
+    assert streams(attempts, 60) == [0]
+
+
+def test_streams_that_end_at_once_are_failures():
+    assert streams(Attempts(), 1, 1, 1, 1, 1) == [0, 0, 1, 2, 3]
+    assert streams(Attempts(), 1, 1, 1, SETTLED_AFTER, 1) == [0, 0, 1, 0, 0]
+
+
+def test_attempts_that_fail_count_until_one_lasts():
+    assert streams(Attempts(), None, None, 60, None, None) == [1, 2, 0, 1, 2]

@@ -12,7 +12,7 @@ from signaling.client import Client
 from signaling.client.websocket import StanzaError
 from signaling.errors import RegistrationError, ServerUnreachable
 from signaling.jid import Jid
-from signaling.stream import Ended, StanzaReceived
+from signaling.stream import StanzaReceived
 from signaling.xml import PING, element
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
@@ -101,13 +101,3 @@ async def test_waits_grow_and_a_running_call_makes_them_short(
     await bob.wait_online(10)
     await ours.hang_up()
     await theirs.ended()
-
-
-async def test_two_with_one_profile_do_not_fight_at_full_speed(open_client: Open) -> None:
-    alice = await open_client(ALICE)
-    connection = alice._connection
-    for _ in range(3):
-        connection._handle(Ended("conflict"))
-    assert connection._conflicts == 3
-    connection._handle(Ended(None))
-    assert connection._conflicts == 0
