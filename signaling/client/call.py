@@ -18,8 +18,9 @@ class Call:
         number: the other side's, in E.164.
         sid: the session's identifier on the wire.
         media: what was asked for: "audio", "video".
-        trust: how far the other side's identity is known ("verified", "not verified" on first contact, "unsigned");
-            None until it was checked.
+        trust: how far the other side's identity is known, a value of `signaling.identity.Trust`: "not verified" at
+            first contact, "same key as before", "verified" once a person has compared it, "new device",
+            "unsigned"; None until it was checked.
         timings: step -> seconds since the call was asked for; None until it was reached.
         end_reason: why it is over, a value of `EndReason`; None while it lives.
         ended_by_peer: whether the other side ended it.

@@ -22,6 +22,7 @@ from signaling.jid import Jid
 from signaling.jingle.content import add_reason, parse_reason
 from signaling.jingle.description import NS_RTP
 from signaling.jingle.syntax import NS_RINGLINE, JingleError, add, limited, matching, q, token
+from signaling.tokens import MAX_TIME
 from signaling.xml import DELAY, HINTS, Element, child, element
 
 NS_JMI = "urn:xmpp:jingle-message:0"
@@ -96,7 +97,8 @@ def stored_at(message: Element, domain: str) -> float | None:
         if delay.get("from") == domain:
             try:
                 stamp = datetime.fromisoformat(delay.get("stamp") or "")
-                return stamp.timestamp() if stamp.tzinfo else None
+                at = stamp.timestamp()
+                return at if stamp.tzinfo and 0 <= at <= MAX_TIME else None
             except (ValueError, OverflowError):
                 return None
     return None

@@ -38,7 +38,7 @@ class ContactService:
         own = await self._tokens.bearer(request)
         context = self._context
         body = await read_body(request)
-        if "book" in body:  # it decides who finds the account
+        if body.get("book") is True:  # it decides who finds the account
             await self._tokens.by_key(request)
         elif not await self._tokens.stands(own):
             raise Problem("device_revoked")

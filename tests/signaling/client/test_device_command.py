@@ -43,6 +43,15 @@ async def test_a_second_device_from_the_command_line(
         for number, profile in ((BOB, alice), (BOB, tablet), (ALICE, bob))
     ]
     assert numbers[0] == numbers[1] == numbers[2] and len(numbers[0]) == 12
+    assert "verified: its calls say so" in await run("verify", BOB, *numbers[0], "--profile", alice)
+    assert "you have compared" in (await run("safety-number", BOB, "--profile", alice)).lower()
+    assert ", verified" in await run("whoami", "--profile", alice)
+    wrong = ["00000", *numbers[0][1:]]
+    assert "not verified: where the digits differ" in await run(
+        "verify", BOB, *wrong, "--profile", alice, code=1
+    )
+    assert "give the 60 digits" in await run("verify", BOB, "--profile", alice, code=1)
+    assert "own number" in await run("verify", ALICE, "--profile", alice, code=1)
     assert "PIN is set" in await run("pin", "123456", "--profile", tablet)
     assert "error: pin must be" in await run("pin", "1", "--profile", tablet, code=1)
     device = next(line.split()[0] for line in listed.splitlines() if "tablet" in line)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.client.profile import Profile, ProfileData, private_key_text
+from signaling.device_list import DeviceList
 from signaling.errors import ProfileError
 from signaling.identity import new_device_key
 
@@ -128,6 +129,38 @@ def test_registering_again_keeps_the_pins(path: Path) -> None:
         Profile.create(path, data(number=BOB, jid=f"{BOB}@calls.example"))
 
 
+def test_registering_again_voids_the_own_devices_but_no_version(path: Path) -> None:
+    with Profile.open(path) as profile:
+        own = {profile.data.device: profile.public_key}
+        profile.believe(DeviceList(ALICE, "calls.example", 7, own, profile.data.device))
+        assert profile.own_list() is not None
+    with Profile.create(path, data(device="d2")) as profile:
+        assert (profile.pins(ALICE), profile.list_version(ALICE)) == ({}, 7)
+        assert profile.own_list() is None, "it speaks for nobody before it has a list of its own"
+
+
+def test_an_older_list_that_another_process_believes_changes_nothing(path: Path) -> None:
+    with Profile.open(path) as one, Profile.open(path) as two:
+        one.believe(DeviceList(BOB, "calls.example", 7, {"d1": "new"}, "d1"))
+        two.believe(DeviceList(BOB, "calls.example", 6, {"d0": "old"}, "d0"))
+        assert one.pins(BOB) == two.pins(BOB) == {"d1": "new"} and two.list_version(BOB) == 7
+
+
+def test_what_was_compared_is_verified_as_long_as_it_is_pinned(path: Path) -> None:
+    with Profile.open(path) as profile:
+        assert profile.verified(BOB) is None
+        profile.verify(BOB, {"d1": "a", "d2": "b"})
+    with Profile.open(path) as profile:
+        assert profile.verified(BOB) == profile.pins(BOB) == {"d1": "a", "d2": "b"}
+        profile.pin(BOB, "d3", "c")
+        assert profile.verified(BOB) == {"d1": "a", "d2": "b"}
+        profile.believe(DeviceList(BOB, "calls.example", 1, {"d1": "a", "d2": "other"}, "d1"))
+        assert profile.verified(BOB) == {"d1": "a"}
+        profile.refuse(BOB, "d9", "new")
+        profile.trust(BOB)
+        assert profile.verified(BOB) == {}
+
+
 def test_trust_takes_the_key_that_was_refused(path: Path) -> None:
     with Profile.open(path) as profile:
         assert profile.trust(BOB) is None
@@ -153,7 +186,9 @@ JSON = st.recursive(
 
 
 @given(
-    st.sampled_from(["", "pins", "number", "jid", "device", "private_key", "contacts", "version"]),
+    st.sampled_from(
+        ["", "pins", "verified", "lists", "number", "jid", "device", "private_key", "contacts", "version"]
+    ),
     JSON,
     st.binary(),
 )

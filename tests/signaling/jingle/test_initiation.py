@@ -82,6 +82,8 @@ def test_any_sid(kind: str, sid: str) -> None:
         ("calls.example", "1970-01-01T00:01:40.500000Z", 100.5),
         ("calls.example", "1970-01-01T00:01:40", None),
         ("calls.example", "yesterday", None),
+        ("calls.example", "9999-12-31T23:59:59-23:59", None),
+        ("calls.example", "0001-01-01T00:00:00+23:59", None),
         ("evil.example", "1970-01-01T00:01:40Z", None),
     ],
 )
