@@ -185,6 +185,7 @@ def plan_of(plan: Plan, side: Side, other: Side) -> dict[str, Any]:
         "codec": plan.codec,
         "data": plan.data,
         "devices": plan.devices,
+        "rejects": plan.rejects,
         "hz": side.hz,
         "rgb": side.rgb,
         "otherHz": other.hz,
@@ -249,6 +250,27 @@ class PagePeer:
         """Bytes go into the page and back as a list of numbers."""
         answer = await self.page.call("ask", message if isinstance(message, str) else list(message))
         return answer if isinstance(answer, str) else bytes(answer)
+
+    async def again(self) -> None:
+        await self.page.run("again()")
+        for event in self._events.values():
+            event.clear()
+
+    async def decoded(self) -> int:
+        return int(await self.page.run("decoded()"))
+
+    async def start(self, kind: str) -> None:
+        await self.page.call("start", kind)
+
+    async def stop(self, kind: str) -> None:
+        """transceiver.stop(): the section is rejected from the next offer on."""
+        await self.page.call("stop", kind)
+
+    async def restart_ice(self) -> None:
+        await self.page.run("restartIce()")
+
+    async def change_codec(self, kind: str, name: str) -> None:
+        await self.page.call("changeCodec", kind, name)
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -16,6 +16,7 @@ from tests.interop.browser import Browser, Page, PagePeer
 from tests.interop.material import ANSWERER, OFFERER, Plan
 from tests.interop.pairs import RECORD, Record
 from tests.interop.process_peer import ProcessPeer
+from tests.interop.wire import Wire
 
 PATIENCE = 25.0
 FETCH_TIMEOUT = 300.0
@@ -141,10 +142,13 @@ PAGES: dict[str, tuple[str, type[Page]]] = {
 
 
 class Call:
-    """An offerer and an answerer, joined; candidates wait until both descriptions are there."""
+    """An offerer and an answerer, joined, by a wire if there is one; candidates wait until both descriptions are there."""
 
-    def __init__(self, plan: Plan, engines: dict[str, Callable[..., peers.Peer]]) -> None:
-        self.plan = plan
+    def __init__(
+        self, plan: Plan, engines: dict[str, Callable[..., peers.Peer]], wire: Wire | None = None
+    ) -> None:
+        self.plan, self.wire = plan, wire
+        self.offered = self.answered = ""  # the last descriptions
         self._described = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.offerer = engines[plan.offerer](plan, OFFERER, ANSWERER, self._relay("answerer"))
@@ -153,21 +157,31 @@ class Call:
     def _relay(self, to: str) -> Callable[[str, str], Awaitable[None]]:
         async def relay(mid: str, line: str) -> None:
             await self._described.wait()
-            await getattr(self, to).candidate(mid, line)
+            passed: str | None = line
+            if self.wire is not None:
+                passed = await self.wire.candidate("answerer" if to == "offerer" else "offerer", line)
+            if passed:
+                await getattr(self, to).candidate(mid, passed)
 
         return relay
 
     async def connect(self) -> None:
-        offer = await self._send(await self.offerer.offer(), "answerer")
-        answer = await self._send(await self.answerer.answer(offer), "offerer")
-        await self.offerer.accept(answer)
+        await self.negotiate("offerer")
+        if self.plan.codec and not self.plan.scenario:
+            assert f" {self.plan.codec}/90000" in self.answered
+
+    async def negotiate(self, by: str) -> None:
+        """Offer and answer; again, in the middle of a call. `by`: offerer or answerer (of the first time)."""
+        self._described.clear()
+        here, there = getattr(self, by), "answerer" if by == "offerer" else "offerer"
+        self.offered = await self._send(await here.offer(), there)
+        self.answered = await self._send(await getattr(self, there).answer(self.offered), by)
+        await here.accept(self.answered)
         self._described.set()
-        if self.plan.codec:
-            assert f" {self.plan.codec}/90000" in answer
 
     async def _send(self, description: str, to: str) -> str:
         """The description as the other end gets it: where everything is to trickle, without its candidates."""
-        if not self.plan.trickle:
+        if not self.plan.trickle and self.wire is None:
             return description
         relay = self._relay(to)
         for line in re.findall(r"^a=(candidate:[^\r\n]+)", description, re.MULTILINE):
@@ -195,7 +209,11 @@ class Call:
         try:
             await self.offerer.close()
         finally:
-            await self.answerer.close()
+            try:
+                await self.answerer.close()
+            finally:
+                if self.wire is not None:
+                    await self.wire.close()
 
 
 @pytest.fixture
@@ -208,11 +226,12 @@ def note_plan(request: pytest.FixtureRequest) -> Callable[[Plan], None]:
 async def make_call(
     request: pytest.FixtureRequest, note_plan: Callable[[Plan], None]
 ) -> AsyncIterator[Callable[[Plan], Call]]:
-    """`make_call(plan)`; the call is closed at the end of the test."""
+    """`make_call(plan)`; the call is closed at the end of the test. That of a scenario has a wire."""
     calls: list[Call] = []
 
     def make(plan: Plan) -> Call:
         note_plan(plan)
+        wire = Wire() if plan.scenario else None
         engines = dict(ENGINES)
         if "wrtc" in (plan.offerer, plan.answerer):
             pytest.importorskip("webrtc", reason="the extra `compare` is not installed")
@@ -222,7 +241,7 @@ async def make_call(
         if "gstreamer" in (plan.offerer, plan.answerer):
             request.getfixturevalue("gstreamer_ready")
             engines["gstreamer"] = partial(ProcessPeer, gstreamer.words())
-        calls.append(Call(plan, engines))
+        calls.append(Call(plan, engines, wire))
         return calls[-1]
 
     yield make

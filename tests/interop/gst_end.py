@@ -65,11 +65,13 @@ class End:
         self.branches = {}  # kind -> the sending elements and webrtcbin's pad
         self.payload_types = dict(DEFAULT_TYPES)
         self.moving = True
+        self.senses = []  # ears and eyes
 
     # -- commands
 
     def begin(self, plan):
         self.plan = plan
+        self.rejected = plan["rejects"]  # a kind of section
         self.codecs = {"audio": "OPUS", "video": plan["codec"]}
         self.pipeline.set_state(Gst.State.PLAYING)
         return True
@@ -106,9 +108,25 @@ class End:
             raise RuntimeError("no answer in the channel")
         return self.last_answer
 
-    def join_camera(self, codec):
-        self.codecs["video"] = codec
-        self.plan["codec"] = codec
+    def again(self):
+        for sense in self.senses:
+            sense.again()
+
+    def decoded(self):
+        return sum(sense.pictures for sense in self.senses)
+
+    def start(self, kind):
+        """A section that was stopped goes on; the first camera comes with the next offer."""
+        if kind in self.branches:
+            self.branches[kind][1].get_property("transceiver").set_property(
+                "direction", DIRECTIONS["sendrecv"]
+            )
+        else:
+            self.codecs[kind] = {"audio": "OPUS", "video": "VP8"}[kind]
+
+    def stop(self, kind):
+        """webrtcbin 1.22 cannot stop a transceiver for good: its section becomes inactive."""
+        self.branches[kind][1].get_property("transceiver").set_property("direction", DIRECTIONS["inactive"])
 
     def change_codec(self, kind, codec):
         """The source goes on into another encoder, the section stays."""
@@ -132,11 +150,6 @@ class End:
         new.sync_state_with_parent()
         source_pad.remove_probe(probe)
         self.branches[kind] = ([elements[0], new], pad)
-
-    def direct(self, kind, direction):
-        for transceiver in self.transceivers():
-            if transceiver.get_property("kind").value_nick == kind:
-                transceiver.set_property("direction", DIRECTIONS[direction])
 
     def stats(self):
         promise = Gst.Promise.new()
@@ -195,17 +208,16 @@ class End:
         if reply is not None and reply.has_field("error"):
             raise RuntimeError(reply.get_value("error").message)
 
-    def transceivers(self):
-        found = self.web.emit("get-transceivers")
-        if hasattr(found, "__iter__"):
-            return list(found)
-        return []
-
     # -- what is sent
 
     def send_all(self, offer=None):
         for kind, codec in self.codecs.items():
-            if codec and kind not in self.branches and (offer is None or f"m={kind}" in offer):
+            if (
+                codec
+                and kind not in self.branches
+                and kind != self.rejected
+                and (offer is None or f"m={kind}" in offer)
+            ):
                 self.send(kind)
 
     def make_encoder(self, kind):
@@ -277,6 +289,8 @@ class End:
         """Lost pictures are asked for again (a=rtcp-fb nack, RTX); webrtcbin does so only when told."""
         if transceiver.get_property("kind").value_nick != "audio":
             transceiver.set_property("do-nack", True)
+        if transceiver.get_property("kind").value_nick == self.rejected:
+            transceiver.set_property("direction", DIRECTIONS["inactive"])
 
     def on_pad(self, _, pad):
         if pad.get_property("direction") != Gst.PadDirection.SRC:
@@ -290,11 +304,9 @@ class End:
             f"{DECODERS[name]} ! {tail} ! appsink name=out emit-signals=true sync=false max-buffers=50 drop=true",
             True,
         )
-        out = decoder.get_by_name("out")
-        out.connect(
-            "new-sample",
-            Ear(self.plan["otherHz"]) if name in ("OPUS", "PCMU") else Eye(self.plan["otherRgb"]),
-        )
+        sense = Ear(self.plan["otherHz"]) if name in ("OPUS", "PCMU") else Eye(self.plan["otherRgb"])
+        self.senses.append(sense)
+        decoder.get_by_name("out").connect("new-sample", sense)
         self.pipeline.add(decoder)
         decoder.sync_state_with_parent()
         pad.link(decoder.get_static_pad("sink"))
@@ -324,7 +336,10 @@ class Ear:
 
     def __init__(self, hz):
         self.w = 2 * math.pi * hz / EAR_RATE
-        self.seconds, self.told = 0.0, False
+        self.seconds, self.pictures = 0.0, 0
+
+    def again(self):
+        self.seconds = 0.0
 
     def __call__(self, sink):
         buffer = sink.emit("pull-sample").get_buffer()
@@ -352,7 +367,10 @@ class Eye:
         r, g, b = rgb
         self.u = round(128 - 0.148 * r - 0.291 * g + 0.439 * b)
         self.v = round(128 + 0.439 * r - 0.368 * g - 0.071 * b)
-        self.last, self.moves = None, 0
+        self.last, self.moves, self.pictures = None, 0, 0
+
+    def again(self):
+        self.moves = 0
 
     def __call__(self, sink):
         sample = sink.emit("pull-sample")
@@ -364,8 +382,7 @@ class Eye:
         chroma = (height - 20) // 2 * (width // 2) + width // 4
         u, v = data[width * height + chroma], data[width * height * 5 // 4 + chroma]
         last, self.last = self.last, row
-        global pictures
-        pictures += 1
+        self.pictures += 1
         moved = (
             last is not None
             and len(last) == len(row)
@@ -377,9 +394,6 @@ class Eye:
             self.moves = 0
             say({"kind": "seen"})
         return Gst.FlowReturn.OK
-
-
-pictures = 0
 
 
 def types_of(text):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from media.io.sources import Tone
 from media.video_frame import VideoFrame
 
 RATE = 48000
@@ -41,7 +42,8 @@ class Plan:
     """A call of two engines. `codec` is VP8 or H264, or empty for no video.
 
     `trickle`: no candidate is in a description, all come after it. `devices`: the browser's (fake) microphone and
-    camera, as a page asks for them.
+    camera, as a page asks for them. `scenario`: what the test is about, when it is about one thing. `rejects`: audio or video,
+    of which the peer wants none from the start.
     """
 
     offerer: str
@@ -50,9 +52,19 @@ class Plan:
     data: bool = False
     trickle: bool = False
     devices: bool = False
+    scenario: str = ""
+    rejects: str = ""
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Ours, the one of the plan first; in a scenario the other may come into its place."""
+        others = ("VP8", "H264") if self.scenario else ()
+        return (self.codec, *(name for name in others if name != self.codec))
 
     @property
     def features(self) -> list[str]:
+        if self.scenario:
+            return [self.scenario]
         extras = (("trickle", self.trickle), (self.codec, self.codec), ("data", self.data))
         return ["voice", *(name for name, there in extras if there)]
 
@@ -62,7 +74,8 @@ class Plan:
         return [m for m in MESSAGES if m or "gstreamer" not in (self.offerer, self.answerer)]
 
     def __str__(self) -> str:
-        return f"{self.offerer}-{self.answerer}-{'-'.join(self.features)}"
+        words = [self.offerer, self.answerer, *self.features, *([self.rejects] if self.rejects else [])]
+        return "-".join(words).replace(" ", "_")
 
 
 class Ears:
@@ -103,10 +116,16 @@ class Eyes:
     def __init__(self, side: Side) -> None:
         self._u, self._v = side.yuv[1:]
         self.seen, self.anything = asyncio.Event(), asyncio.Event()
-        self.pictures = self._moves = 0
+        self.pictures = self._moves = self.shown = 0
         self._last: np.ndarray | None = None
 
+    def again(self) -> None:
+        """Look anew."""
+        self.pictures = self._moves = 0
+        self.seen.clear()
+
     def write(self, frame: VideoFrame) -> None:
+        self.shown += 1
         height = frame.height
         luma = frame.data[:height]
         u, v = frame.data[height : height * 5 // 4], frame.data[height * 5 // 4 :]
@@ -125,8 +144,20 @@ class Eyes:
         pass
 
 
+class CountedTone(Tone):
+    """A microphone that knows how often it was read."""
+
+    reads = 0
+
+    async def read(self) -> np.ndarray:
+        self.reads += 1
+        return await super().read()
+
+
 class Card:
-    """A camera in front of a card with a white square that moves along."""
+    """A camera in front of a card with a white square that moves along; knows how often it was read."""
+
+    reads = 0
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -135,6 +166,7 @@ class Card:
         self._began = self._loop.time()
 
     async def read(self) -> VideoFrame:
+        self.reads += 1
         due = self._began + self._number / FPS
         await asyncio.sleep(max(0.0, due - self._loop.time()))
         y, u, v = self._side.yuv

@@ -9,6 +9,7 @@ from tests.interop.material import Plan
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "interop.md"
 BEGIN, END = "<!-- pairs: written by the tier -->", "<!-- end of pairs -->"
 FEATURES = ("voice", "trickle", "VP8", "H264", "data")
+SCENARIOS = ("3 % loss", "camera joins", "ICE restart", "codec change", "stop, start", "silent", "NAT")
 RECORD = pytest.StashKey["Record"]()
 RANK = {"yes": 0, "skipped": 1, "FAILED": 2}  # the worst of a pair's tests is its outcome
 
@@ -32,9 +33,18 @@ class Record:
             row[feature] = max(row.get(feature, outcome), outcome, key=RANK.__getitem__)
 
     def table(self) -> str:
+        """Of the calls, and of what happens in their middle."""
+        tables = [self._table(FEATURES), self._table(SCENARIOS)]
+        return "\n\n".join(table for table in tables if table)
+
+    def _table(self, features: tuple[str, ...]) -> str:
         """In Markdown. What a pair does not have at all is a dash."""
-        lines = [["offers", "answers", *FEATURES]]
-        lines += [[*pair, *(row.get(f, "-") for f in FEATURES)] for pair, row in self.pairs.items()]
+        lines = [["offers", "answers", *features]]
+        for pair, row in self.pairs.items():
+            if row.keys() & set(features):
+                lines.append([*pair, *(row.get(f, "-") for f in features)])
+        if len(lines) == 1:
+            return ""
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         lines.insert(1, ["-" * width for width in widths])
         return "\n".join(

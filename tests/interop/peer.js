@@ -4,6 +4,7 @@
 const say = (event) => sayText(JSON.stringify(event));
 const FPS = 20;
 let pc, plan, channel;
+let hits = 0, pictures = 0; // twentieths of a second of the other's tone, its pictures; see again()
 const askers = [];
 
 async function begin(thePlan) {
@@ -66,8 +67,7 @@ function listen(track) {
   audio.createMediaStreamSource(stream).connect(analyser);
   const samples = new Float32Array(2048);
   const w = (2 * Math.PI * plan.otherHz) / 48000;
-  let hits = 0;
-  const timer = setInterval(() => {
+  setInterval(() => {
     analyser.getFloatTimeDomainData(samples);
     let re = 0, im = 0, energy = 0;
     samples.forEach((x, i) => {
@@ -78,7 +78,7 @@ function listen(track) {
     const share = (2 * (re * re + im * im)) / samples.length / energy;
     if (energy / samples.length > 0.0005 && share > 0.8) hits++;
     if (hits === 20) {
-      clearInterval(timer);
+      hits = 0;
       say({ kind: "heard" });
     }
   }, 50);
@@ -91,7 +91,7 @@ function look(track) {
   video.play();
   const canvas = document.createElement("canvas");
   const paint = canvas.getContext("2d", { willReadFrequently: true });
-  let pictures = 0, last = null;
+  let last = null;
   const one = () => {
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     paint.drawImage(video, 0, 0);
@@ -101,14 +101,17 @@ function look(track) {
     const moved = last && last.length === row.length && row.some((value, i) => Math.abs(value - last[i]) > 60);
     if (right && moved) pictures++;
     last = row;
-    if (pictures >= FPS) say({ kind: "seen" });
-    else video.requestVideoFrameCallback(one);
+    if (pictures === FPS) {
+      pictures = 0;
+      say({ kind: "seen" });
+    }
+    video.requestVideoFrameCallback(one);
   };
   video.requestVideoFrameCallback(one);
 }
 
 function prefer() {
-  if (!plan.codec) return;
+  if (!plan.codec || pc.currentLocalDescription) return;
   const wanted = RTCRtpReceiver.getCapabilities("video").codecs.filter(({ mimeType }) =>
     [`video/${plan.codec}`, "video/rtx"].includes(mimeType));
   pc.getTransceivers().filter(({ receiver }) => receiver.track.kind === "video")
@@ -116,16 +119,25 @@ function prefer() {
 }
 
 // In the middle of a call.
-const addCard = () => void pc.addTrack(card(plan.rgb));
+const again = () => void (hits = pictures = 0);
 const restartIce = () => pc.restartIce();
-const selectedPair = async () => {
-  const stats = await pc.getStats();
-  const { selectedCandidatePairId } = [...stats.values()].find(({ type }) => type === "transport");
-  const pair = stats.get(selectedCandidatePairId);
-  return [stats.get(pair.localCandidateId).port, stats.get(pair.remoteCandidateId).port];
-};
+const transceiverOf = (kind) => pc.getTransceivers().find(({ receiver, direction }) =>
+  receiver.track.kind === kind && direction !== "stopped");
+const start = (kind) => void pc.addTrack(kind === "audio" ? tone(plan.hz) : card(plan.rgb));
+const stop = (kind) => transceiverOf(kind)?.stop();
+const changeCodec = (kind, name) => transceiverOf(kind).setCodecPreferences(
+  RTCRtpReceiver.getCapabilities(kind).codecs.filter(({ mimeType }) =>
+    [`${kind}/${name}`, `${kind}/rtx`].includes(mimeType)));
+const decoded = async () => [...(await pc.getStats()).values()]
+  .reduce((sum, { type, kind, framesDecoded }) => sum + (type === "inbound-rtp" && kind === "video" ? framesDecoded : 0), 0);
+
+function rejectOnce() {
+  if (plan.rejects) stop(plan.rejects);
+  plan.rejects = "";
+}
 
 async function offer() {
+  rejectOnce();
   prefer();
   if (plan.data) open();
   await pc.setLocalDescription();
@@ -134,6 +146,7 @@ async function offer() {
 
 async function answer(sdp) {
   await pc.setRemoteDescription({ type: "offer", sdp });
+  rejectOnce();
   prefer();
   await pc.setLocalDescription();
   return pc.localDescription.sdp;

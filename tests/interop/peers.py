@@ -12,7 +12,7 @@ import numpy as np
 from media import PeerConnection
 from media.io.sources import Tone
 from media.video_frame import VideoFrame
-from tests.interop.material import FPS, HEIGHT, RATE, WIDTH, Card, Ears, Eyes, Plan, Side, echo
+from tests.interop.material import FPS, HEIGHT, RATE, WIDTH, Card, CountedTone, Ears, Eyes, Plan, Side, echo
 
 # These gather no address of loopback, and libnice pairs none with it: they are called at the addresses that others use.
 ABROAD = ("firefox", "gstreamer")
@@ -30,6 +30,20 @@ class Peer(Protocol):
     async def seen(self) -> None: ...
     async def ask(self, message: str | bytes) -> str | bytes: ...
     async def close(self) -> None: ...
+
+
+class ChangingPeer(Peer, Protocol):
+    """A peer that also changes in the middle of a call; each change but `again` waits for its next offer."""
+
+    async def again(self) -> None:
+        """Forget what was heard and seen up to now."""
+
+    async def decoded(self) -> int:
+        """How many pictures."""
+
+    async def start(self, kind: str) -> None: ...
+    async def stop(self, kind: str) -> None: ...
+    async def restart_ice(self) -> None: ...
 
 
 class _Python:
@@ -61,15 +75,16 @@ class Ours(_Python):
 
     def __init__(self, plan: Plan, side: Side, other: Side, on_candidate: OnCandidate) -> None:
         super().__init__(plan, side, other, on_candidate)
+        self.microphone, self.camera = CountedTone(side.hz), Card(side)
         video: dict[str, Any] = {}
         if plan.codec:
-            video = {"camera": Card(side), "screen": self.eyes, "video_codecs": [plan.codec]}
+            video = {"camera": self.camera, "screen": self.eyes, "video_codecs": list(plan.codecs)}
         addresses = None if {plan.offerer, plan.answerer} & set(ABROAD) else ["127.0.0.1"]
         self.connection = PeerConnection(
-            microphone=Tone(side.hz), speaker=self.ears, addresses=addresses, **video
+            microphone=self.microphone, speaker=self.ears, addresses=addresses, **video
         )
         self.channel: Any = None
-        self.restart = False  # whether the next offer restarts ICE
+        self._restart = False  # whether the next offer restarts ICE
         self.spawn(self._events())
         if plan.data:
             self.spawn(self._echo())
@@ -93,7 +108,8 @@ class Ours(_Python):
     async def offer(self) -> str:
         if self.plan.data:
             self.channel = self.connection.open_channel("ours")
-        return await self.connection.create_offer(ice_restart=self.restart)
+        restart, self._restart = self._restart, False
+        return await self.connection.create_offer(ice_restart=restart)
 
     async def answer(self, offer: str) -> str:
         return await self.connection.create_answer(offer)
@@ -103,6 +119,26 @@ class Ours(_Python):
 
     async def candidate(self, mid: str, line: str) -> None:
         await self.connection.add_ice_candidate(mid, line)
+
+    async def again(self) -> None:
+        self.ears.again()
+        self.eyes.again()
+
+    async def decoded(self) -> int:
+        return self.eyes.shown
+
+    async def start(self, kind: str) -> None:
+        assert kind == "video"
+        self.camera = Card(self.side)
+        self.connection.set_camera(self.camera)
+        self.connection.set_screen(self.eyes)
+
+    async def stop(self, kind: str) -> None:
+        assert kind == "video"
+        self.connection.set_camera(None)
+
+    async def restart_ice(self) -> None:
+        self._restart = True
 
     async def close(self) -> None:
         await self.connection.close()

@@ -93,6 +93,26 @@ class ProcessPeer:
         answer = await self.do("ask", "text" if text else "bytes", message if text else list(message))
         return str(answer["text"]) if "text" in answer else bytes(answer["bytes"])
 
+    async def again(self) -> None:
+        await self.do("again")
+        for event in self._events.values():
+            event.clear()
+
+    async def decoded(self) -> int:
+        return int(await self.do("decoded"))
+
+    async def start(self, kind: str) -> None:
+        await self.do("start", kind)
+
+    async def stop(self, kind: str) -> None:
+        await self.do("stop", kind)
+
+    async def restart_ice(self) -> None:
+        await self.do("restart_ice")
+
+    async def change_codec(self, kind: str, name: str) -> None:
+        await self.do("change_codec", kind, name)
+
     async def close(self) -> None:
         if self._process is not None:
             assert self._process.stdin is not None
