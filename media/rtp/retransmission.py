@@ -61,8 +61,19 @@ class RetransmissionHistory:
         return out
 
 
-def to_rtx(packet: RtpPacket, *, payload_type: int, ssrc: int, sequence_number: int) -> RtpPacket:
-    """The packet as a retransmission: original sequence number first, own SSRC and numbering."""
+def to_rtx(
+    packet: RtpPacket,
+    *,
+    payload_type: int,
+    ssrc: int,
+    sequence_number: int,
+    extensions: dict[int, bytes] | None = None,
+) -> RtpPacket:
+    """The packet as a retransmission: original sequence number first, own SSRC and numbering.
+
+    `extensions` come to those of the original: the MID, which every SSRC tells for itself (RFC 9143 section 9.2).
+    Firefox takes no retransmission of an SSRC without one, although a=ssrc-group:FID names it.
+    """
     return RtpPacket(
         payload_type,
         sequence_number,
@@ -70,7 +81,7 @@ def to_rtx(packet: RtpPacket, *, payload_type: int, ssrc: int, sequence_number: 
         ssrc,
         packet.sequence_number.to_bytes(2, "big") + packet.payload,
         marker=packet.marker,
-        extensions=packet.extensions,
+        extensions=packet.extensions | (extensions or {}),
     )
 
 

@@ -212,7 +212,11 @@ class AudioSender:
         round_trip = self.rtp.round_trip_time or DEFAULT_ROUND_TRIP
         for packet in self._history.asked(numbers, round_trip, now):
             copy = to_rtx(
-                packet, payload_type=rtx, ssrc=self._rtx.ssrc, sequence_number=self._rtx.next_number()
+                packet,
+                payload_type=rtx,
+                ssrc=self._rtx.ssrc,
+                sequence_number=self._rtx.next_number(),
+                extensions=self._extensions if self._rtx.packets_sent < MID_PACKETS else {},
             )
             data = copy.serialize()
             self._rtx.count(copy, data)

@@ -155,7 +155,11 @@ class VideoSender:
                 self.pacer.enqueue(packet, urgent=True)
                 continue
             copy = to_rtx(
-                packet, payload_type=rtx, ssrc=self._rtx.ssrc, sequence_number=self._rtx.next_number()
+                packet,
+                payload_type=rtx,
+                ssrc=self._rtx.ssrc,
+                sequence_number=self._rtx.next_number(),
+                extensions=self._extensions(self._rtx.packets_sent),
             )
             self.pacer.enqueue(copy, urgent=True)
 

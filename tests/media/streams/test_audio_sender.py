@@ -63,6 +63,16 @@ def test_packets() -> None:
     assert stream.total_samples_captured == 3 * 960
 
 
+def test_retransmissions_say_which_section_they_belong_to() -> None:
+    """However late the first one is: Firefox takes none of an SSRC that never said its MID."""
+    parameters = AudioParameters("0", 111, frozenset({111}), mid_extension=4, nack=True, rtx_payload_type=112)
+    stream = AudioSender(FakeEncoder(), parameters, ssrc=7, rtx_ssrc=8, rng=Random(1))
+    packets = [RtpPacket.parse(*stream.push(FRAME, n * 0.02)) for n in range(200)]
+    assert not packets[-1].extensions, "the peer knows by then"
+    copy = RtpPacket.parse(*stream.receive_nack([packets[-1].sequence_number], 4.0))
+    assert (copy.ssrc, copy.extensions) == (8, {4: b"0"})
+
+
 def test_what_is_left_out_is_a_gap_of_time_and_not_of_numbers() -> None:
     stream, _ = sender()
     packets = [RtpPacket.parse(*stream.push(FRAME, 0.0))]

@@ -103,6 +103,18 @@ def test_nacks_are_answered_by_rtx_or_by_the_packet_itself() -> None:
         assert sender.packets_sent == 3, "with and without a stream of its own"
 
 
+def test_retransmissions_say_which_section_they_belong_to() -> None:
+    """However late the first one is: Firefox takes none of an SSRC that never said its MID."""
+    sender = make()
+    for n in range(200):
+        encode(sender, n / 30, size=100)
+    packets = sent(sender, 10.0)
+    assert not any(1 in p.extensions for p in packets[100:]), "the peer knows by then"
+    sender.receive_nack([packets[-1].sequence_number], 200 / 30)
+    (copy,) = sent(sender, 10.0)
+    assert (copy.ssrc, copy.extensions[1]) == (2, b"1")
+
+
 def test_a_storm_of_nacks_does_not_grow_the_queue() -> None:
     sender = make()
     for n in range(60):
