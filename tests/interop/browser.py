@@ -154,9 +154,13 @@ class Page(ABC):
             async for frame in self._socket:
                 self._receive(json.loads(frame.data))
         finally:
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(RuntimeError("the browser is gone"))
+            self.fail("the browser is gone")
+
+    def fail(self, why: str) -> None:
+        """Nothing that was asked will be answered."""
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(RuntimeError(why))
 
     def _receive(self, message: dict[str, Any]) -> None:
         answer = self._answers.pop(message.get("id") or 0, None)

@@ -58,7 +58,7 @@ class ChromiumPage(Page):
         )
         attached = await self.ask("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})
         self._session = attached["sessionId"]
-        for domain in ("Runtime", "Page", "Log"):
+        for domain in ("Runtime", "Page", "Log", "Inspector"):
             await self._here(f"{domain}.enable")
         await self._here("Runtime.addBinding", name="sayText")
         await self._here("Page.navigate", url=url)
@@ -86,6 +86,9 @@ class ChromiumPage(Page):
                 self.said(text)
             case {"method": "Page.loadEventFired"}:
                 self._loaded.set()
+            case {"method": "Inspector.targetCrashed"}:
+                self.errors.append("the page crashed")
+                self.fail("the page crashed")
             case {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": details}}:
                 self.errors.append(details.get("exception", {}).get("description", details["text"]))
 

@@ -296,6 +296,12 @@ class End:
         if pad.get_property("direction") != Gst.PadDirection.SRC:
             return
         name = pad.get_current_caps().get_structure(0).get_value("encoding-name")
+        if name == "RTX":  # shown as a stream of its own, when it comes before what it repeats
+            decoder = Gst.ElementFactory.make("fakesink")
+            self.pipeline.add(decoder)
+            decoder.sync_state_with_parent()
+            pad.link(decoder.get_static_pad("sink"))
+            return
         if name in ("OPUS", "PCMU"):
             tail = f"audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate={EAR_RATE},channels=1"
         else:

@@ -163,10 +163,12 @@ class Card:
         self._side = side
         self._number = 0
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+        self._began: float | None = None
 
     async def read(self) -> VideoFrame:
         self.reads += 1
+        if self._began is None:
+            self._began = self._loop.time()
         due = self._began + self._number / FPS
         await asyncio.sleep(max(0.0, due - self._loop.time()))
         y, u, v = self._side.yuv

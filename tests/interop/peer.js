@@ -53,7 +53,7 @@ function card([r, g, b]) {
     paint.fillStyle = "white";
     paint.fillRect((number++ * 8) % 272, 96, 48, 48);
   }, 1000 / FPS);
-  return canvas.captureStream(FPS).getVideoTracks()[0];
+  return canvas.captureStream().getVideoTracks()[0];
 }
 
 function listen(track) {

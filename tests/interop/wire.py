@@ -23,10 +23,14 @@ class Flow:
     sources: Counter[Address] = field(default_factory=Counter)
     last_source: Address | None = None
     lost: Counter[int] = field(default_factory=Counter)
+    timestamps: set[tuple[int, bytes]] = field(default_factory=set)  # with the payload type: one a picture
 
     def count(self, payload_types: set[int]) -> int:
         """RTP packets of these."""
         return sum(self.rtp[number] for number in payload_types)
+
+    def pictures(self, payload_type: int) -> int:
+        return sum(number == payload_type for number, _ in self.timestamps)
 
 
 @dataclass
@@ -108,6 +112,8 @@ class Wire:
         return self._opening[target]
 
     def _is_lost(self, data: bytes, sender: str) -> bool:
+        if _is_rtp(data):
+            self.flows[sender].timestamps.add((data[1] & 0x7F, data[4:8]))
         if not self.lossy:
             return False
         key = (sender, data[8:12] if _is_rtp(data) else b"")
