@@ -66,6 +66,7 @@ class End:
         self.payload_types = dict(DEFAULT_TYPES)
         self.moving = True
         self.senses = []  # ears and eyes
+        self.received = []  # transceivers
 
     # -- commands
 
@@ -220,13 +221,16 @@ class End:
             ):
                 self.send(kind)
 
-    def make_encoder(self, kind):
+    def caps(self, kind):
         codec = self.codecs[kind]
-        number = self.payload_types[codec]
-        caps = (
-            f"application/x-rtp,media={kind},encoding-name={codec},payload={number},"
+        return (
+            f"application/x-rtp,media={kind},encoding-name={codec},payload={self.payload_types[codec]},"
             f"clock-rate={CLOCK.get(codec, 90000)}"
         )
+
+    def make_encoder(self, kind):
+        codec, caps = self.codecs[kind], self.caps(kind)
+        number = self.payload_types[codec]
         return Gst.parse_bin_from_description(
             f"queue max-size-buffers=3 ! {ENCODERS[codec]} pt={number} ! capsfilter caps={caps}", True
         )
@@ -249,13 +253,19 @@ class End:
         self.pipeline.add(source)
         self.pipeline.add(encoder)
         source.link(encoder)
-        pad = self.web.request_pad_simple("sink_%u")
+        # A section of this kind in which nothing was sent yet takes it; else there will be another one.
+        name = "sink_%u"
+        for transceiver in self.received:
+            if transceiver.get_property("kind").value_nick == kind:
+                transceiver.set_property("codec-preferences", Gst.Caps.from_string(self.caps(kind)))
+                transceiver.set_property("direction", DIRECTIONS["sendrecv"])
+                name = f"sink_{transceiver.get_property('mlineindex')}"
+        pad = self.web.request_pad_simple(name)
         encoder.get_static_pad("src").link(pad)
         encoder.sync_state_with_parent()
         source.sync_state_with_parent()
         self.branches[kind] = ([source, encoder], pad)
-        transceiver = pad.get_property("transceiver")
-        self.on_transceiver(self.web, transceiver)
+        self.on_transceiver(self.web, pad.get_property("transceiver"))
 
     def show(self, camera):
         """A card with a white square that moves along."""
@@ -287,9 +297,14 @@ class End:
 
     def on_transceiver(self, _, transceiver):
         """Lost pictures are asked for again (a=rtcp-fb nack, RTX); webrtcbin does so only when told."""
+        self.received.append(transceiver)
         if transceiver.get_property("kind").value_nick != "audio":
             transceiver.set_property("do-nack", True)
-        if transceiver.get_property("kind").value_nick == self.rejected:
+        # What it only received until now it could not offer otherwise.
+        kind = transceiver.get_property("kind").value_nick
+        if self.codecs.get(kind):
+            transceiver.set_property("codec-preferences", Gst.Caps.from_string(self.caps(kind)))
+        if kind == self.rejected:
             transceiver.set_property("direction", DIRECTIONS["inactive"])
 
     def on_pad(self, _, pad):
