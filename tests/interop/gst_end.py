@@ -150,6 +150,7 @@ class End:
         new.get_static_pad("src").link(pad)
         new.sync_state_with_parent()
         source_pad.remove_probe(probe)
+        self.prepare(pad.get_property("transceiver"), kind)
         self.branches[kind] = ([elements[0], new], pad)
 
     def stats(self):
@@ -257,15 +258,13 @@ class End:
         name = "sink_%u"
         for transceiver in self.received:
             if transceiver.get_property("kind").value_nick == kind:
-                transceiver.set_property("codec-preferences", Gst.Caps.from_string(self.caps(kind)))
-                transceiver.set_property("direction", DIRECTIONS["sendrecv"])
                 name = f"sink_{transceiver.get_property('mlineindex')}"
         pad = self.web.request_pad_simple(name)
         encoder.get_static_pad("src").link(pad)
         encoder.sync_state_with_parent()
         source.sync_state_with_parent()
         self.branches[kind] = ([source, encoder], pad)
-        self.on_transceiver(self.web, pad.get_property("transceiver"))
+        self.prepare(pad.get_property("transceiver"), kind)
 
     def show(self, camera):
         """A card with a white square that moves along."""
@@ -296,12 +295,16 @@ class End:
         say({"kind": "candidate", "mid": str(index), "line": line})
 
     def on_transceiver(self, _, transceiver):
-        """Lost pictures are asked for again (a=rtcp-fb nack, RTX); webrtcbin does so only when told."""
         self.received.append(transceiver)
-        if transceiver.get_property("kind").value_nick != "audio":
+        self.prepare(transceiver, transceiver.get_property("kind").value_nick)
+
+    def prepare(self, transceiver, kind):
+        """Lost pictures are asked for again (a=rtcp-fb nack, RTX): webrtcbin does so only when told.
+
+        And without preferences it cannot offer later what it only received until then.
+        """
+        if kind == "video":
             transceiver.set_property("do-nack", True)
-        # What it only received until now it could not offer otherwise.
-        kind = transceiver.get_property("kind").value_nick
         if self.codecs.get(kind):
             transceiver.set_property("codec-preferences", Gst.Caps.from_string(self.caps(kind)))
         if kind == self.rejected:

@@ -116,7 +116,7 @@ class Eyes:
     def __init__(self, side: Side) -> None:
         self._u, self._v = side.yuv[1:]
         self.seen, self.anything = asyncio.Event(), asyncio.Event()
-        self.pictures = self._moves = self.shown = 0
+        self.pictures = self._moves = 0
         self._last: np.ndarray | None = None
 
     def again(self) -> None:
@@ -125,7 +125,6 @@ class Eyes:
         self.seen.clear()
 
     def write(self, frame: VideoFrame) -> None:
-        self.shown += 1
         height = frame.height
         luma = frame.data[:height]
         u, v = frame.data[height : height * 5 // 4], frame.data[height * 5 // 4 :]

@@ -125,7 +125,8 @@ class Ours(_Python):
         self.eyes.again()
 
     async def decoded(self) -> int:
-        return self.eyes.shown
+        stats = self.connection.get_stats().values()
+        return sum(int(s.get("framesDecoded", 0)) for s in stats if s["type"] == "inbound-rtp")
 
     async def start(self, kind: str) -> None:
         assert kind == "video"
