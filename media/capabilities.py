@@ -118,7 +118,8 @@ def takes_extended_reports(media: MediaDescription) -> bool:
 
 
 def is_opus(codec: Codec) -> bool:
-    return codec.name.lower() == "opus" and codec.clock_rate == 48000 and codec.channels == 2
+    """Its rtpmap has two channels (RFC 7587 section 7), but webrtcbin leaves them out while its source is starting."""
+    return codec.name.lower() == "opus" and codec.clock_rate == 48000 and codec.channels in (1, 2)
 
 
 def video(name: str, payload_type: int, rtx_payload_type: int | None) -> list[Codec]:

@@ -185,6 +185,16 @@ def test_the_answer_uses_the_offer_s_payload_type(payload_type: int) -> None:
     assert agreed.audio.receive_payload_types == {payload_type}
 
 
+def test_opus_without_its_two_channels_is_opus() -> None:
+    """As GStreamer's webrtcbin offers it while its source is starting (OPUS/48000). Ours has two, as RFC 7587 has it."""
+    offer = parse(str(create_offer(ALICE)).replace("opus/48000/2", "OPUS/48000"))
+    answer, agreed = create_answer(offer, BOB)
+    assert "a=rtpmap:111 opus/48000/2" in str(answer)
+    assert agreed.audio is not None and agreed.audio.codec == "opus"
+    theirs = parse(str(answer).replace("opus/48000/2", "OPUS/48000"))
+    assert apply_answer(create_offer(ALICE), theirs).audio is not None
+
+
 def test_opus_is_found_among_others_whatever_its_case() -> None:
     def change(media: MediaDescription) -> None:
         media.formats = ["0", "63", "101", "111"]
@@ -382,7 +392,7 @@ def test_only_one_voice_section_is_taken() -> None:
         (setting(port=0), "no audio section with a codec of ours"),
         (setting(protocol="RTP/AVP"), "no audio section with a codec of ours"),
         (setting(protocol="UDP/DTLS/SCTP"), "no audio section with a codec of ours"),
-        (setting(codecs=[Codec(111, "opus", 48000, 1)]), "no audio section with a codec of ours"),
+        (setting(codecs=[Codec(111, "opus", 16000, 2)]), "no audio section with a codec of ours"),
         (setting(codecs=[Codec(111, "PCMU", 16000)]), "no audio section with a codec of ours"),
         (setting(formats=["3"]), "no audio section with a codec of ours"),
         (setting(setup="holdconn"), "setup:holdconn"),
