@@ -99,11 +99,6 @@ class TokenService:
         self._context.budget.opened(device.number, device.since)
         return device
 
-    def life_left(self, text: str) -> float:
-        """Seconds for which an access token that was checked is still good."""
-        now = self._context.clock()
-        return verify_access_token(text, self._public, self._context.domain, now).expires - now
-
     async def stands(self, device: Device) -> bool:
         """Whether the device is still registered."""
         found = await self._context.store.device(device.number, device.device)

@@ -22,6 +22,7 @@ from signaling.server.tokens import TokenService
 from signaling.server_stream import ServerStream
 from signaling.storage.store import Device
 from signaling.stream import Acknowledged, CredentialsGiven, Ended, ResourceAsked, ResumeAsked, StanzaReceived
+from signaling.tokens import ACCESS_TOKEN_LIFE
 from signaling.websocket_frame import text_frame
 from signaling.xml import Element, byte_length
 
@@ -32,6 +33,8 @@ HELD_BYTES = 65536
 LOOK_AGAIN = 0.05
 # Frames that are here already are not read on without a turn for what is to be sent: the queues would overflow.
 READ_ON = 8
+# Seconds for which a stream lasts that began with an access token, but no proof.
+GUEST_LIFE = float(ACCESS_TOKEN_LIFE)
 
 
 class Connection:
@@ -234,9 +237,9 @@ class Connection:
         if not self._stream.is_ending:
             self.device, self._by_key = device, bool(proof)
             if not proof:
-                # A token alone is a guest, for as long as it lives.
-                left, why = self._tokens.life_left(token), "the token has expired"
-                self._lapse = self._loop.call_later(left, self.end, "not-authorized", why)
+                # A token alone is a guest, for as long as a token lives.
+                why = "the token has expired"
+                self._lapse = self._loop.call_later(GUEST_LIFE, self.end, "not-authorized", why)
             self._stream.accept(account)
 
     def _refuse(self, condition: str, text: str) -> None:

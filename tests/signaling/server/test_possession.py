@@ -231,7 +231,7 @@ async def test_a_token_alone_takes_no_message_from_the_device(server, register, 
 
 
 async def test_a_stream_by_a_token_alone_ends_with_it(register, connect, monkeypatch):
-    monkeypatch.setattr("signaling.server.tokens.ACCESS_TOKEN_LIFE", 1)
+    monkeypatch.setattr("signaling.server.websocket.GUEST_LIFE", 0.1)
     alice, bob = await register(ALICE), await register(BOB)
     own = await connect(alice)
     stolen = await connect(bob, False, await bob.access_token())
