@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from media.arguments import Parser, ip_address, network, seconds, seed
 from media.errors import MediaError
 from media.simulation.profiles import PROFILES, get_profile
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from media.simulation.call import SimulatedCall
 
 Address = tuple[str, int]
-NETWORK_HELP = "a named network (see `profiles`), or a line such as 'delay=80 jitter=20 loss=0.03'"
+NETWORK_HELP = "a named network (`networks` lists them), or a line such as 'delay=80 jitter=20 loss=0.03'"
 
 
 class CommandError(MediaError):
@@ -29,7 +30,7 @@ class CommandError(MediaError):
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0, 1 for a failure told in one line, 2 for a wrong command line, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m media", description="Ringline's engine")
+    parser: argparse.ArgumentParser = Parser(prog="python -m media", description="Ringline's engine")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (add_arguments, run, what) in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
@@ -56,7 +57,7 @@ def guarded(run: Callable[[], int]) -> int:
         return 130
 
 
-def list_profiles(options: argparse.Namespace) -> int:
+def list_networks(options: argparse.Namespace) -> int:
     for name, profile in PROFILES.items():
         print(f"{name:16}{profile.note}")
     return 0
@@ -75,6 +76,21 @@ def show_devices(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_network(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--network", type=network, default="clean", metavar="NAME", help=NETWORK_HELP)
+    # What it was called before; everywhere else a profile is that of a phone number.
+    add("--profile", type=network, dest="network", action=_OldName, help=argparse.SUPPRESS)
+
+
+class _OldName(argparse.Action):
+    def __call__(
+        self, parser: object, options: argparse.Namespace, value: object, name: str | None = None
+    ) -> None:
+        print("note: --profile is called --network now", file=sys.stderr)
+        options.network = value
+
+
 # -- simulate
 
 
@@ -84,8 +100,8 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
         "the same report, byte for byte."
     )
     add = parser.add_argument
-    add("--profile", default="clean", help=NETWORK_HELP)
-    add("--seed", type=int, default=1, help="of the network's and the call's random numbers")
+    add_network(parser)
+    add("--seed", type=seed, default=1, help="of the network's and the call's random numbers")
     add(
         "--speech",
         type=Path,
@@ -93,7 +109,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what the ends say, again and again (twice: caller, callee); default: a generated voice",
     )
-    add("--seconds", type=float, default=60.0)
+    add("--seconds", type=seconds(0.1, 3600), default=60.0, help="how long to talk (default 60)")
     add("--json", action="store_true", help="print the report as JSON")
     add("--out", type=Path, metavar="DIR", help="write report.json and what each end heard")
     add(
@@ -115,11 +131,11 @@ def simulate(options: argparse.Namespace) -> int:
     from media.simulation import call
     from media.simulation.voice import generate_voice
 
-    profile = get_profile(options.profile)
+    profile = get_profile(options.network)
     if options.html:
         check_output(options.html)
-    if not 0 < options.seconds <= 3600:
-        raise CommandError("--seconds is more than 0 and at most 3600")
+    if options.out and options.out.exists() and not options.out.is_dir():
+        raise CommandError(f"--out {options.out} is a file, not a folder")
     if options.speech:
         if len(options.speech) > 2:
             raise CommandError("--speech is given twice at most: caller, callee")
@@ -192,9 +208,9 @@ def add_relay(parser: argparse.ArgumentParser) -> None:
         "end a sends to `a`, end b to `b`. Ends with Ctrl-C or SIGTERM."
     )
     add = parser.add_argument
-    add("--profile", default="clean", help=NETWORK_HELP)
-    add("--seed", type=int, default=1)
-    add("--host", default="127.0.0.1", help="local address of both ports")
+    add_network(parser)
+    add("--seed", type=seed, default=1, help="of the network's random numbers (default 1)")
+    add("--host", type=ip_address, default="127.0.0.1", help="local address of both ports")
     add("--a", type=parse_address, metavar="HOST:PORT", help="where end a is; default: where it sends from")
     add("--b", type=parse_address, metavar="HOST:PORT", help="where end b is")
     add("--counters", action="store_true", help="at the end print what went through, as one more JSON line")
@@ -222,7 +238,7 @@ def relay(options: argparse.Namespace) -> int:
 async def run_relay(options: argparse.Namespace) -> None:
     from media.io.relay import Relay
 
-    a_to_b, b_to_a = get_profile(options.profile).links(options.seed)
+    a_to_b, b_to_a = get_profile(options.network).links(options.seed)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C comes as KeyboardInterrupt
@@ -246,7 +262,8 @@ COMMANDS = {
         "a voice call of two engines over an emulated network, in virtual time",
     ),
     "relay": (add_relay, relay, "an emulated network between two live ends, as a process of its own"),
-    "profiles": (lambda parser: None, list_profiles, "the named networks"),
+    "networks": (lambda parser: None, list_networks, "the named networks"),
+    "profiles": (lambda parser: None, list_networks, "what networks was called before"),
     "devices": (add_devices, show_devices, "the microphones and loudspeakers of this machine"),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import ringline
 from signaling.__main__ import add_commands, guarded
+from signaling.command_line import Parser
 
 DESCRIPTION = (
     "Ringline: calls between phone numbers, encrypted from end to end, and how good each of them was."
@@ -30,7 +31,7 @@ LAZY = {
         "media.__main__", "a call of two engines over an emulated network, in no time", "simulate"
     ),
     "relay": Lazy("media.__main__", "an emulated network between two live ends", "relay"),
-    "networks": Lazy("media.__main__", "the emulated networks that have a name", "profiles"),
+    "networks": Lazy("media.__main__", "the emulated networks that have a name", "networks"),
     "sound-devices": Lazy("media.__main__", "the microphones and loudspeakers of this machine", "devices"),
 }
 
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     wanted = arguments[0] if arguments else ""
-    parser = argparse.ArgumentParser(prog="ringline", description=DESCRIPTION)
+    parser: argparse.ArgumentParser = Parser(prog="ringline", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"ringline {ringline.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for name, lazy in LAZY.items():
@@ -60,16 +61,17 @@ def _run(arguments: list[str]) -> int:
 
 def _load(lazy: Lazy, parser: argparse.ArgumentParser) -> None:
     """Give the parser the options of the command, and `run`."""
+    from media.__main__ import guarded as media_guarded
+
     module = importlib.import_module(lazy.module)
     if lazy.command:
         add_arguments, run, _ = module.COMMANDS[lazy.command]
-        parser.set_defaults(run=lambda parsed: module.guarded(lambda: run(parsed)))
     else:
-        add_arguments = module.add_arguments
+        add_arguments, run = module.add_arguments, module.run
         parser.description = module.__doc__
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.set_defaults(run=module.run)
     add_arguments(parser)
+    parser.set_defaults(run=lambda parsed: media_guarded(lambda: run(parsed)))
 
 
 if __name__ == "__main__":

@@ -31,20 +31,26 @@ from media.io.video_recorder import VideoRecorder
 from media.quality.html import render_html
 from media.quality.html_sounds import MAX_EMBEDDED
 from media.quality.report import document
+from ringline import terminal
+from ringline.arguments import local_address, network, profile, seed, sound_file
 from ringline.sound import add_sound_options, device_events, make_devices
-from ringline.video import Screen, add_video_options, make_camera, pictures
-from signaling import Call, CallError, SignalingError
+from ringline.video import add_video_options, make_camera, make_screen, pictures
+from signaling import Call, CallError, Client, ServerUnreachable, SignalingError
 
 EXIT_FAILED, EXIT_CALL_FAILED, EXIT_INTERRUPTED = 1, 3, 130
+SLOW = 1.5
+# A server that is just being started listens after a second or two.
+PATIENCE = 8.0
+RETELL_CHECK, RETELL_INTERVAL = 0.1, 15.0
 
 
 def add_call_options(parser: argparse.ArgumentParser) -> None:
     """Options that caller and callee have in common."""
     add = parser.add_argument
-    add("--profile", required=True, type=Path, metavar="FILE", help="made by `python -m signaling register`")
+    add("--profile", required=True, type=profile, metavar="FILE", help="made by `ringline register`")
     add(
         "--play",
-        type=Path,
+        type=sound_file,
         metavar="FILE",
         help="sound to send: anything that PyAV opens (default: a generated voice)",
     )
@@ -60,14 +66,16 @@ def add_call_options(parser: argparse.ArgumentParser) -> None:
     add("--html", type=Path, metavar="FILE.html", help="write it as a page, with what was said and heard")
     add(
         "--network",
+        type=network,
         default="none",
-        metavar="PROFILE",
-        help="emulate a network towards the other end, e.g. wifi",
+        metavar="NAME",
+        help="emulate a network towards the other end, e.g. wifi: `ringline networks` lists them",
     )
-    add("--seed", type=int, default=1, help="of the emulated network (default 1)")
+    add("--seed", type=seed, default=1, help="of the emulated network (default 1)")
     add("--preconnect", action="store_true", help="connect while it rings, if the other end wants it as well")
     add("--quiet", action="store_true", help="do not print the report's table")
-    add("--address", action="append", metavar="IP", help="use only this local address (may be repeated)")
+    here = "use only this local address (may be repeated)"
+    add("--address", type=local_address, action="append", metavar="IP", help=here)
 
 
 def check_outputs(options: argparse.Namespace) -> None:
@@ -78,6 +86,50 @@ def check_outputs(options: argparse.Namespace) -> None:
         check_output(options.report)
     if options.html:
         check_output(options.html)
+
+
+def check_devices(options: argparse.Namespace) -> None:
+    """Before the call: do the devices that it will use exist? Raises MediaError."""
+    for device in make_devices(options):
+        if device is not None:
+            device.close()
+
+
+async def come_online(client: Client, patience: float | None = None) -> None:
+    """Wait for the server, and say what it is that one waits for.
+
+    Raises:
+        ServerUnreachable: after `patience` seconds; None: never.
+    """
+    clock = asyncio.get_running_loop().time
+    began = told_at = clock()
+    told = ""
+    while True:
+        try:
+            await client.wait_online(RETELL_CHECK)
+            break
+        except ServerUnreachable:
+            if patience is not None and clock() - began >= patience:
+                raise
+            trouble = client.trouble
+            if trouble is None and clock() - began < SLOW:
+                continue  # it is on its way
+            trouble = trouble or "the server does not answer yet"
+            if trouble != told or clock() - told_at >= RETELL_INTERVAL:
+                waited = f" (for {clock() - began:.0f} s)" if told else ""
+                terminal.say(f"{trouble}; trying again{waited} ...")
+                told, told_at = trouble, clock()
+    if told:
+        terminal.say("the server is there")
+
+
+def tell_about_picture(options: argparse.Namespace) -> None:
+    """Where the other side's picture goes; said once the call stands."""
+    if options.video != "none" and not (options.preview or options.record) and terminal.is_there():
+        terminal.say(
+            "this program has no window for the other side's picture: --preview draws it in the terminal, "
+            "--record call.mp4 keeps it"
+        )
 
 
 class Echo:
@@ -124,7 +176,7 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
         microphone=device_microphone or microphone,
         speaker=device_speaker or speaker,
         camera=camera,
-        screen=Screen(film.video if film else None) if camera else None,
+        screen=make_screen(options, film.video if film else None) if camera else None,
         addresses=options.address,
         network=(a_to_b if caller else b_to_a) if options.network != "none" else None,
     )
@@ -196,6 +248,7 @@ def run_until_told(
     avoid_pauses()
     try:
         check_outputs(options)
+        check_devices(options)
         return asyncio.run(_until_told(main(options)))
     except (SignalingError, MediaError) as error:
         print(f"error: {error}", file=sys.stderr)

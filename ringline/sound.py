@@ -1,10 +1,7 @@
 """Microphone and loudspeaker of a call: their options, and a line that shows how loud both are."""
 
 import argparse
-import asyncio
-import contextlib
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from media import AudioProcessingSettings, MediaError, Microphone, PeerConnection, Speaker
@@ -58,6 +55,21 @@ def make_devices(options: argparse.Namespace) -> tuple[Microphone | None, Speake
     return microphone, speaker
 
 
+def make_ringer(options: argparse.Namespace) -> Speaker | None:
+    """The loudspeaker that was asked for, to ring with before the call has it. Raises MediaError."""
+    if not options.devices and options.speaker is None:
+        return None
+    if options.sound_system == "loopback":
+        return None  # a room without people
+    return Speaker(options.speaker or None, system=MiniaudioSystem(options.sound_system))
+
+
+def levels(connection: PeerConnection) -> list[str]:
+    """How loud each device is at this moment."""
+    devices = (connection.microphone, connection.speaker)
+    return [level_line(device) for device in devices if isinstance(device, Microphone | Speaker)]
+
+
 def device_events(connection: PeerConnection, connected: float | None) -> Iterator[dict[str, object]]:
     """What happened to the devices, on the report's clock, which begins when the connection stood."""
     for device in (connection.microphone, connection.speaker):
@@ -65,27 +77,6 @@ def device_events(connection: PeerConnection, connected: float | None) -> Iterat
             if connected is not None:
                 time = event.at - connection.created_at - connected
                 yield {"time": max(0.0, time), "kind": f"{event.direction} {event.kind}", "text": event.text}
-
-
-@contextlib.asynccontextmanager
-async def show_levels(connection: PeerConnection) -> AsyncIterator[None]:
-    """While inside, a line on the terminal with the level of each device, 5 times a second."""
-    devices = [d for d in (connection.microphone, connection.speaker) if isinstance(d, Microphone | Speaker)]
-    if not devices or not sys.stdout.isatty():
-        yield
-        return
-    task = asyncio.ensure_future(_draw(devices))
-    try:
-        yield
-    finally:
-        task.cancel()
-        print("\r\x1b[K", end="", flush=True)
-
-
-async def _draw(devices: list[Microphone | Speaker]) -> None:
-    while True:
-        print("\r\x1b[K" + "   ".join(map(level_line, devices)), end="", flush=True)
-        await asyncio.sleep(0.2)
 
 
 def level_line(device: Microphone | Speaker) -> str:

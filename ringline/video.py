@@ -9,9 +9,11 @@ from typing import Any
 from media import PeerConnection
 from media.io.camera import Camera
 from media.io.video_files import VideoFile
+from media.io.video_sinks import TerminalPreview
 from media.io.video_sources import Numbered, TestPattern, VideoSink, VideoSource
 from media.quality.video import ShownPicture, VideoScorer, score
 from media.video_frame import VideoFrame
+from ringline.arguments import video
 
 SIZE = (640, 480)
 
@@ -19,9 +21,13 @@ SIZE = (640, 480)
 def add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video",
+        type=video,
         default="none",
         metavar="WHAT",
         help="send and show video: pattern, camera, or a film file (default none)",
+    )
+    parser.add_argument(
+        "--preview", action="store_true", help="draw the other side's picture in this terminal"
     )
 
 
@@ -34,6 +40,11 @@ def make_camera(options: argparse.Namespace) -> VideoSource | None:
     if options.video == "camera":
         return Camera()
     return Numbered(VideoFile(Path(options.video), loop=True, size=SIZE))
+
+
+def make_screen(options: argparse.Namespace, recorder: VideoSink | None) -> "Screen":
+    """Where the other side's picture goes."""
+    return Screen(TerminalPreview() if options.preview else recorder)
 
 
 class Screen:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from signaling.command_line import Parser
 from signaling.errors import SignalingError
 
 
@@ -13,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
 
     def run() -> int:
-        parser = argparse.ArgumentParser(prog="python -m signaling", description="Ringline signaling")
+        parser: argparse.ArgumentParser = Parser(prog="python -m signaling", description="Ringline signaling")
         subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         add_commands(subparsers, only_serve=arguments[:1] == ["serve"])
         parsed = parser.parse_args(arguments)

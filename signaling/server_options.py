@@ -14,7 +14,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     """The names are those of ServerConfig, but for the log's."""
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    add("--port", type=int, default=8480, help="port, 0 for any free one (default 8480)")
+    add("--port", type=_port, default=8480, help="port, 0 for any free one (default 8480)")
     add("--data", type=Path, default=Path("data"), help="folder for database and keys (default ./data)")
     add("--domain", default="calls.localhost", help="domain of the accounts (default calls.localhost)")
     add("--region", default="US", type=str.upper, help="country of numbers without +NN (default US)")
@@ -30,7 +30,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add("--database", default="", type=_secret, metavar="URL", help=database)
     add(
         "--metrics-port",
-        type=int,
+        type=_port,
         metavar="PORT",
         help="serve /metrics on this port of loopback (default: no)",
     )
@@ -49,6 +49,12 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="warning", help="what goes to stderr (default warning)")
     add("--log-format", choices=("text", "json"), default="text", help="a line an event (default text)")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 0 to 65535")
+    return int(text)
 
 
 def _countries(text: str) -> frozenset[str]:

@@ -122,8 +122,10 @@ def unblock(arguments: argparse.Namespace) -> int:
 def _of_number(arguments: argparse.Namespace, use: Callable[[Client, str], Awaitable[object]]) -> str:
     """Does it with the number on the command line; returns that, in E.164."""
 
+    with Profile.open(arguments.profile) as profile:
+        number = parse_number(arguments.number, region_of(profile.number))
+
     async def run(client: Client) -> str:
-        number = parse_number(arguments.number, region_of(client.number))
         await use(client, number)
         return number
 

@@ -16,7 +16,8 @@ from signaling.client.address_watch import AddressWatch
 from signaling.client.api import AccessTokens, ServerApi, is_loopback
 from signaling.client.call import Call
 from signaling.client.contacts import Contacts
-from signaling.client.dispatch import Dispatch, MissedCall
+from signaling.client.dispatch import UNKNOWN_CALLER, Dispatch, MissedCall
+from signaling.client.history import CallEvent
 from signaling.client.ice_servers import IceServers
 from signaling.client.incoming import IncomingCall, wait_ready
 from signaling.client.line import Ending, Line
@@ -38,6 +39,9 @@ __all__ = ["Client", "MissedCall"]
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 16
+# Unknown callers that the log names; the rest is in `missed` only.
+MAX_TOLD = 20
+UNHEARD = "%s called and did not ring: unknown here. `ringline contact %s` lets it ring, ring_unknown=True everybody"
 RINGING = (State.PROPOSED, State.RINGING)
 END_TIMEOUT = 10.0
 CLOSED = "this client was closed: open it again to call"
@@ -55,6 +59,7 @@ class Client:
         ice_servers: Sequence[IceServer],
         ice_transport_policy: IceTransportPolicy,
         preconnect: bool,
+        max_calls: int,
         wall_clock: Callable[[], float],
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -65,6 +70,7 @@ class Client:
         tokens = AccessTokens(api, profile, wall_clock)
         self._waiting: asyncio.Queue[IncomingCall | None] = asyncio.Queue(MAX_WAITING + 1)
         self._missed_queue: asyncio.Queue[MissedCall] = asyncio.Queue(MAX_WAITING)
+        self._told: set[str] = set()
         self.missed: deque[MissedCall] = deque(maxlen=100)
         self._connection = Connection(
             api,
@@ -98,7 +104,9 @@ class Client:
             preconnect=preconnect,
         )
         self._line = line
-        self._dispatch = Dispatch(line, self._ring, self._on_missed, ring_unknown=ring_unknown)
+        self._dispatch = Dispatch(
+            line, self._ring, self._on_missed, ring_unknown=ring_unknown, max_calls=max_calls
+        )
         self._watch = AddressWatch(lambda: self._connection.addresses, self._moved_network)
         self._watching: asyncio.Task[None] | None = None
         self._closed = False
@@ -113,16 +121,19 @@ class Client:
         ice_servers: Sequence[IceServer] = (),
         ice_transport_policy: IceTransportPolicy = IceTransportPolicy.ALL,
         preconnect: bool = False,
+        max_calls: int = 1,
         wall_clock: Callable[[], float] = time.time,
     ) -> "_Opening":
         """
         Args:
             profile: made by `python -m signaling register`.
-            ring_unknown: let numbers ring that are neither contacts nor were called before.
+            ring_unknown: let numbers ring that are neither contacts nor were called before. Without it such a call is
+                a missed one, and a warning is logged.
             ice_servers: STUN and TURN servers beside those that the server tells of.
             ice_transport_policy: `RELAY`: media go over relays only, so that no peer learns this host's address.
             preconnect: connect while it rings, where both ends want to and know each other's keys: sound flows as soon
                 as a call is taken. Who calls learns this host's address before it is; see docs/security.md.
+            max_calls: so many at a time; who calls beyond that hears that it is busy.
             allow_unsigned: speak to foreign clients without a passport; never to a number whose key is known.
 
         Raises:
@@ -139,6 +150,7 @@ class Client:
                     ice_servers=ice_servers,
                     ice_transport_policy=ice_transport_policy,
                     preconnect=preconnect,
+                    max_calls=max_calls,
                     wall_clock=wall_clock,
                 )
             except BaseException:
@@ -156,6 +168,12 @@ class Client:
         """Whether calls to this device arrive at this moment."""
         return self._connection.online.is_set()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it is not online, for a person; None where that is not known, or it is."""
+        error = self._connection.last_error
+        return None if error is None or self.online else str(error)
+
     async def wait_online(self, timeout: float | None = None) -> None:
         """Raises ServerUnreachable, or RegistrationError (`device_revoked`) when the device may not come back."""
         await self._connection.wait_online(timeout)
@@ -166,10 +184,12 @@ class Client:
         engine: MediaEngine,
         timeout: float = ANSWER_TIMEOUT,
         media: Sequence[str] = ("audio",),
+        on_event: Callable[[CallEvent], None] | None = None,
     ) -> Call:
         """Ring every device of `number`; returns when media flow. The engine is closed with the call in any case.
 
-        Cancelling this takes the call back. Calling somebody who is just ringing here answers his call.
+        Cancelling this takes the call back. Calling somebody who is just ringing here answers their call.
+        `on_event` gets what happens meanwhile and later: "ringing", "accepted" ...
 
         Raises:
             InvalidNumber, CallNotRegistered, CallUnreachable, CallBusy, CallRejected, CallTimeout,
@@ -182,6 +202,7 @@ class Client:
             raise
         if isinstance(call, IncomingCall):
             return await call.accept(engine)
+        call.listen(on_event)
         call.take_engine(engine)
         call.start()
         await wait_ready(call)
@@ -295,6 +316,9 @@ class Client:
         return True
 
     def _on_missed(self, missed: MissedCall) -> None:
+        if missed.why == UNKNOWN_CALLER and missed.number not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(missed.number)
+            log.warning(UNHEARD, missed.number, missed.number)
         self.missed.append(missed)
         if self._missed_queue.full():
             self._missed_queue.get_nowait()

@@ -12,9 +12,10 @@ from pathlib import Path
 import aiohttp
 
 from signaling.client.api import ServerApi
+from signaling.client.arguments import check_number, country, pin_digits, six_digits
 from signaling.client.device_command import add_device_commands
 from signaling.client.profile import Profile, ProfileData
-from signaling.client.registration import Progress, Registration, check_owner
+from signaling.client.registration import Progress, Registration, check_owner, check_place
 from signaling.errors import ProfileError, RegistrationError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
@@ -29,10 +30,10 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     command.add_argument("number", help="the phone number, e.g. +12025550100")
     command.add_argument("--server", default=DEFAULT_SERVER, metavar="URL", help=f"default {DEFAULT_SERVER}")
     command.add_argument("--name", default="ringline", help="what this device is called")
-    command.add_argument("--region", help="country of a number without +NN, e.g. US")
+    command.add_argument("--region", type=country, help="country of a number without +NN, e.g. US")
     source = command.add_mutually_exclusive_group()
-    command.add_argument("--pin", help="the registration PIN, if the number has one")
-    source.add_argument("--code", help="the code, instead of asking for it")
+    command.add_argument("--pin", type=pin_digits, help="the registration PIN, if the number has one")
+    source.add_argument("--code", type=six_digits, help="the code, instead of asking for it")
     source.add_argument(
         "--sms-file", type=Path, metavar="PATH", help="read it from the server's --sms file:PATH"
     )
@@ -67,8 +68,8 @@ def say(text: str) -> None:
 def register(arguments: argparse.Namespace) -> int:
     """Registers and writes the profile."""
     path: Path = arguments.profile
-    if not path.parent.is_dir():
-        raise ProfileError(f"the folder {path.parent} does not exist")
+    check_number(arguments.number, arguments.region)
+    check_place(path)
     sms_offset = _size(arguments.sms_file)
     # A runner, so that the terminal is asked outside of the loop, where Ctrl-C works.
     with asyncio.Runner() as runner:

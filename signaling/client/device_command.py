@@ -11,9 +11,10 @@ from typing import TypeVar
 import aiohttp
 
 from signaling.client.api import member
+from signaling.client.arguments import pin_digits
 from signaling.client.devices import NewDevice, OwnDevices, SafetyNumber, named, shown_name
 from signaling.client.profile import Profile
-from signaling.client.registration import check_owner
+from signaling.client.registration import check_owner, check_place
 from signaling.errors import ProfileError, RegistrationError, SignalingError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
@@ -31,7 +32,9 @@ def add_device_commands(add: Add, default_server: str) -> None:
     add("devices", devices, "list the devices of the own number")
     add("remove", remove, "remove a device of the own number").add_argument("device", metavar="DEVICE")
     command = add("pin", pin, "set the PIN that a new registration of the number will need, or take it away")
-    command.add_argument("pin", nargs="?", metavar="PIN", help="6 to 20 digits; none: no PIN any more")
+    command.add_argument(
+        "pin", nargs="?", type=pin_digits, metavar="PIN", help="6 to 20 digits; none: no PIN any more"
+    )
     command = add("safety-number", show_safety_number, "show 60 digits to compare with the other side's")
     command.add_argument("number")
     command = add("verify", verify, "mark a number as verified, once its safety number was compared")
@@ -69,6 +72,7 @@ def link(arguments: argparse.Namespace) -> int:
     path: Path = arguments.profile
     if path.exists():
         raise ProfileError(f"{path} exists: choose another file")
+    check_place(path)
 
     async def run() -> Profile:
         async with aiohttp.ClientSession() as session:

@@ -32,6 +32,7 @@ FEATURES = (
 MAX_NODE = 1024
 _IN_SESSION = (*PRECONNECTING, State.INITIATED, State.ACCEPTED, State.CONNECTED, State.DISCONNECTED)
 MAX_UNHEARD = 16
+UNKNOWN_CALLER = "unknown caller"  # why a call is a missed one
 # Ends of a call that was not taken of which the user knows already, or which another device tells.
 _KNOWN_ENDS = (
     EndReason.DECLINED,
@@ -75,11 +76,13 @@ class Dispatch:
         on_missed: Callable[[MissedCall], None],
         *,
         ring_unknown: bool,
+        max_calls: int = 1,
     ) -> None:
         self._line = line
         self._ring_here = ring_here
         self._on_missed = on_missed
         self._ring_unknown = ring_unknown
+        self._max_calls = max_calls
         self._proposed = UsedSids()
         self.calls: dict[str, LiveCall] = {}
         # Number -> its proposal that did not ring here: the user may be calling that number at this moment.
@@ -177,8 +180,8 @@ class Dispatch:
                 return
         if not known and not self._ring_unknown and not same:
             self._keep_unheard(number, proposal, sender)
-            return self._miss(number, proposal.media, "unknown caller")
-        if len(live) > len(same):
+            return self._miss(number, proposal.media, UNKNOWN_CALLER)
+        if len(live) - len(same) >= self._max_calls:
             return self._say_busy(proposal, sender)
         for call in same:
             call.stop(Ending(EndReason.REPLACED, migrated_to=proposal.sid))
@@ -256,12 +259,12 @@ class Dispatch:
         media = tuple(sorted({d.kind for d in contents if isinstance(d, RtpDescription)}))
         known = self._line.profile.knows(number)
         if not known and not self._ring_unknown:
-            self._miss(number, media, "unknown caller")
+            self._miss(number, media, UNKNOWN_CALLER)
             return None
         call = LiveCall(
             self._line, Role.RESPONDER, number, offer.sid, media, sender, lambda c: ring_session(c, offer)
         )
-        busy = any(not other.is_over for other in self.calls.values())
+        busy = sum(not other.is_over for other in self.calls.values()) >= self._max_calls
         if not media or busy or not self._ring_here(IncomingCall(call, known)):
             self._miss(number, media, "busy")
             return st.error(iq, "resource-constraint", "busy")

@@ -36,6 +36,7 @@ class History:
         self._began = clock()
         self.timings: dict[str, float | None] = {"asked": 0.0, **dict.fromkeys(_MOMENTS)}
         self.all: deque[CallEvent] = deque(maxlen=MAX_HISTORY)
+        self.listener: Callable[[CallEvent], None] | None = None
         self.unread: asyncio.Queue[CallEvent] = asyncio.Queue(MAX_EVENTS)
 
     def note(self, name: str, media: tuple[str, ...] = (), *, by_peer: bool = False) -> None:
@@ -47,3 +48,5 @@ class History:
         if self.unread.full():  # nobody reads: the newest count
             self.unread.get_nowait()
         self.unread.put_nowait(event)
+        if self.listener is not None:
+            self.listener(event)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from signaling import stanza as st
 from signaling.client.call import Call
 from signaling.client.goodbye import tell_peer
-from signaling.client.history import History
+from signaling.client.history import CallEvent, History
 from signaling.client.line import (
     Accepted,
     Ending,
@@ -144,6 +144,9 @@ class LiveCall(Call):
         done.add_done_callback(self._requests.discard)
         self._inputs.put_nowait(make(done))
         return done
+
+    def listen(self, listener: Callable[[CallEvent], None] | None) -> None:
+        self._history.listener = listener
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._life(), name=f"ringline-call-{self.sid}")

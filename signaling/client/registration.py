@@ -93,14 +93,21 @@ class Registration:
         return self.progress
 
 
+def check_place(path: Path) -> None:
+    """Before a server is asked: raises ProfileError when no profile can be written there."""
+    if path.exists():
+        Profile.open(path).close()
+    elif not path.parent.is_dir():
+        raise ProfileError(f"the folder {path.parent} does not exist")
+
+
 def check_owner(path: Path, number: str) -> None:
     """Before a code is spent: raises ProfileError when the file cannot become this number's profile."""
     if path.exists():
         with Profile.open(path) as profile:
             if profile.number != number:
                 raise ProfileError(f"{path} belongs to {profile.number}: choose another file")
-    elif not path.parent.is_dir():
-        raise ProfileError(f"the folder {path.parent} does not exist")
+    check_place(path)
 
 
 AskCode = Callable[[Progress], Awaitable[str]]

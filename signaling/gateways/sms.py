@@ -123,6 +123,12 @@ class WebhookSms:
             await self._session.close()
 
 
+def check_gateway(text: str) -> None:
+    """Whether `open_gateway` knows what this is; touches nothing. Raises ServerStartError."""
+    if not text.startswith("file:") or text == "file:":
+        open_gateway(text)  # which makes no file and no connection for the others
+
+
 def open_gateway(text: str) -> SmsGateway:
     """`console`, `file:PATH` or `webhook:URL`. Raises ServerStartError."""
     kind, _, rest = text.partition(":")

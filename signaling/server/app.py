@@ -18,7 +18,7 @@ from signaling.contact_budget import ContactBudget
 from signaling.counters import Counters
 from signaling.errors import ServerStartError
 from signaling.external_services import ExternalServices
-from signaling.gateways.sms import SmsGateway, open_gateway
+from signaling.gateways.sms import SmsGateway, check_gateway, open_gateway
 from signaling.http_edge import client_address, cors_headers, is_foreign_page, is_local_caller, websocket_url
 from signaling.logs import event
 from signaling.network_address import address_key
@@ -140,6 +140,10 @@ class Server:
     ) -> "Server":
         """Binds and serves. `clock` is Unix seconds; `rng` must be a CSPRNG outside tests. ServerStartError."""
         config.check()
+        limits = limits or load_limits(config.limits)
+        if config.tls_cert is not None:
+            _load_tls(config)  # what is wrong with it is told before anything is made
+        check_gateway(config.sms)
         lock = lock_data(config.data)
         store = None
         server = None
@@ -147,9 +151,7 @@ class Server:
             gateway = sms or open_gateway(config.sms)
             store = await open_store(config)
             random_source = rng or random.SystemRandom()
-            server = cls(
-                config, store, gateway, lock, limits or load_limits(config.limits), clock, random_source
-            )
+            server = cls(config, store, gateway, lock, limits, clock, random_source)
             await server._listen()
         except BaseException:
             if server is not None:
@@ -303,7 +305,8 @@ def _load_tls(config: ServerConfig, context: ssl.SSLContext | None = None) -> ss
         context.load_cert_chain(config.tls_cert, config.tls_key, password="")
     except (OSError, ssl.SSLError) as error:
         why = error.strerror or getattr(error, "reason", None) or type(error).__name__
-        raise ServerStartError(f"cannot read the TLS certificate or key: {why}") from None
+        files = f"{config.tls_cert} and {config.tls_key}"
+        raise ServerStartError(f"cannot read TLS certificate and key ({files}): {why}") from None
     return context
 
 

@@ -36,7 +36,9 @@ def load_limits(path: Path | None) -> Limits:
     try:
         return parse_limits(path.read_text())
     except (OSError, ValueError) as error:
-        raise ServerStartError(f"cannot read the limits in {path}: {error}") from None
+        raise ServerStartError(
+            f"cannot read the limits in {path}: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 async def open_store(config: ServerConfig) -> Store:

@@ -48,7 +48,6 @@ async def test_register_whoami_trust(server: Any, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["register", "+1202", "--code", "123456"], "not a valid phone number"),
-        (["register", BOB, "--code", "abc"], "six digits"),
         (["register", BOB], "no code was given"),
         (["whoami"], "does not exist"),
     ],

@@ -85,7 +85,6 @@ def test_serves_and_drains(serve, tmp_path, number):
         (("--port", "{port}"), ("cannot listen", "{port}")),
         (("--countries", "US,XX"), ("XX",)),
         (("--metrics-port", "{port}"), ("cannot listen on 127.0.0.1", "{port}")),
-        (("--metrics-port", "70000"), ("--metrics-port 70000",)),
         (("--limits", "{tmp}/none"), ("cannot read the limits",)),
         (("--limits", "{tmp}/file"), ("the limits are no TOML",)),
     ],
