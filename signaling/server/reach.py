@@ -94,8 +94,6 @@ class Reach:
         blocked = await context.store.pairs(blocks, own)
         if request.name == "blocklist":
             return sender.deliver(st.result(iq, build_blocking("blocklist", blocked, context.domain)))
-        if not sender.by_key:
-            return refuse(sender, iq, "forbidden", "this needs a login with a proof by the device's key")
         adding, numbers = request.name == "block", set(request.numbers - {own})
         if adding and not self._is_list(numbers | set(blocked), sender):
             return refuse(sender, iq, "resource-constraint", "the block list is full")
@@ -108,6 +106,8 @@ class Reach:
         self.changed()
         sender.deliver(st.result(iq))
         for session in context.sessions.online(own):
+            if not session.by_key:
+                continue
             push = build_blocking(request.name, request.numbers, context.domain)
             id_ = f"push-{context.rng.getrandbits(64):016x}"
             session.deliver(st.iq("set", push, id=id_, to=session.jid))

@@ -6,15 +6,17 @@ import logging
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling import stanza as st
+from signaling.blocking import BLOCKING
 from signaling.bound_session import BoundSession, again, lost_for_good, with_delay
 from signaling.errors import XmlError
+from signaling.external_services import EXTERNAL_SERVICES
 from signaling.routing import Announced, Asked, Keep, Router, receivers, refuse
 from signaling.server.context import Context
 from signaling.server.reach import Reach
 from signaling.storage.batch import Batch
 from signaling.storage.received import Received
 from signaling.storage.room import KeptMessage
-from signaling.xml import Element, byte_length, local_name, parse, serialise
+from signaling.xml import Element, byte_length, local_name, namespace_of, parse, serialise
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,10 @@ class StoringRouter:
         """One stanza from a bound stream. When this returns it is delivered, kept or answered with an error."""
         self._context.counters.count("stanzas", local_name(stanza))
         try:
+            if not sender.by_key and _is_of_account(stanza):
+                return refuse(
+                    sender, stanza, "forbidden", "this needs a login with a proof by the device's key"
+                )
             if not self._router.accept(sender, stanza) or not await self._reach.admit(sender, stanza):
                 return
             match self._router.route(sender, stanza, self._context.clock()):
@@ -170,3 +176,10 @@ class StoringRouter:
             return stanza
         logger.error("a kept message is dropped, no client could take it: %s", why)
         return None
+
+
+def _is_of_account(stanza: Element) -> bool:
+    """Whether it asks for, or changes, what the server keeps for or gives to the account: not for guests (protocol.md
+    section 3). Whom it is for does not matter: no other account gets such an iq."""
+    is_request = local_name(stanza) == "iq" and stanza.get("type") in ("get", "set") and len(stanza) > 0
+    return is_request and namespace_of(stanza[0]) in (BLOCKING, EXTERNAL_SERVICES)

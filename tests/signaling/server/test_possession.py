@@ -9,12 +9,13 @@ from signaling import stanza as st
 from signaling.blocking import BLOCKING
 from signaling.device_link import make_link_proof
 from signaling.device_list import DeviceList, sign_device_list
+from signaling.external_services import EXTERNAL_SERVICES
 from signaling.problem import Problem
 from signaling.stream import Ended
 from signaling.tokens import encode_public_key
 from signaling.xml import HINTS, PING, element
 
-ALICE, BOB = "+12025550100", "+12025550101"
+ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
 
 
 @pytest.fixture
@@ -179,14 +180,23 @@ def blocking(name, *numbers):
     return st.iq("set" if name != "blocklist" else "get", element(BLOCKING, name, {}, *items), id=name)
 
 
-async def test_a_token_alone_blocks_nobody(register, connect):
+@pytest.mark.parametrize("server_options", [{"turn": ("turn:turn.example:3478",), "turn_secret": "secret"}])
+async def test_a_token_alone_has_nothing_of_the_account(register, connect):
     alice = await register(ALICE)
-    stolen = await connect(alice, token=await alice.access_token())
-    answer = await stolen.ask(blocking("block", BOB))
-    assert answer.get("type") == "error" and st.error_of(answer).condition == "forbidden"
     own = await connect(alice)
-    assert (await own.ask(blocking("blocklist"))).find(f".//{{{BLOCKING}}}item") is None
     assert (await own.ask(blocking("block", BOB))).get("type") == "result"
+    own.stream.end(now=0.0)  # a stream that only broke would be the device's for a while
+    await own.flush()
+    await own.ended()
+    stolen = await connect(alice, token=await alice.access_token())
+    relays = st.iq("get", element(EXTERNAL_SERVICES, "services"), id="relays")
+    for question in (blocking("block", CAROL), blocking("unblock"), blocking("blocklist"), relays):
+        answer = await stolen.ask(question)
+        assert st.error_of(answer).condition == "forbidden", question.get("id")
+    own = await connect(alice)
+    listed = (await own.ask(blocking("blocklist"))).findall(f".//{{{BLOCKING}}}item")
+    assert [item.get("jid") for item in listed] == [f"{BOB}@calls.example"]
+    assert (await own.ask(relays)).get("type") == "result"
 
 
 async def refused(connect, phone, password):
