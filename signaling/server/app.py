@@ -5,6 +5,7 @@ import logging
 import random
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -110,7 +111,11 @@ class Server:
         app.on_response_prepare.append(self._allow_origin)
         for path in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
             app.router.add_get(path, self._health)
-        gauges = {"connections": ("WebSockets that are open.", lambda: len(self._connections))}
+        gauges = {
+            "connections": ("WebSockets that are open.", lambda: len(self._connections)),
+            "tasks": ("Tasks of the event loop.", lambda: len(asyncio.all_tasks())),
+            "python_allocated_blocks": ("Blocks of memory in use by Python's allocator.", sys.getallocatedblocks),
+        }
         self._runner = self._make_runner(app)
         self._metrics_runner = self._make_runner(metrics_app(context.counters, gauges))
         self.metrics_url = ""

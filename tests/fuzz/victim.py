@@ -22,7 +22,10 @@ BAD_LINES = re.compile(
 
 
 class Victim:
-    def __init__(self, folder: Path) -> None:
+    """`plant`: the name of a fault (tests/fuzz/planted.py) that the server is started with."""
+
+    def __init__(self, folder: Path, limits: str = LIMITS, plant: str = "") -> None:
+        self._limits, self._plant = limits, plant
         self.sms, self.log, self._folder = folder / "sms", folder / "stderr", folder
         self.url = self.metrics_url = ""
         self.pid = 0
@@ -34,7 +37,7 @@ class Victim:
             probe.bind(("127.0.0.1", 0))
             metrics = probe.getsockname()[1]
         limits = self._folder / "limits.toml"
-        limits.write_text(LIMITS)
+        limits.write_text(self._limits)
         arguments = (
             "--port",
             "0",
@@ -45,9 +48,10 @@ class Victim:
             "--metrics-port",
             str(metrics),
         )
+        program = [str(Path(__file__).with_name("planted.py")), self._plant] if self._plant else ["-m", "signaling"]
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-W", "default", "-X", "faulthandler", "-m", "signaling", "serve"),
+                *(sys.executable, "-W", "default", "-X", "faulthandler", *program, "serve"),
                 *(*arguments, "--data", self._folder / "data"),
                 cwd=ROOT,
                 stdout=asyncio.subprocess.PIPE,
@@ -98,12 +102,15 @@ class Victim:
             except (aiohttp.ClientError, TimeoutError):
                 return False
 
+    async def gauges(self) -> dict[str, float]:
+        """What /metrics says that has no label, by name; ours without their prefix."""
+        async with aiohttp.ClientSession() as session, session.get(self.metrics_url) as response:
+            found = re.findall(r"^(?:ringline_)?(\w+) (\S+)$", await response.text(), re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
     async def connections(self) -> int:
         """WebSockets that the server says are open."""
-        async with aiohttp.ClientSession() as session, session.get(self.metrics_url) as response:
-            found = re.search(r"^ringline_connections (\S+)", await response.text(), re.MULTILINE)
-        assert found is not None
-        return int(float(found[1]))
+        return int((await self.gauges())["connections"])
 
     async def stop(self) -> int:
         """The exit code; -9 if it did not end in 10 s."""

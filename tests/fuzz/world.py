@@ -68,14 +68,17 @@ class World:
     @classmethod
     async def open(cls, options: dict) -> "World":
         accounts = [Account(Profile.open(Path(path))) for path in options["profiles"]]
-        port = int(options["url"].rpartition(":")[2])
-        world = cls(
-            Target(port), options["url"], accounts, options["corpus"], options["victims"], options["patience"]
-        )
+        world = cls.of(options["url"], accounts)
+        world.corpus, world.victims, world.patience = (options[k] for k in ("corpus", "victims", "patience"))
         for account in accounts:
             await world.refresh(account)
             world.free.put_nowait(account)
         return world
+
+    @classmethod
+    def of(cls, url: str, accounts: list[Account]) -> "World":
+        """With nothing recorded."""
+        return cls(Target(int(url.rpartition(":")[2])), url, accounts, [], [], 0.0)
 
     def close(self) -> None:
         for account in self.accounts:
