@@ -114,7 +114,10 @@ class Server:
         gauges = {
             "connections": ("WebSockets that are open.", lambda: len(self._connections)),
             "tasks": ("Tasks of the event loop.", lambda: len(asyncio.all_tasks())),
-            "python_allocated_blocks": ("Blocks of memory in use by Python's allocator.", sys.getallocatedblocks),
+            "python_allocated_blocks": (
+                "Blocks of memory in use by Python's allocator.",
+                sys.getallocatedblocks,
+            ),
         }
         self._runner = self._make_runner(app)
         self._metrics_runner = self._make_runner(metrics_app(context.counters, gauges))

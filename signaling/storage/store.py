@@ -180,6 +180,8 @@ class Store:
         store = cls(Database(url))
         try:
             await store.database.run_long(lambda db: migrate(db, metadata))
+            # Before anything is deleted: an id that somebody has seen while we run must not come again.
+            store._last_message = await store._scalar(select(func.max(messages.c.id))) or 0
         except BaseException:
             await store.close()
             raise
@@ -354,8 +356,6 @@ class Store:
         def work(db: sa.Connection) -> list[int]:
             if unsure := self._room.unsure(batch, limit, of_one):
                 self._room.know(unsure, db.execute(_HOW_MANY, {"numbers": unsure}).all())
-            if not self._last_message:
-                self._last_message = db.scalar(select(func.max(messages.c.id))) or 0
             ids, rows = list[int](), list[tuple[Any, ...]]()
             for message in batch:
                 if byte_length(message.stanza) > max_bytes or not self._room.take(message, limit, of_one):

@@ -2,83 +2,39 @@
 
     .venv/bin/python tests/bench/kill_server.py --seconds 120 --clients 50 --out build/kill-server.json
 
-A message counts as accepted when `Connection.send` took it. It must arrive exactly once, or come back as an error:
+First it is killed in the very moment of an acknowledgement, under phones that count (tests/fuzz/acknowledged.py).
+Then, at any time: a message counts as accepted when `Connection.send` took it. It must arrive exactly once, or come back as an error:
 the exit code is 1 if one is lost, arrives twice, or is not accounted for; or if a call hangs or ends unsaid. Clients
 are whole `signaling.Client`s; only the media engine is one that negotiates and sends nothing.
 """
 
 import argparse
 import asyncio
-import importlib.util
 import json
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "fuzz"))  # what kills and what fuzzes share
+
+from acknowledged import kill_when_acknowledged
+from healthy import load_engine, make_profile
+from planted import FAULTS
+from victim import Victim
+
 from signaling import stanza as st
 from signaling.client import Client
-from signaling.client.registration import Progress, register
 from signaling.errors import SignalingError
 from signaling.jid import Jid
 from signaling.xml import HINTS, Element, child, element
 
-ROOT = Path(__file__).resolve().parents[2]
 NS = "urn:example:kill-server"
 SETTLE = 90.0  # seconds for everything to arrive after the last kill
 CALL_LIMIT = 120.0  # no call may take longer to say what became of it
-
-
-def load_engine() -> type:
-    path = ROOT / "tests" / "signaling" / "client" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("client_conftest", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    engine: type = module.FakeEngine
-    return engine
-
-
-class Victim:
-    """The server process; `kill()` and `start()` it as often as you like."""
-
-    def __init__(self, folder: Path) -> None:
-        self.sms = folder / "sms"
-        self._folder = folder
-        self._port = 0
-        self._process: asyncio.subprocess.Process | None = None
-        self.url = ""
-
-    async def start(self) -> None:
-        arguments = ["-m", "signaling", "serve", "--port", str(self._port), "--sms", f"file:{self.sms}"]
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            "--data",
-            str(self._folder / "data"),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        line = (await self._process.stdout.readline()).decode()
-        self.url = next(word for word in line.split() if word.startswith("http"))
-        self._port = int(self.url.rpartition(":")[2])
-
-    async def kill(self) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-
-    def code_for(self, number: str) -> str:
-        for line in reversed(self.sms.read_text().splitlines()):
-            message = json.loads(line)
-            if message["to"] == number:
-                return next(w.strip(".") for w in message["text"].split() if w.strip(".").isdecimal())
-        raise AssertionError(f"no SMS to {number}")
 
 
 class Phone:
@@ -91,6 +47,7 @@ class Phone:
         self.refused = 0
         self.reported: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
+        self.order: list[int] = []  # of its partner's messages, as they came
         self.calls: Counter[str] = Counter()
         self._engine = lambda: engine(ether)
         self._dispatch = self.connection._on_stanza
@@ -100,6 +57,7 @@ class Phone:
         body = child(stanza, NS, "m")
         if body is not None:
             self.received[body.get("id", "")] += 1
+            self.order.append(int(body.get("id", "").rpartition("-")[2]))
         elif (stanza.get("id") or "").startswith("m-") and stanza.get("type") == "error":
             self.reported[stanza.get("id", "")] += 1
         else:
@@ -169,17 +127,12 @@ async def run(arguments: argparse.Namespace) -> dict[str, object]:
     numbers = [f"+1202555{n:04d}" for n in range(100, 100 + arguments.clients)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        server = Victim(folder)
+        server = Victim(folder, plant=arguments.plant)
         await server.start()
         clients: list[Client] = []
         for number in numbers:
-
-            async def code(progress: Progress) -> str:
-                return server.code_for(progress.number)
-
-            profile = await register(number, server.url, folder / number, code, device_name="bench")
-            profile.close()
-            client = await Client.open(folder / number, ring_unknown=True).__aenter__()
+            path = await make_profile(server, number, folder)
+            client = await Client.open(path, ring_unknown=True).__aenter__()
             await client.wait_online(20)
             clients.append(client)
         phones = [
@@ -219,6 +172,7 @@ def _count(phones: list[Phone], kills: int) -> dict[str, object]:
         "arrived more than once": sum(received[id_] > 1 for id_ in accepted),
         "reported to the sender": sum(not received[id_] and id_ in reported for id_ in accepted),
         "lost": sorted(id_ for id_ in accepted if not received[id_] and id_ not in reported),
+        "came in another order": sum(phone.order != sorted(phone.order) for phone in phones),
         "never sent, but arrived": len(set(received) - accepted),
         "sign-ins": sum(phone.connection.logins for phone in phones),
         "calls": dict(calls.most_common()),
@@ -230,10 +184,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--clients", type=int, default=50, help="an even number")
     parser.add_argument("--every", type=float, default=7, help="mean time between kills")
+    parser.add_argument(
+        "--rounds", type=int, default=10, help="kills in the moment of an acknowledgement, before all else"
+    )
+    parser.add_argument("--plant", default="", choices=("", *FAULTS), help="a fault that must be noticed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the counts as JSON")
     arguments = parser.parse_args()
-    result = asyncio.run(run(arguments))
+    with tempfile.TemporaryDirectory() as name:
+        rounds = kill_when_acknowledged(arguments.rounds, arguments.seed, Path(name), arguments.plant)
+        acknowledged, problems = asyncio.run(rounds)
+    result = asyncio.run(run(arguments)) if arguments.seconds else {"kills": arguments.rounds, "calls": {}}
+    result |= {"acknowledged before a kill": acknowledged, "not true of these": problems}
     text = json.dumps(result, indent=1)
     print(text)
     if arguments.out is not None:
@@ -241,8 +203,12 @@ def main() -> int:
         arguments.out.write_text(text)
     calls = result["calls"]
     assert isinstance(calls, dict)
-    wrong = result["lost"] or result["arrived more than once"] or result["never sent, but arrived"]
-    return 1 if wrong or "HANGS" in calls or not result["kills"] else 0
+    wrong = [
+        result.get(k)
+        for k in ("lost", "arrived more than once", "came in another order", "never sent, but arrived")
+    ]
+    wrong += problems
+    return 1 if any(wrong) or "HANGS" in calls or not result["kills"] else 0
 
 
 if __name__ == "__main__":

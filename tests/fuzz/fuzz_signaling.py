@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from counted import count
 from healthy import Pair, make_profile, record
 from victim import ROOT, Victim
 
@@ -51,6 +52,7 @@ class Run:
             corpus = await record(pair)
             pair.slowest.clear()
             before = {"sockets": victim.handles(), "threads": victim.threads(), "mib": victim.memory_mib()}
+            before["tasks"] = (await victim.gauges())["tasks"]
             await self._attack(paths, corpus)
             warm, warm_inputs = await self._watch(pair)
             done = await self._stop_attack()
@@ -170,12 +172,18 @@ class Run:
         """What is left some seconds after all have left."""
         victim, end = self.victim, time.monotonic() + SETTLE
         while victim.lives:
-            sockets, open_streams = victim.handles(), await victim.connections()
-            after = {"sockets": sockets, "threads": victim.threads(), "mib": round(victim.memory_mib(), 1)}
-            if (sockets <= before["sockets"] and not open_streams) or time.monotonic() > end:
-                return after | {"streams": open_streams}
+            gauges = await victim.gauges()
+            after = {
+                "sockets": victim.handles(),
+                "threads": victim.threads(),
+                "mib": round(victim.memory_mib(), 1),
+            }
+            after |= {"streams": gauges["connections"], "tasks": gauges["tasks"]}
+            given_back = after["sockets"] <= before["sockets"] and after["tasks"] <= before["tasks"]
+            if (given_back and not after["streams"]) or time.monotonic() > end:
+                return after
             await asyncio.sleep(0.5)
-        return {"sockets": 0, "threads": 0, "mib": 0.0, "streams": 0}
+        return {"sockets": 0, "threads": 0, "mib": 0.0, "streams": 0, "tasks": 0}
 
     def _judge(self, pair: Pair, before: dict[str, float], after: dict[str, float]) -> None:
         slowest = pair.slowest | {"healthz": max(self.healthz, default=0.0)}
@@ -184,7 +192,7 @@ class Run:
                 self.problems.append(f"{what} took {took:.1f} s, at most {SLOWEST[what]} s are allowed")
         if not pair.rounds or not self.healthz:
             self.problems.append("the healthy pair never got through")
-        if after["sockets"] > before["sockets"] or after["streams"]:
+        if after["sockets"] > before["sockets"] or after["tasks"] > before["tasks"] or after["streams"]:
             self.problems.append(f"not given back: {before} before, {after} after")
         # The store's own threads come when they are needed, and stay.
         if after["threads"] > before["threads"] + 8:
@@ -213,8 +221,14 @@ def main() -> int:
     arguments = parser.parse_args()
     for old in arguments.out.glob("*.txt"):
         old.unlink()
+    counts: dict[str, float] = {}
+    broken: list[str] = []
+    if not arguments.only:
+        with tempfile.TemporaryDirectory() as name:
+            counts, broken = asyncio.run(count(arguments.seed, Path(name)))
     with tempfile.TemporaryDirectory() as name:
         result = asyncio.run(Run(arguments, Path(name)).run())
+    result["counted"], result["problems"] = counts, broken + result["problems"]
     text = json.dumps(result, indent=1)
     print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,9 @@ class Phone:
         """Seconds until the server has answered."""
         loop, id_ = asyncio.get_running_loop(), f"p{self.sent}"
         began = loop.time()
-        await self.stanza(f"<iq xmlns='jabber:client' type='get' id='{id_}'><ping xmlns='urn:xmpp:ping'/></iq>")
+        await self.stanza(
+            f"<iq xmlns='jabber:client' type='get' id='{id_}'><ping xmlns='urn:xmpp:ping'/></iq>"
+        )
         await self.until(lambda: self.answers[id_] > 0, "an answer to a ping")
         return loop.time() - began
 
@@ -163,11 +165,10 @@ class Phone:
 
     async def close(self, *, orderly: bool = True) -> None:
         """The stream's end; without order the connection is just gone."""
-        if orderly and not self.ended:
+        if orderly and self._reader is not None and not self.ended:
             await self.say(f"<close xmlns='{FRAMING}'/>")
             await self.wire.push(frame(self.rng, b"\x03\xe8", CLOSE))
-            if self._reader is not None:
-                await asyncio.wait((self._reader,), timeout=5)
+            await asyncio.wait((self._reader,), timeout=5)
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)

@@ -28,7 +28,7 @@ class Victim:
         self._limits, self._plant = limits, plant
         self.sms, self.log, self._folder = folder / "sms", folder / "stderr", folder
         self.url = self.metrics_url = ""
-        self.pid = 0
+        self.pid = self._port = 0
         self._process: asyncio.subprocess.Process | None = None
         self._read = 0
 
@@ -40,7 +40,7 @@ class Victim:
         limits.write_text(self._limits)
         arguments = (
             "--port",
-            "0",
+            str(self._port),
             "--sms",
             f"file:{self.sms}",
             "--limits",
@@ -48,7 +48,9 @@ class Victim:
             "--metrics-port",
             str(metrics),
         )
-        program = [str(Path(__file__).with_name("planted.py")), self._plant] if self._plant else ["-m", "signaling"]
+        program = (
+            [str(Path(__file__).with_name("planted.py")), self._plant] if self._plant else ["-m", "signaling"]
+        )
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-W", "default", "-X", "faulthandler", *program, "serve"),
@@ -62,6 +64,7 @@ class Victim:
         self.url = next((word for word in line.split() if word.startswith("http")), "")
         if not self.url:
             raise RuntimeError(f"the server did not start: {self.log.read_text()}")
+        self._port = int(self.url.rpartition(":")[2])
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
         self.pid = self._process.pid
 
@@ -108,9 +111,11 @@ class Victim:
             found = re.findall(r"^(?:ringline_)?(\w+) (\S+)$", await response.text(), re.MULTILINE)
         return {name: float(value) for name, value in found}
 
-    async def connections(self) -> int:
-        """WebSockets that the server says are open."""
-        return int((await self.gauges())["connections"])
+    async def kill(self) -> None:
+        """As `kill -9` does; start() brings it back on the same port, with what it had stored."""
+        assert self._process is not None
+        os.kill(self.pid, signal.SIGKILL)
+        await self._process.wait()
 
     async def stop(self) -> int:
         """The exit code; -9 if it did not end in 10 s."""

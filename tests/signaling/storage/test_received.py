@@ -98,3 +98,14 @@ async def test_a_transaction_is_whole_or_nothing(store: Store) -> None:
     with pytest.raises(ValueError, match="no"):
         await store.database.run(work)
     assert await ids(store) == [kept]
+
+
+async def test_an_id_that_was_delivered_after_a_restart_does_not_come_again(
+    store: Store, tmp_path: Path
+) -> None:
+    """Else the new message counts as one that was delivered and is to be deleted: acknowledged, and lost."""
+    last = [await keep(store) for _ in range(3)][-1]
+    restarted = await Store.open(f"sqlite:///{tmp_path / 'x.db'}")
+    await restarted.drop_messages(await ids(restarted))
+    assert await keep(restarted) > last
+    await restarted.close()
