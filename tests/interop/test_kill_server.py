@@ -22,10 +22,13 @@ def test_no_message_is_lost_or_comes_twice(tmp_path: Path) -> None:
         "6",
         "--every",
         "4",
+        "--rounds",
+        "5",
     ]
     done = subprocess.run([*command, "--out", out], cwd=ROOT, capture_output=True, text=True, timeout=220)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(out.read_text())
     assert counts["kills"] >= 2 and counts["messages accepted"] > 100
     assert counts["arrived exactly once"] + counts["reported to the sender"] == counts["messages accepted"]
+    assert counts["acknowledged before a kill"] > 50 and not counts["not true of these"]
     assert not counts["lost"] and "HANGS" not in counts["calls"]
