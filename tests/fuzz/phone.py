@@ -44,7 +44,7 @@ class Phone:
             raise Failure("the WebSocket is refused")
 
     async def sign_in(self, *, present: bool = True) -> None:
-        """Connects, logs in, binds, enables XEP-0198 without resumption, and is present."""
+        """Connects, logs in, binds, enables XEP-0198 without resumption, shows itself to the others, and is present."""
         await self._world.refresh(self.account)
         await self.connect()
         secret = base64.b64encode(f"\0{self.account.profile.number}\0{self.account.token}".encode()).decode()
@@ -65,6 +65,8 @@ class Phone:
         await self.hear(1)
         self._reader = asyncio.create_task(self._read())
         if present:
+            for other in self._world.accounts:
+                await self.stanza(f"<presence xmlns='jabber:client' to='{other.bare}'/>")
             await self.stanza("<presence xmlns='jabber:client'/>")
             await self.ping()
 
