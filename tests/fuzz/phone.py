@@ -47,7 +47,8 @@ class Phone:
         """Connects, logs in, binds, enables XEP-0198 without resumption, shows itself to the others, and is present."""
         await self._world.refresh(self.account)
         await self.connect()
-        secret = base64.b64encode(f"\0{self.account.profile.number}\0{self.account.token}".encode()).decode()
+        password = self.account.password(f"{self._world.url}/xmpp")
+        secret = base64.b64encode(f"\0{self.account.profile.number}\0{password}".encode()).decode()
         start = f"<open xmlns='{FRAMING}' to='{self.domain}' version='1.0'/>"
         await self.say(start)
         await self.hear(2)

@@ -15,7 +15,7 @@ from wire import Target
 
 from signaling.client.api import ServerApi
 from signaling.client.profile import Profile
-from signaling.tokens import Assertion, make_assertion
+from signaling.tokens import Assertion, make_assertion, make_request_proof
 
 TOKEN_LIFE = 600.0
 
@@ -43,6 +43,11 @@ class Account:
             data.device, data.number, self.profile.jid.domain, int(time.time()), secrets.token_urlsafe(16)
         )
         return make_assertion(self.profile.key, claims)
+
+    def password(self, websocket: str) -> str:
+        """Of a stream: the token, and the proof that its device's key is here."""
+        id_, now = secrets.token_urlsafe(16), time.time()
+        return f"{self.token} {make_request_proof(self.profile.key, 'GET', websocket, self.token, id_, now)}"
 
 
 @dataclass

@@ -87,8 +87,11 @@ async def before_login(world: World, rng: random.Random, record: Record) -> None
 class Session:
     """A stream that is logged in. `pending`: the iqs that the server has to answer, and since when."""
 
-    def __init__(self, wire: Wire, rng: random.Random, record: Record, account: Account) -> None:
+    def __init__(
+        self, world: World, wire: Wire, rng: random.Random, record: Record, account: Account
+    ) -> None:
         self.wire, self.rng, self.record, self.account = wire, rng, record, account
+        self.port = world.target.port
         self.pending: dict[str, float] = {}
         # Of its own: when answers come is not the seed's to say.
         self.acknowledging = random.Random(rng.getrandbits(64))
@@ -116,7 +119,10 @@ class Session:
 
     async def sign_in(self, previd: str) -> str:
         """Returns what became of it: online, resumed, or the name of the refusal."""
-        secret = base64.b64encode(f"\0{self.account.profile.number}\0{self.account.token}".encode()).decode()
+        password = self.account.token  # a guest's
+        if self.rng.random() < 0.8:
+            password = self.account.password(f"http://127.0.0.1:{self.port}/xmpp")
+        secret = base64.b64encode(f"\0{self.account.profile.number}\0{password}".encode()).decode()
         device = self.account.profile.data.device
         await self.wire.push(frame(self.rng, OPEN.encode()))
         async with asyncio.timeout(20):
@@ -204,7 +210,7 @@ async def _session(world: World, rng: random.Random, record: Record, account: Ac
     async with world.target.connect(rng, record) as wire:
         if not await _upgraded(world, wire, rng):
             return record.answered("http 429")
-        stream = Session(wire, rng, record, account)
+        stream = Session(world, wire, rng, record, account)
         try:
             state = await stream.sign_in(previd)
         except EOFError:
@@ -236,7 +242,7 @@ async def deaf(world: World, rng: random.Random, record: Record) -> None:
         async with world.target.connect(rng, record) as wire:
             if not await _upgraded(world, wire, rng):
                 return record.answered("http 429")
-            stream = Session(wire, rng, record, account)
+            stream = Session(world, wire, rng, record, account)
             await stream.sign_in("")
             wire.writer.transport.pause_reading()
             for n in range(rng.choice((100, 400))):
