@@ -3,7 +3,7 @@
 import random
 
 STEPS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds
-# A stream that ends sooner than this after its login was no success: something that comes with each of them may end them.
+# A stream that ends sooner than this after its login was no success: something that comes with each may end them all.
 SETTLED_AFTER = 10.0
 URGENT_STEPS = (0.0, 0.25, 0.5, 1.0, 2.0)  # while a call runs
 
@@ -27,8 +27,8 @@ class Attempts:
         self._online_since = now
 
     def ended(self, condition: str | None) -> None:
-        """The stream error, if the server said one. After `conflict` somebody else has this profile: two that throw each
-        other out must not do it at full speed."""
+        """The stream error, if the server said one. After `conflict` somebody else has this profile: two that throw
+        each other out must not do it at full speed."""
         self._conflicts = self._conflicts + 1 if condition == "conflict" else 0
 
     def over(self, now: float) -> int:

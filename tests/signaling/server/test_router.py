@@ -210,16 +210,13 @@ async def test_kept_messages_survive_a_restart_and_die_after_seven_days(server, 
 
 
 async def test_a_thousand_kept_messages_arrive_in_order(server, register, connect):
-    from signaling.storage.store import messages
+    from signaling.storage.room import KeptMessage
     from signaling.xml import serialise
 
     alice_phone, bob_phone = await register(ALICE), await register(BOB)
-    to = f"{BOB}@{server.domain}"
-    rows = [
-        {"number": BOB, "sender": CAROL, "kept": server.clock(), "stanza": serialise(jmi(to, sid=f"s{n}"))}
-        for n in range(1000)
-    ]
-    await server.server._context.store.database.run(lambda db: db.execute(messages.insert(), rows))
+    to, now = f"{BOB}@{server.domain}", server.clock()
+    kept = [KeptMessage(0, BOB, CAROL, now, serialise(jmi(to, sid=f"s{n}"))) for n in range(1000)]
+    assert all(await server.server._context.store.keep_messages(kept, 10_000, 1000, 1000))
     alice = await connect(alice_phone)
     await alice.send(jmi(to, sid="one too many"))
     assert st.error_of(await alice.receive()).condition == "service-unavailable"
