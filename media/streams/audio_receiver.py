@@ -100,7 +100,7 @@ class AudioReceiver:
             self._next_arrivals = now
         elif lost:
             self._next_arrivals = min(self._next_arrivals, now + ARRIVALS_PROMPT)
-        self._queue = queue
+        self._queue = self._repair.queued = queue
         silent = self._decoder.is_silence(packet.payload) and not is_red
         self._repair.receive(packet.sequence_number, arrived, silent=silent)
         self._repair.redundant = is_red

@@ -5,6 +5,7 @@ still be played: the round trip decides, and what the jitter buffer may wait. Co
 without a question, so with RED only runs are asked for.
 """
 
+import math
 from dataclasses import dataclass
 
 from media.rtp.sequence import Unwrapper
@@ -17,6 +18,8 @@ MAX_REPAIR_DELAY = (
 # With copies on their way an answer is worth asking for only this long after the frame would be played: the copies
 # keep the delay where it is.
 MAX_LATE_WITH_COPIES = 0.025
+# Where one came that was presumed missing, the path has become slower: a queue that grows by up to its own rate.
+SLOW, SLOW_MARGIN = 0.5, 0.025
 MAX_REQUESTS = 2
 MAX_AHEAD = 12  # packets that are presumed missing while nothing comes
 MIN_RETRY = 0.020
@@ -27,6 +30,7 @@ class _Missing:
     due: float  # its own arrival time
     ask_at: float
     requests: int = 0
+    asked_at: float = math.inf  # first
 
 
 class AudioRepair:
@@ -38,11 +42,13 @@ class AudioRepair:
         self._arrival = (
             0.0  # expected arrival of the highest, smoothed against jitter by taking the earliest line
         )
+        self._slow_until = -math.inf  # the path was seen to hold packets up
         self._presumed = 0  # how many packets after the highest are presumed missing
         self._missing: dict[int, _Missing] = {}
         self.round_trip_time: float | None = None
         self.jitter = 0.0  # seconds
         self.redundant = False  # copies are coming
+        self.queued = False  # the last packets were all late: they wait on the path, and are not missing
         self.playout_delay = 0.0  # of the jitter buffer, seconds
         self.requests_sent = 0
         self.frame = FRAME  # seconds between packets
@@ -51,7 +57,7 @@ class AudioRepair:
     def receive(self, sequence_number: int, now: float, *, silent: bool = False) -> None:
         """A packet of `frame` seconds; `silent`: the sender said that there is none until there is sound again."""
         number = self._unwrapper.unwrap(sequence_number)
-        self._missing.pop(number, None)
+        presumed = self._missing.pop(number, None)
         if self._highest is None:
             self._highest, self._arrival = number, now
             return
@@ -67,7 +73,10 @@ class AudioRepair:
                 self._missing.setdefault(missed, _Missing(due, max(now, due + self._margin)))
         self._highest, self._presumed = number, 0
         # Follow an early packet at once and a late one slowly: the line of what comes undelayed.
-        self._arrival = now if now < expected or now - expected > 1.0 else expected + 0.05 * (now - expected)
+        if presumed is not None and now < presumed.asked_at + (self.round_trip_time or 0.0):
+            self._slow_until = now + SLOW  # no answer can have come yet: it waited on its way
+        follow = now < expected or now - expected > 1.0 or self.queued or now < self._slow_until
+        self._arrival = now if follow else expected + 0.05 * (now - expected)
 
     def get_timer(self) -> float | None:
         if not self._useful or self._highest is None:
@@ -96,6 +105,7 @@ class AudioRepair:
                     missing.ask_at = now + FRAME  # a copy is on its way
                     continue
                 missing.requests += 1
+                missing.asked_at = min(missing.asked_at, now)
                 missing.ask_at = now + max(MIN_RETRY, self.round_trip_time + MIN_MARGIN)
                 out.append(number & 0xFFFF)
         self.requests_sent += len(out)
@@ -114,7 +124,8 @@ class AudioRepair:
 
     @property
     def _margin(self) -> float:
-        return max(MIN_MARGIN, 3 * self.jitter)
+        margin = max(MIN_MARGIN, 3 * self.jitter)
+        return margin if self._arrival >= self._slow_until else max(margin, SLOW_MARGIN)
 
     def _presume(self, now: float) -> None:
         """Packets whose time has passed while nothing came."""

@@ -63,6 +63,29 @@ def test_a_burst_is_noticed_while_it_lasts() -> None:
     assert set(path.numbers()) == {10, 11, 12}, "nothing has come since number 9"
 
 
+@pytest.mark.parametrize("growth", [0.002, 0.006, 0.011, 0.019])
+def test_what_waits_in_a_queue_is_not_asked_for(growth: float) -> None:
+    """A queue that grows by so much a packet for a second, then drains: a request each would make it grow faster."""
+    path, delay = Path(), 0.0
+    for n in range(150):
+        delay = min(0.5, delay + growth) if 50 <= n < 100 else max(0.0, delay - 0.01)
+        path.wait(n * FRAME + delay)
+        path.repair.receive(n, n * FRAME + delay)
+        path._drain(n * FRAME + delay)
+    assert len(path.asked) <= 3
+
+
+def test_what_is_lost_in_a_queue_is_asked_for() -> None:
+    path = Path(rtt=0.040)
+    for n in range(150):
+        delay = 0.006 * min(20, max(0, n - 50))
+        path.wait(n * FRAME + delay)
+        if n not in (80, 81):
+            path.repair.receive(n, n * FRAME + delay)
+            path._drain(n * FRAME + delay)
+    assert {80, 81} <= set(path.numbers()) and len(path.asked) <= 6
+
+
 def test_with_copies_only_runs_are_asked_for() -> None:
     path = Path(redundant=True)
     path.repair.playout_delay = 0.085
