@@ -28,7 +28,7 @@ from media.errors import PacketError
 from media.negotiation import AudioParameters, VideoParameters
 from media.rtcp_reports import RtcpReports
 from media.rtp import congestion_feedback, feedback
-from media.rtp.congestion_feedback import CCFB_FORMAT
+from media.rtp.congestion_feedback import CCFB_FORMAT, ArrivalReport
 from media.rtp.packet import RtpPacket
 from media.rtp.rtcp import (
     PSFB,
@@ -133,7 +133,11 @@ class MediaEngine:
         self.video_parameters = parameters
         if self.video_sender is None:
             self.video_sender = VideoSender(
-                parameters, ssrc=self.video_ssrc, rtx_ssrc=self.rtx_ssrc, rng=self._rng
+                parameters,
+                ssrc=self.video_ssrc,
+                rtx_ssrc=self.rtx_ssrc,
+                rng=self._rng,
+                beside_voice=self.sender is not None and self.sender.hears_arrivals,
             )
         if self.video_receiver is None:
             self.video_receiver = VideoReceiver(parameters, ssrc=self.video_ssrc)
@@ -335,6 +339,7 @@ class MediaEngine:
         if self.video_sender is not None:
             for packet in self.video_sender.packets_to_send(now, now + self._unix_time_offset):
                 self._send_rtp(packet)
+                self.sent_beside(len(packet), now)
 
     def _feedback(self, now: float, *, with_report: bool = False) -> list[Feedback]:
         rtt, messages = self.round_trip_time, []
@@ -375,7 +380,7 @@ class MediaEngine:
         if packet.packet_type == RTPFB and packet.format == CCFB_FORMAT:
             for report in congestion_feedback.parse(packet):
                 if report.ssrc == self.ssrc and self.sender is not None and report.arrivals:
-                    self.sender.receive_arrivals(report, now, alone=self.video_sender is None)
+                    self._receive_arrivals(report, self.sender, now)
         elif packet.packet_type == RTPFB and packet.format == feedback.NACK_FORMAT:
             numbers = feedback.nacked(packet)
             if packet.media_ssrc == self.ssrc and self.sender is not None and self._srtp is not None:
@@ -385,6 +390,13 @@ class MediaEngine:
                 self.video_sender.receive_nack(numbers, now)
         elif packet.packet_type == PSFB and self.video_sender is not None:
             self._receive_video_feedback(packet, self.video_sender, now)
+
+    def _receive_arrivals(self, report: ArrivalReport, voice: AudioSender, now: float) -> None:
+        """Voice and video go the same way: what the voice's packets met tells the video to make room."""
+        video = self.video_sender
+        voice.receive_arrivals(report, now, alone=video is None or video.rate.paused)
+        if video is not None and (path := voice.path_report(now)) is not None:
+            video.receive_path(path, now)
 
     def _receive_video_feedback(self, packet: Feedback, video: VideoSender, now: float) -> None:
         if packet.format == feedback.PLI_FORMAT and packet.media_ssrc == self.video_ssrc:

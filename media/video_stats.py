@@ -10,10 +10,13 @@ Stats = dict[str, dict[str, Any]]
 
 
 def outbound(sender: VideoSender, codec: str) -> Stats:
-    """outbound-rtp and what the far end reported of it."""
+    """outbound-rtp and what the far end reported of it.
+
+    Ringline's own: `paused`, whether no video is sent since the path carries none beside the voice, and `pauses`.
+    """
     rtp = sender.rtp
     width, height = sender.frame_size or (None, None)
-    limited = sender.frames_skipped > 0 or sender.frames_dropped_by_rate > 0
+    limited = sender.rate.paused or sender.frames_skipped > 0 or sender.frames_dropped_by_rate > 0
     stats: Stats = {
         "outbound-rtp-video": {
             "type": "outbound-rtp",
@@ -38,6 +41,8 @@ def outbound(sender: VideoSender, codec: str) -> Stats:
             "pliCount": sender.pli_count,
             "firCount": sender.fir_count,
             "qualityLimitationReason": "bandwidth" if limited else "none",
+            "paused": sender.rate.paused,
+            "pauses": sender.rate.pauses,
         }
     }
     if rtp.remote is not None:

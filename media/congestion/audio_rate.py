@@ -108,9 +108,18 @@ class AudioRateController:
         """RTCP or a retransmission; not `lasting`: what is no reason to send less, such as the handshake."""
         self.record.sent_other(wire_bytes, now, lasting=lasting)
 
-    def receive(self, report: ArrivalReport, now: float) -> None:
+    @property
+    def is_queued(self) -> bool:
+        """Whether the last report shows a queue that is no jitter."""
+        return self.queue > QUEUE_HIGH + UNEVEN * self.record.unevenness
+
+    def receive(self, report: ArrivalReport, now: float, *, alone: bool = True) -> None:
+        """`alone`: what the stream sends decides on the queue; else nothing is learned but the times."""
         newest = self.record.receive(report)
         if newest is None:
+            return
+        if not alone:
+            self._silent_since, self._in_vain, self._queue_then = None, 0, 0.0
             return
         self._compare_with_link()
         if self._begun is None:

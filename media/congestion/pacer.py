@@ -3,6 +3,7 @@
 Retransmissions go before new packets. What waits is bounded in time: beyond, the encoder has to skip pictures.
 """
 
+import math
 from collections import deque
 
 from media.rtp.packet import RtpPacket
@@ -11,7 +12,7 @@ QUANTUM = 0.005  # seconds; a burst is what this long carries
 FACTOR = 1.5  # of the target rate: a frame larger than the mean still leaves within its own time
 # After a decrease, until what waits is gone: on a full path, what leaves here would only wait there.
 DRAIN_FACTOR, DECREASE, DRAINED = 1.1, 0.95, 0.020
-MIN_RATE_BPS = 150_000
+MIN_RATE_BPS = 30_000
 MAX_PACKETS = 2048
 OVERHEAD_BYTES = 28 + 16 + 12  # IP, UDP, SRTP tag, RTP
 
@@ -25,12 +26,14 @@ class Pacer:
         self._bytes = 0
         self._next = 0.0
         self._target_bps = 0
+        self._room_bps = math.inf
         self._draining = False
         self.rate_bps = MIN_RATE_BPS
         self.dropped = 0
 
-    def set_target(self, bitrate_bps: int) -> None:
-        """Of the encoder, with headers."""
+    def set_target(self, bitrate_bps: int, room_bps: float = math.inf) -> None:
+        """Of the encoder, with headers. `room_bps`: what the path carries beside the voice, where that is known."""
+        self._room_bps = room_bps
         if bitrate_bps < DECREASE * self._target_bps:
             self._draining = True
         self._target_bps = bitrate_bps
@@ -39,8 +42,9 @@ class Pacer:
     def _set_rate(self) -> None:
         if self._draining and self.queue_time <= DRAINED:
             self._draining = False
-        factor = DRAIN_FACTOR if self._draining else FACTOR
-        self.rate_bps = max(MIN_RATE_BPS, round(factor * self._target_bps))
+        least = DRAIN_FACTOR * self._target_bps
+        most = least if self._draining else min(FACTOR * self._target_bps, self._room_bps)
+        self.rate_bps = max(MIN_RATE_BPS, round(max(least, most)))
 
     def enqueue(self, packet: RtpPacket, *, urgent: bool = False) -> None:
         """`urgent`: a retransmission."""

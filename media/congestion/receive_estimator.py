@@ -32,7 +32,7 @@ INCREASE_PER_S, INCREASE_NEAR_PER_S, INCREASE_BEYOND_PER_S = 0.5, 0.04, 0.15
 class ReceiveEstimator:
     """Feed it every packet; `estimate_bps` is what to tell the sender."""
 
-    def __init__(self, *, start_bps: int = 300_000, min_bps: int = 100_000, max_bps: int = 2_500_000) -> None:
+    def __init__(self, *, start_bps: int = 300_000, min_bps: int = 30_000, max_bps: int = 2_500_000) -> None:
         self.estimate_bps = float(start_bps)
         self._stamps = Unwrapper(24)
         self._min, self._max = min_bps, max_bps

@@ -139,7 +139,7 @@ def _exp_golomb(data: bytes, position: int) -> tuple[int | None, int]:
 # -- into packets
 
 
-def packetize(access_unit: bytes) -> list[bytes]:
+def packetize(access_unit: bytes, max_bytes: int = MAX_PAYLOAD_BYTES) -> list[bytes]:
     """An Annex B access unit's payloads. Small units share a STAP-A, large ones are cut into FU-A."""
     payloads: list[bytes] = []
     together: list[bytes] = []
@@ -154,20 +154,20 @@ def packetize(access_unit: bytes) -> list[bytes]:
         together.clear()
 
     for unit in split_annex_b(access_unit):
-        if len(unit) > MAX_PAYLOAD_BYTES:
+        if len(unit) > max_bytes:
             flush()
-            payloads += _fragments(unit)
+            payloads += _fragments(unit, max_bytes)
             continue
-        if sum(len(u) + 2 for u in together) + len(unit) + 3 > MAX_PAYLOAD_BYTES:
+        if sum(len(u) + 2 for u in together) + len(unit) + 3 > max_bytes:
             flush()
         together.append(unit)
     flush()
     return payloads
 
 
-def _fragments(unit: bytes) -> list[bytes]:
+def _fragments(unit: bytes, max_bytes: int) -> list[bytes]:
     body = unit[1:]
-    count = -(-len(body) // (MAX_PAYLOAD_BYTES - 2))
+    count = -(-len(body) // (max_bytes - 2))
     indicator, kind = unit[0] & 0xE0 | FU_A, unit[0] & 0x1F
     payloads = []
     for index in range(count):

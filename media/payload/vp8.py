@@ -59,9 +59,9 @@ def parse(payload: bytes) -> Vp8Payload:
     )
 
 
-def packetize(frame: bytes, picture_id: int) -> list[bytes]:
+def packetize(frame: bytes, picture_id: int, max_bytes: int = MAX_PAYLOAD_BYTES) -> list[bytes]:
     """A frame's payloads, about equal in size, so that none is a small one that costs a header."""
-    count = max(1, -(-len(frame) // MAX_PAYLOAD_BYTES))
+    count = max(1, -(-len(frame) // max_bytes))
     head = bytes((0x80, 0x80 | picture_id >> 8 & 0x7F, picture_id & 0xFF))
     payloads = []
     for index in range(count):

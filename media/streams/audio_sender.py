@@ -6,7 +6,8 @@ from random import Random
 import numpy as np
 
 from media.codecs.base import AudioEncoder, Samples
-from media.congestion.audio_rate import AudioRateController
+from media.congestion.audio_rate import START_BPS, AudioRateController
+from media.congestion.path_report import PathReport
 from media.congestion.round_trip_rate import RoundTripRate
 from media.negotiation import AudioParameters
 from media.rtp import red
@@ -39,6 +40,7 @@ MAX_EXPECTED_LOSS_PERCENT = 25  # beyond, libopus lowers the primary's quality w
 
 MAX_DISTANCE = 8  # frames kept for copies
 DEFAULT_ROUND_TRIP = 0.1
+SHARE_BESIDE_VIDEO = 0.6  # of a link whose speed is known
 
 
 class AudioSender:
@@ -81,7 +83,7 @@ class AudioSender:
     @property
     def scheme(self) -> Scheme:
         """How the voice is protected now."""
-        return self._protection.scheme if self._hears_arrivals else self._reported_scheme
+        return self._protection.scheme if self.hears_arrivals else self._reported_scheme
 
     @property
     def _uses_red(self) -> bool:
@@ -89,7 +91,8 @@ class AudioSender:
         return self._parameters.red_payload_type is not None and self._parameters.packet_ms <= 20
 
     @property
-    def _hears_arrivals(self) -> bool:
+    def hears_arrivals(self) -> bool:
+        """Whether the peer tells when packets arrive, and it is acted upon."""
         return self._uses_red and self._parameters.arrival_feedback
 
     def push(self, samples: Samples, captured: float) -> list[bytes]:
@@ -168,15 +171,30 @@ class AudioSender:
     @property
     def budget_bps(self) -> float | None:
         """What all packets of the stream may take, headers included; None: the peer tells no arrivals."""
-        return self._rate.budget_bps if self._hears_arrivals else None
+        return self._rate.budget_bps if self.hears_arrivals else None
 
     @property
     def path_queue(self) -> float:
         """Seconds that packets wait on the path, as of the last report; 0: none, or the peer tells no arrivals."""
         return self._rate.queue
 
+    def path_report(self, now: float) -> PathReport | None:
+        """What the arrivals tell of the path; None: the peer tells none, or there are none yet."""
+        record = self._rate.record
+        if not self.hears_arrivals or not record.outcomes:
+            return None
+        sent = record.sent_bps(now) + record.other_bps(now)
+        return PathReport(
+            queue=record.queue,
+            unevenness=record.unevenness,
+            carried_share=record.carried_share,
+            link_bps=record.link_bps,
+            at_least_bps=record.at_least_bps,
+            sent_bps=sent,
+        )
+
     def _apply_scheme(self, budget_bps: float) -> None:
-        if self._hears_arrivals:
+        if self.hears_arrivals:
             scheme = self._protection.scheme
             bitrate = scheme.fitting(budget_bps)
             self._encoder.set_bitrate(min(bitrate, self._parameters.bitrate_bps))
@@ -187,14 +205,24 @@ class AudioSender:
 
         `alone`: no video of ours fills the path, whose rate makes the room that the voice needs.
         """
-        if not self._hears_arrivals:
+        if not self.hears_arrivals:
             return
         if self._parameters.nack and self._parameters.rtx_payload_type is not None:
             self._protection.round_trip_time = self.rtp.round_trip_time
-        self._rate.receive(report, now)
-        steady = self._rate.steady_bps if alone else MAX_WIRE_BPS
-        self._protection.receive(report, budget_bps=steady)
-        self._apply_scheme(self._rate.budget_bps if alone else MAX_WIRE_BPS)
+        self._rate.receive(report, now, alone=alone)
+        self._protection.receive(report, budget_bps=self._rate.steady_bps if alone else self._beside_video)
+        self._apply_scheme(self._rate.budget_bps if alone else self._beside_video)
+
+    @property
+    def _beside_video(self) -> float:
+        """What the voice may take beside video, which makes room: all that it has a use for, or most of a thin link.
+
+        While there is a queue, no more than a thin link carries: copies would make it longer.
+        """
+        link = self._rate.record.link_bps
+        if self._rate.is_queued:
+            return START_BPS
+        return MAX_WIRE_BPS if link is None else min(MAX_WIRE_BPS, max(START_BPS, SHARE_BESIDE_VIDEO * link))
 
     def sent_beside(self, wire_bytes: int, now: float, *, lasting: bool = True) -> None:
         """What goes the same way, with all its headers: RTCP; not `lasting`: DTLS."""
@@ -240,7 +268,7 @@ class AudioSender:
             self._round_trip_rate.receive(self.rtp.round_trip_time)
         lost = block.fraction_lost / 256
         self._loss += (LOSS_ATTACK if lost > self._loss else LOSS_RELEASE) * (lost - self._loss)
-        if not self._hears_arrivals:
+        if not self.hears_arrivals:
             self._follow_reports()
 
     def set_path_round_trip_time(self, seconds: float) -> None:

@@ -85,6 +85,11 @@ class Synchronizer:
         if now < self._next:
             return
         self._next = now + INTERVAL
+        minimum = audio.delay_manager.minimum
+        if not display.is_live(now):
+            # A picture that stands is in step with nothing: the voice need not wait for it.
+            audio.delay_manager.minimum = max(0.0, minimum - AUDIO_STEP)
+            return
         audio_lag, video_lag = audio.lag(), display.lag()
         between = self._between_clocks()
         if audio_lag is None or video_lag is None or between is None:
@@ -93,7 +98,6 @@ class Synchronizer:
         if abs(offset) > MAX_OFFSET:
             return
         self.offset = offset if self.offset is None else self.offset + SMOOTHING * (offset - self.offset)
-        minimum = audio.delay_manager.minimum
         if offset > TOLERANCE:  # pictures are late
             if display.sync_delay > 0:
                 display.sync_delay = max(0.0, display.sync_delay - min(VIDEO_STEP, offset))

@@ -19,6 +19,7 @@ MAX_SYNC_DELAY = 0.500
 BASE_WINDOW = 10.0
 MIN_SPACING = 0.008  # between pictures that are late together (libwebrtc's pacing of late frames)
 MAX_WAITING = 30
+LIVE = 2.0  # seconds since the last picture
 MAX_FREEZES = 1000
 
 
@@ -84,6 +85,10 @@ class VideoDisplay:
             self.shown_media_time = media_time
             out.append(frame)
         return out
+
+    def is_live(self, now: float) -> bool:
+        """Whether pictures come: one was shown in the last moments."""
+        return self._shown_at is not None and now - self._shown_at < LIVE
 
     def lag(self) -> float | None:
         """Time from a picture's media time to its display at the present delays, on our clock less the sender's."""

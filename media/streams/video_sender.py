@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from media.congestion.pacer import OVERHEAD_BYTES, Pacer
+from media.congestion.path_report import PathReport
 from media.congestion.video_rate import VideoRate
 from media.negotiation import VideoParameters
 from media.payload import h264, vp8
@@ -20,6 +21,8 @@ MID_PACKETS = 100
 MAX_QUEUE_TIME = 0.200
 # A backlog (after key frames, retransmissions) beyond a frame's own time is made up for within this time.
 FREE_QUEUE_TIME, BACKLOG_TIME, MAX_BACKLOG_SHARE = 0.040, 0.8, 0.5
+RATE_WINDOW, MAX_SENT = 0.3, 600  # seconds over which what is sent is measured, packets
+TRANSPORT_BYTES = 28 + 16  # IP and UDP, SRTP tag
 MIN_KEY_FRAME_INTERVAL = 0.3  # libwebrtc: requests that come faster are one request
 DEFAULT_ROUND_TRIP = 0.1
 # The encoder gets what the headers leave of the rate; smoothed over about a second.
@@ -39,13 +42,23 @@ class EncodeRequest:
 class VideoSender:
     """Pictures in, packets out. One picture is encoded at a time; those that come meanwhile are skipped."""
 
-    def __init__(self, parameters: VideoParameters, *, ssrc: int, rtx_ssrc: int, rng: Random) -> None:
+    def __init__(
+        self,
+        parameters: VideoParameters,
+        *,
+        ssrc: int,
+        rtx_ssrc: int,
+        rng: Random,
+        beside_voice: bool = False,
+    ) -> None:
+        """`beside_voice`: receive_path() will be called."""
         self._parameters = parameters
         self.rtp = RtpSender(ssrc=ssrc, clock_rate=CLOCK_RATE, rng=rng)
         self._rtx = RtpSender(ssrc=rtx_ssrc, clock_rate=CLOCK_RATE, rng=rng)
         self._picture_id = rng.randrange(vp8.PICTURE_ID_MODULO)
         self.pacer = Pacer()
-        self.rate = VideoRate()
+        self.rate = VideoRate(beside_voice=beside_voice)
+        self._sent: deque[tuple[float, int]] = deque()  # (when, bytes on the wire) of the last moments
         self._history = RetransmissionHistory()
         self._requests: deque[EncodeRequest] = deque(maxlen=1)
         self._encoding = False
@@ -59,7 +72,7 @@ class VideoSender:
         self.frames_dropped_by_rate = 0
         self.nack_count = self.pli_count = self.fir_count = 0
         self.total_encode_time = 0.0
-        self.pacer.set_target(self.rate.target_bps)
+        self._follow_rate()
 
     # -- pictures
 
@@ -70,7 +83,11 @@ class VideoSender:
         if self._started is None:
             self._started = frame.captured
         self.rate.check(now)
-        self.pacer.set_target(self.rate.target_bps)
+        self._follow_rate()
+        if self.rate.paused:
+            self._key_wanted = True  # what is shown then has nothing to do with what was shown last
+            self.frames_skipped += 1
+            return
         if self._encoding or self._requests or self.pacer.queue_time > MAX_QUEUE_TIME:
             self.frames_skipped += 1
             return
@@ -105,10 +122,10 @@ class VideoSender:
             self.key_frames_encoded += 1
             self._key_wanted, self._last_key = False, now
         if self._parameters.codec == "VP8":
-            payloads = vp8.packetize(data, self._picture_id)
+            payloads = vp8.packetize(data, self._picture_id, self.rate.packet_bytes)
             self._picture_id = (self._picture_id + 1) % vp8.PICTURE_ID_MODULO
         else:
-            payloads = h264.packetize(data)
+            payloads = h264.packetize(data, self.rate.packet_bytes)
         share = len(data) / (len(data) + OVERHEAD_BYTES * len(payloads))
         self._payload_share += SHARE_SMOOTHING * (share - self._payload_share)
         for index, payload in enumerate(payloads):
@@ -135,6 +152,9 @@ class VideoSender:
                 packet.extensions = packet.extensions | {identifier: stamp.to_bytes(3, "big")}
             data = packet.serialize()
             (self._rtx if packet.ssrc == self._rtx.ssrc else self.rtp).count(packet, data)
+            self._sent.append((now, len(data) + TRANSPORT_BYTES))
+            if len(self._sent) > MAX_SENT:
+                self._sent.popleft()
             out.append(data)
         return out
 
@@ -148,6 +168,8 @@ class VideoSender:
 
     def receive_nack(self, numbers: list[int], now: float) -> None:
         self.nack_count += 1
+        if self.rate.paused:
+            return  # for a picture that will not be finished there is no room
         round_trip = self.rtp.round_trip_time or DEFAULT_ROUND_TRIP
         for packet in self._history.asked(numbers, round_trip, now):
             rtx = self._parameters.send_rtx_payload_type
@@ -166,11 +188,22 @@ class VideoSender:
     def receive_report(self, block: ReportBlock, now: float, unix_time: float) -> None:
         self.rtp.receive_report(block, unix_time)
         self.rate.receive_report(block.fraction_lost / 256, self.rtp.round_trip_time, now)
-        self.pacer.set_target(self.rate.target_bps)
+        self._follow_rate()
+
+    def receive_path(self, path: PathReport, now: float) -> None:
+        """What the arrivals of the voice tell of the path that both go."""
+        while self._sent and now - self._sent[0][0] > RATE_WINDOW:
+            self._sent.popleft()
+        sent = 8 * sum(size for _, size in self._sent) / RATE_WINDOW
+        self.rate.receive_path(path, sent, now)
+        self._follow_rate()
+
+    def _follow_rate(self) -> None:
+        self.pacer.set_target(self.rate.target_bps, self.rate.room_bps)
 
     def receive_remb(self, bitrate_bps: int, now: float) -> None:
         self.rate.receive_remb(bitrate_bps, now)
-        self.pacer.set_target(self.rate.target_bps)
+        self._follow_rate()
 
     @property
     def packets_sent(self) -> int:

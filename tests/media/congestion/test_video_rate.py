@@ -1,6 +1,19 @@
 """The sender's rate."""
 
-from media.congestion.video_rate import MAX_BPS, MIN_BPS, REMB_LIFE, SILENCE, START_BPS, VideoRate
+import pytest
+
+from media.congestion.path_report import PathReport
+from media.congestion.video_rate import (
+    FLOOR_BPS,
+    MAX_BPS,
+    MIN_BPS,
+    PAUSE,
+    PAUSE_MAX,
+    REMB_LIFE,
+    SILENCE,
+    START_BPS,
+    VideoRate,
+)
 
 
 def reports(
@@ -22,14 +35,14 @@ def test_without_loss_it_grows_to_the_most() -> None:
 def test_remb_is_obeyed_at_once_and_followed_upwards() -> None:
     rate = VideoRate()
     rate.receive_remb(100_000, 0.0)
-    assert rate.target_bps == MIN_BPS, "less than that is no video"
+    assert rate.target_bps == 100_000
     rate.receive_remb(1_000_000, 0.1)
-    assert rate.target_bps == MIN_BPS, "growth takes its time"
-    for n in range(20):
+    assert rate.target_bps == 100_000, "growth takes its time"
+    for n in range(24):
         rate.receive_remb(1_000_000, n * 0.5)
         rate.receive_report(0.0, 0.05, n * 0.5)
     assert rate.target_bps == 1_000_000
-    rate.receive_remb(400_000, 11.0)
+    rate.receive_remb(400_000, 13.0)
     assert rate.target_bps == 400_000
 
 
@@ -45,7 +58,7 @@ def test_five_percent_of_loss_do_not_lower_it_and_half_does() -> None:
     reports(rate, 10, loss=0.05)
     assert rate.target_bps == START_BPS
     reports(rate, 10, start=10, loss=0.5)
-    assert rate.target_bps == MIN_BPS
+    assert rate.target_bps == FLOOR_BPS
 
 
 def test_a_growing_round_trip_lowers_it_where_there_is_no_remb() -> None:
@@ -64,8 +77,89 @@ def test_silence_of_the_far_end_lowers_it_step_by_step() -> None:
     assert rate.target_bps == MAX_BPS
     for n in range(round(SILENCE * 30), 90):
         rate.check(now + n / 30)
-    assert MIN_BPS < rate.target_bps < MAX_BPS
+    assert FLOOR_BPS < rate.target_bps < MAX_BPS
     for n in range(90, 600):
         rate.check(now + n / 30)
-    assert rate.target_bps == MIN_BPS
+    assert rate.target_bps == FLOOR_BPS
     assert reports(rate, 10, start=now + 20) and rate.target_bps > 600_000
+
+
+# -- beside the voice
+
+
+class Link:
+    """A link of `link_bps` and a queue on it; the voice takes 60 kbit/s and reports every 0.3 s."""
+
+    VOICE_BPS = 60_000
+
+    def __init__(self, link_bps: float, *, shown: bool = False) -> None:
+        self.rate = VideoRate(beside_voice=True)
+        self.link_bps, self.shown = link_bps, shown
+        self.queue = self.now = 0.0
+        self.longest = 0.0
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 0.3
+            sent = self.rate.target_bps + self.VOICE_BPS
+            share = min(1.0, self.link_bps / sent)
+            self.queue = max(0.0, min(0.5, self.queue + 0.3 * (sent / self.link_bps - 1)))
+            self.longest = max(self.longest, self.queue)
+            link = self.link_bps if self.shown else None
+            self.rate.receive_path(
+                PathReport(self.queue, 0.0, share, link, 0.0, self.VOICE_BPS), self.rate.target_bps, self.now
+            )
+            self.rate.receive_report(0.0, 0.05 + self.queue, self.now)
+            self.rate.check(self.now)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("link_bps", [130_000, 200_000, 400_000, 1_000_000])
+def test_video_takes_what_the_voice_leaves(link_bps: int, shown: bool) -> None:
+    link = Link(link_bps, shown=shown)
+    link.run(40.0)
+    link.longest = 0.0
+    link.run(20.0)
+    assert link.longest < 0.15 and not link.rate.paused
+    assert 0.4 * (link_bps - Link.VOICE_BPS) < link.rate.target_bps < link_bps - 0.7 * Link.VOICE_BPS
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("link_bps", [50_000, 64_000, 80_000])
+def test_where_there_is_room_for_the_voice_only_video_pauses(link_bps: int, shown: bool) -> None:
+    link = Link(link_bps, shown=shown)
+    link.VOICE_BPS = 40_000 if link_bps < 60_000 else 55_000
+    link.run(10.0)
+    assert link.rate.paused and link.rate.target_bps == 0
+    link.queue = 0.0
+    link.run(300.0)
+    assert link.rate.pauses <= 2 + 300 / PAUSE_MAX + 4, "each try in vain doubles the wait for the next one"
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_video_comes_back_with_the_link(shown: bool) -> None:
+    link = Link(60_000, shown=shown)
+    link.VOICE_BPS = 50_000
+    link.run(20.0)
+    assert link.rate.paused
+    link.link_bps, link.VOICE_BPS = 1_000_000, 60_000
+    link.run(4 * PAUSE)
+    assert not link.rate.paused
+    link.run(20.0)
+    assert link.rate.target_bps > 300_000
+
+
+def test_a_queue_that_video_did_not_make_does_not_end_it() -> None:
+    """Somebody else fills the link: to send less changes nothing, and all of it would go to them."""
+    rate = VideoRate(beside_voice=True)
+    rate.target_bps = 800_000
+    for n in range(100):
+        rate.receive_path(PathReport(0.2, 0.0, 1.0, None, 0.0, 60_000), rate.target_bps, n * 0.3)
+    assert rate.target_bps > MIN_BPS and not rate.paused
+
+
+def test_a_voice_that_is_silent_does_not_keep_video_small() -> None:
+    rate = VideoRate(beside_voice=True)
+    reports(rate, 20)
+    assert rate.target_bps > 1_000_000

@@ -33,9 +33,12 @@ class Streams:
             return audio - own + self.manager.target
 
         self.audio: Any = SimpleNamespace(delay_manager=self.manager, lag=audio_lag)
-        self.display: Any = SimpleNamespace(sync_delay=0.0, lag=lambda: video + self.display.sync_delay)
+        self.display: Any = SimpleNamespace(
+            sync_delay=0.0, lag=lambda: video + self.display.sync_delay, is_live=lambda now: self.live
+        )
         self.synchronizer = Synchronizer()
         self.report_audio = self.report_video = self.honest
+        self.live = True  # pictures come
 
     @staticmethod
     def honest(now: float) -> tuple[float, float] | None:
@@ -154,3 +157,12 @@ def test_another_source_begins_anew() -> None:
     streams.run(5.0, start=1.0)
     streams.synchronizer.video_clock.receive(8, NTP + 6.0, 500.0, 6.0)
     assert streams.synchronizer.video_clock.offset is None
+
+
+def test_the_voice_does_not_wait_for_a_picture_that_stands() -> None:
+    streams = Streams(0.05, 0.3)
+    streams.run(15.0, start=1.0)
+    assert streams.manager.minimum > 0.2
+    streams.live = False
+    streams.run(15.0, start=20.0)
+    assert streams.manager.minimum == 0
