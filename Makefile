@@ -22,7 +22,7 @@ FUZZ_ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test test-long check interop fuzz format clean bench-voice bench-rate bench-engine bench-receiver bench-signaling voice-docs
+.PHONY: demo test test-long check interop devices postgres quality fuzz format clean bench-voice bench-rate bench-engine bench-receiver bench-signaling voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -41,6 +41,12 @@ check: $(VENV)/.ready-test
 
 interop: $(VENV)/.ready-interop
 	$(BIN)/python -m pytest -o addopts='--import-mode=importlib -q --strict-markers' --timeout 120 tests/interop
+
+# For microphone and loudspeaker; for postgresql+asyncpg://; for PESQ and ViSQOL. What is installed stays the checkout.
+devices postgres: $(VENV)/.ready
+	@$(PIP) --editable '.[$@]'
+
+quality: $(VENV)/.ready-quality
 
 fuzz: $(VENV)/.ready-test
 	$(BIN)/python tests/fuzz/fuzz_signaling.py $(FUZZ_ARGS)

@@ -12,7 +12,7 @@ DEFAULT = ""  # the option without a name
 
 
 def add_sound_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("microphone and speaker (pip install 'ringline[devices]')").add_argument
+    add = parser.add_argument_group("microphone and speaker").add_argument
     device: dict[str, Any] = {"nargs": "?", "const": DEFAULT, "metavar": "NAME"}
     add(
         "--microphone",

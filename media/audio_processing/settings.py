@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.errors import SourceError
+from media.extras import how_to_install
 
 # Levels of libwebrtc's noise suppressor: 6, 12, 18 and 21 dB; Chrome uses the third (kHigh: 18 dB).
 _NOISE_LEVEL = 2
@@ -52,9 +53,7 @@ def make_processor(
     try:
         from pywebrtc_audio import AudioProcessor
     except ImportError:
-        raise SourceError(
-            "echo cancellation is missing, please run: pip install 'ringline[devices]'"
-        ) from None
+        raise SourceError(f"echo cancellation is not installed: {how_to_install('devices')}") from None
     processor: Processor = AudioProcessor(
         sample_rate=sample_rate,
         echo_cancellation=settings.echo_cancellation,

@@ -24,10 +24,11 @@ from media.io.negotiator import Negotiator
 from media.io.secure_transport import SecureTransport
 from media.io.setup_steps import SetupSteps
 from media.io.sound_pump import SoundPump, close_quietly
-from media.io.sources import AudioSink, AudioSource, PullSink
+from media.io.sources import AudioSink, PullSink
 from media.io.ticker import Ticker
+from media.io.tracks import AudioInput, VideoInput, as_camera, as_microphone
 from media.io.video_pump import VideoPump
-from media.io.video_sources import VideoSink, VideoSource
+from media.io.video_sources import VideoSink
 from media.quality.report import MEDIA_STEPS, QualityReport
 from media.simulation.link import Link
 from media.transport.srtp import SrtpKeys
@@ -45,9 +46,9 @@ class PeerConnection:
     def __init__(
         self,
         *,
-        microphone: AudioSource | None = None,
+        microphone: AudioInput | None = None,
         speaker: AudioSink | PullSink | None = None,
-        camera: VideoSource | None = None,
+        camera: VideoInput | None = None,
         screen: VideoSink | None = None,
         video_codecs: Sequence[str] = ("VP8", "H264"),
         ice_servers: Sequence[Any] = (),
@@ -56,9 +57,9 @@ class PeerConnection:
         network: Link | None = None,
         rng: Random | None = None,
     ) -> None:
-        self.microphone = microphone
+        self.microphone = as_microphone(microphone)
         self.speaker = speaker
-        self.camera, self.screen = camera, screen
+        self.camera, self.screen = as_camera(camera), screen
         self._video_codecs = video_codecs
         self._ice = IceSettings(addresses=addresses, network=network)
         self._ice.configure(ice_servers, ice_transport_policy)
@@ -161,12 +162,13 @@ class PeerConnection:
         else:
             self._video.stop_reading()
 
-    def set_camera(self, camera: VideoSource | None) -> None:
+    def set_camera(self, camera: VideoInput | None) -> None:
         """Another camera, the first one, or none any more. A first one needs a new offer; see create_offer()."""
+        source = as_camera(camera)
         self._video.stop_reading()
         if self.camera is not None:
             close_quietly(self.camera)
-        self.camera = camera
+        self.camera = source
         if camera is not None:
             self._negotiator.offer_again("video")
         self.set_camera_on(True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from media.audio_processing.settings import Direction
 from media.errors import SourceError
+from media.extras import how_to_install
 from media.io.sources import SAMPLE_RATE, Samples
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,9 @@ class MiniaudioSystem:
         try:
             import miniaudio
         except ImportError:
-            raise SourceError("sound devices need: pip install 'ringline[devices]'") from None
+            raise SourceError(
+                f"microphone and loudspeaker need a library that is not installed: {how_to_install('devices')}"
+            ) from None
         self._library: Any = miniaudio
         names = {b.name.lower(): b for b in miniaudio.get_enabled_backends()}
         if backend is not None and backend.lower() not in names:

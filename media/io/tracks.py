@@ -18,8 +18,8 @@ from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame as AvFrame
 
 from media.errors import SourceError
-from media.io.sources import FRAME_SAMPLES, SAMPLE_RATE, Pace, Samples
-from media.io.video_sources import stalled
+from media.io.sources import FRAME_SAMPLES, SAMPLE_RATE, AudioSource, Pace, Samples
+from media.io.video_sources import VideoSource, stalled
 from media.pictures import from_av, to_av
 from media.video_frame import VideoFrame
 
@@ -34,6 +34,10 @@ _SPACING = VIDEO_CLOCK_RATE // 30
 _MAX_AHEAD = VIDEO_CLOCK_RATE // 10
 # A track may give frames of any length; longer ones (a broken track) end it.
 _MAX_FRAME_SAMPLES = 10 * SAMPLE_RATE
+
+
+AudioInput = AudioSource | MediaStreamTrack
+VideoInput = VideoSource | MediaStreamTrack
 
 
 class TrackAudioSource:
@@ -115,6 +119,27 @@ class TrackVideoSource:
     def close(self) -> None:
         self.ended = True
         self._track.stop()
+
+
+def as_microphone(source: AudioInput | None) -> AudioSource | None:
+    """The source itself, or one of the audio track. Raises TypeError for what is neither."""
+    if isinstance(source, MediaStreamTrack):
+        return TrackAudioSource(source)
+    _check_source(source, "microphone", "an AudioSource or an audio MediaStreamTrack")
+    return source
+
+
+def as_camera(source: VideoInput | None) -> VideoSource | None:
+    """The source itself, or one of the video track. Raises TypeError for what is neither."""
+    if isinstance(source, MediaStreamTrack):
+        return TrackVideoSource(source)
+    _check_source(source, "camera", "a VideoSource or a video MediaStreamTrack")
+    return source
+
+
+def _check_source(source: object, role: str, wanted: str) -> None:
+    if source is not None and not all(callable(getattr(source, name, None)) for name in ("read", "close")):
+        raise TypeError(f"a {role} is {wanted}, not {source!r}")
 
 
 async def _receive(source: TrackAudioSource | TrackVideoSource, track: Any, wanted: type[Any]) -> Any:

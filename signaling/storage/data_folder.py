@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -49,6 +51,10 @@ async def open_store(config: ServerConfig) -> Store:
         url = f"sqlite:///{path}"
     try:
         return await Store.open(url)
-    except (SQLAlchemyError, OSError, ImportError) as error:
+    except ImportError as error:
+        raise ServerStartError(
+            f"the driver of this database is not installed: {shlex.quote(sys.executable)} -m pip install {error.name}"
+        ) from None
+    except (SQLAlchemyError, OSError) as error:
         # The URL may hold a password, and so may the message.
         raise ServerStartError(f"cannot open the database ({type(error).__name__})") from None

@@ -17,6 +17,7 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamT
 
 from media.io import sources, tracks
 from media.io.files import load_speech
+from media.io.peer_connection import PeerConnection
 from media.io.sources import AudioSink, AudioSource
 from media.io.tracks import (
     MAX_PICTURES,
@@ -304,3 +305,25 @@ async def test_times_of_a_fast_camera_do_not_run_away(monkeypatch: pytest.Monkey
         assert before < frame.pts and 0 <= frame.pts - number * 1500 <= 9000
         before = frame.pts
     track.close()
+
+
+async def test_a_track_is_a_camera_or_a_microphone_as_it_is() -> None:
+    connection = PeerConnection(microphone=AudioStreamTrack(), camera=VideoStreamTrack())
+    assert isinstance(connection.microphone, TrackAudioSource) and isinstance(
+        connection.camera, TrackVideoSource
+    )
+    connection.set_camera(VideoStreamTrack())
+    assert isinstance(connection.camera, TrackVideoSource)
+    camera = connection.camera
+    for wrong in (AudioStreamTrack(), "camera", 0, object()):
+        with pytest.raises((TypeError, ValueError)):
+            connection.set_camera(wrong)  # type: ignore[arg-type]
+        assert connection.camera is camera and not camera.ended
+    await connection.close()
+    for arguments in (
+        {"camera": AudioStreamTrack()},
+        {"microphone": VideoStreamTrack()},
+        {"microphone": "default"},
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            PeerConnection(**arguments)  # type: ignore[arg-type]
