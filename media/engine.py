@@ -48,6 +48,7 @@ from media.streams.audio_sender import AudioSender
 from media.streams.synchronizer import Synchronizer
 from media.streams.video_receiver import DecodeRequest, VideoReceiver
 from media.streams.video_sender import EncodeRequest, VideoSender
+from media.transport.counters import TransportCounters
 from media.transport.demux import Kind, classify
 from media.transport.srtp import SrtpKeys, SrtpSession
 from media.video_frame import VideoFrame
@@ -71,18 +72,6 @@ class PeerLeft:
 
 
 EngineEvent = FirstAudio | PeerLeft
-
-
-@dataclass(slots=True)
-class TransportCounters:
-    """Datagrams of SRTP and SRTCP."""
-
-    packets_sent: int = 0
-    bytes_sent: int = 0
-    packets_received: int = 0
-    bytes_received: int = 0
-    rtcp_bytes_sent: int = 0
-    packets_refused: int = 0  # not authentic, replayed, or not what they claimed to be
 
 
 class MediaEngine:
@@ -115,32 +104,31 @@ class MediaEngine:
     # -- what was negotiated
 
     def configure_audio(self, parameters: AudioParameters) -> None:
-        """Set the stream up, or change its direction; codecs are kept from the first call on."""
+        """Set the stream up, or change what a later pair of descriptions changes: codec, numbers, direction."""
         self.parameters = parameters
-        if self.sender is None:
-            self.sender = AudioSender(
-                create_encoder(parameters),
-                parameters,
-                ssrc=self.ssrc,
-                rtx_ssrc=self.audio_rtx_ssrc,
-                rng=self._rng,
-            )
-        if self.receiver is None:
-            self.receiver = AudioReceiver(create_decoder(parameters.codec), parameters, ssrc=self.ssrc)
+        if self.sender is not None and self.receiver is not None:
+            self.sender.configure(parameters)
+            self.receiver.configure(parameters)
+            return
+        encoder, rtx = create_encoder(parameters), self.audio_rtx_ssrc
+        self.sender = AudioSender(encoder, parameters, ssrc=self.ssrc, rtx_ssrc=rtx, rng=self._rng)
+        self.receiver = AudioReceiver(create_decoder(parameters.codec), parameters, ssrc=self.ssrc)
 
     def configure_video(self, parameters: VideoParameters) -> None:
         """As configure_audio, for video."""
         self.video_parameters = parameters
-        if self.video_sender is None:
-            self.video_sender = VideoSender(
-                parameters,
-                ssrc=self.video_ssrc,
-                rtx_ssrc=self.rtx_ssrc,
-                rng=self._rng,
-                beside_voice=self.sender is not None and self.sender.hears_arrivals,
-            )
-        if self.video_receiver is None:
-            self.video_receiver = VideoReceiver(parameters, ssrc=self.video_ssrc)
+        if self.video_sender is not None and self.video_receiver is not None:
+            self.video_sender.configure(parameters)
+            self.video_receiver.configure(parameters)
+            return
+        self.video_sender = VideoSender(
+            parameters,
+            ssrc=self.video_ssrc,
+            rtx_ssrc=self.rtx_ssrc,
+            rng=self._rng,
+            beside_voice=self.sender is not None and self.sender.hears_arrivals,
+        )
+        self.video_receiver = VideoReceiver(parameters, ssrc=self.video_ssrc)
 
     def set_path_round_trip_time(self, seconds: float) -> None:
         """What ICE measured: until reports tell, and for an end that sends nothing."""
@@ -204,7 +192,7 @@ class MediaEngine:
         """When handle_timer() wants to be called."""
         if self._closed or (first := self.reports.get_timer()) is None:
             return None
-        for stream in (self.receiver, self.video_sender, self.video_receiver):
+        for stream in (self.video_sender, *self.receiving):
             if stream is not None and (due := stream.get_timer()) is not None and due < first:
                 first = due
         return first
@@ -224,6 +212,24 @@ class MediaEngine:
     def next_event(self) -> EngineEvent | None:
         return self._events.popleft() if self._events else None
 
+    @property
+    def sending(self) -> tuple[AudioSender | None, VideoSender | None]:
+        """The streams that are sent, by what was agreed on last."""
+        audio, video = self.parameters, self.video_parameters
+        return (
+            self.sender if audio is not None and audio.send else None,
+            self.video_sender if video is not None and video.send else None,
+        )
+
+    @property
+    def receiving(self) -> tuple[AudioReceiver | None, VideoReceiver | None]:
+        """The streams that are received, by what was agreed on last."""
+        audio, video = self.parameters, self.video_parameters
+        return (
+            self.receiver if audio is not None and audio.receive else None,
+            self.video_receiver if video is not None and video.receive else None,
+        )
+
     # -- sound
 
     def push_audio(self, samples: Samples, now: float) -> None:
@@ -240,12 +246,7 @@ class MediaEngine:
     @property
     def _says(self) -> bool:
         """Whether sound is sent; before that, and while it is not, the media time stands still."""
-        return (
-            self._srtp is not None
-            and not self._closed
-            and self.parameters is not None
-            and self.parameters.send
-        )
+        return self._srtp is not None and not self._closed and self.sending[0] is not None
 
     def pull_audio(self, now: float) -> Samples:
         """10 ms of int16 mono at 48 kHz; silence while there is nothing to play."""
@@ -255,16 +256,15 @@ class MediaEngine:
         if not self._heard and self.receiver.jitter_buffer.first_played is not None:
             self._heard = True
             self._events.append(FirstAudio(self.receiver.jitter_buffer.first_played))
-        return samples
+        return np.zeros_like(samples) if self.receiving[0] is None else samples
 
     # -- pictures
 
     def push_video(self, frame: VideoFrame, now: float) -> None:
         """A picture from the camera; dropped before set_keys() and while video is not sent."""
-        if self._srtp is None or self.video_sender is None or self._closed:
-            return
-        if self.video_parameters is not None and self.video_parameters.send:
-            self.video_sender.push(frame, now)
+        sender = self.sending[1]
+        if self._srtp is not None and sender is not None and not self._closed:
+            sender.push(frame, now)
 
     def pictures_to_show(self, now: float) -> list[VideoFrame]:
         return [] if self.video_receiver is None else self.video_receiver.display.pictures_to_show(now)
@@ -327,10 +327,10 @@ class MediaEngine:
         """To the stream whose payload type it has: within a BUNDLE these are distinct (RFC 8843 section 9.2)."""
         video = self.video_receiver
         if video is not None and video.accepts(packet.payload_type):
-            if self.video_parameters is not None and self.video_parameters.receive:
+            if self.receiving[1] is not None:
                 video.receive(packet, arrived)
-        elif self.receiver is not None and self.parameters is not None and self.parameters.receive:
-            self.receiver.receive(packet, now, arrived=arrived)
+        elif (audio := self.receiving[0]) is not None:
+            audio.receive(packet, now, arrived=arrived)
 
     def _collect(self, now: float, feedback: bool) -> None:
         """Feedback and video packets that are due."""
@@ -344,13 +344,14 @@ class MediaEngine:
     def _feedback(self, now: float, *, with_report: bool = False) -> list[Feedback]:
         rtt, messages = self.round_trip_time, []
         if rtt is not None:
-            for receiver in (self.receiver, self.video_receiver):
+            for receiver in self.receiving:
                 if receiver is not None:
                     receiver.set_round_trip_time(rtt)
-        if self.receiver is not None:
-            messages += self.receiver.feedback_to_send(now, with_report=with_report)
-        if self.video_receiver is not None:
-            messages += self.video_receiver.feedback_to_send(now)
+        audio, video = self.receiving
+        if audio is not None:
+            messages += audio.feedback_to_send(now, with_report=with_report)
+        if video is not None:
+            messages += video.feedback_to_send(now)
         return messages
 
     def _receive_rtcp(self, packet: RtcpPacket | Malformed, now: float, arrived: float) -> None:
@@ -389,23 +390,11 @@ class MediaEngine:
             elif packet.media_ssrc == self.video_ssrc and self.video_sender is not None:
                 self.video_sender.receive_nack(numbers, now)
         elif packet.packet_type == PSFB and self.video_sender is not None:
-            self._receive_video_feedback(packet, self.video_sender, now)
+            self.video_sender.receive_feedback(packet, now)
 
     def _receive_arrivals(self, report: ArrivalReport, voice: AudioSender, now: float) -> None:
         """Voice and video go the same way: what the voice's packets met tells the video to make room."""
-        video = self.video_sender
+        video = self.sending[1]
         voice.receive_arrivals(report, now, alone=video is None or video.rate.paused)
         if video is not None and (path := voice.path_report(now)) is not None:
             video.receive_path(path, now)
-
-    def _receive_video_feedback(self, packet: Feedback, video: VideoSender, now: float) -> None:
-        if packet.format == feedback.PLI_FORMAT and packet.media_ssrc == self.video_ssrc:
-            video.pli_count += 1
-            video.request_key_frame()
-        elif packet.format == feedback.FIR_FORMAT and self.video_ssrc in feedback.fir_sources(packet):
-            video.fir_count += 1
-            video.request_key_frame()
-        elif packet.format == feedback.APPLICATION_FORMAT:
-            estimate = feedback.remb_estimate(packet)
-            if estimate is not None and self.video_ssrc in estimate[1]:
-                video.receive_remb(estimate[0], now)

@@ -89,9 +89,12 @@ class VideoParameters:
     remb: bool = True
     send: bool = True
     receive: bool = True
-    parameter_sets: tuple[
-        bytes, ...
-    ] = ()  # H.264's of what the peer sends, as far as its description has them
+    parameter_sets: tuple[bytes, ...] = ()  # H264's, as far as the peer's description has them
+
+    @property
+    def receive_payload_types(self) -> tuple[int | None, ...]:
+        """Of pictures, and of retransmissions."""
+        return self.receive_payload_type, self.receive_rtx_payload_type
 
 
 @dataclass(frozen=True, slots=True)

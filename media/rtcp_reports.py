@@ -103,14 +103,15 @@ class RtcpReports:
     def _piece(self, now: float) -> tuple[RtcpPacket, ...]:
         """What is due of a compound; each turn another part (RFC 5506 section 3.4)."""
         engine = self._engine
-        sends = engine.sender is not None and engine.sender.rtp.packets_sent > 0
+        sender = engine.sending[0]
+        sends = sender is not None and sender.rtp.packets_sent > 0
         if self._speaks_extended and (extended := self._extended(now, sending=sends)) is not None:
             return (extended,)
         named = self._sent % DESCRIPTION_TURNS == 1
         blocks = () if named else self._report_blocks(now)
         report = (
-            engine.sender.rtp.sender_report(blocks, now, now + self._unix_time_offset)
-            if engine.sender is not None and sends
+            sender.rtp.sender_report(blocks, now, now + self._unix_time_offset)
+            if sender is not None and sends
             else ReceiverReport(engine.ssrc, blocks)
         )
         return (report, self._description()) if named else (report,)
@@ -119,9 +120,7 @@ class RtcpReports:
         engine = self._engine
         unix_time = now + self._unix_time_offset
         blocks = self._report_blocks(now)
-        senders = [
-            s.rtp for s in (engine.sender, engine.video_sender) if s is not None and s.rtp.packets_sent
-        ]
+        senders = [s.rtp for s in engine.sending if s is not None and s.rtp.packets_sent]
         packets: list[RtcpPacket] = [
             rtp.sender_report(blocks if index == 0 else (), now, unix_time)
             for index, rtp in enumerate(senders)
@@ -129,15 +128,14 @@ class RtcpReports:
         if not packets:
             packets.append(ReceiverReport(engine.ssrc, blocks))
         packets.append(self._description())
-        if engine.video_receiver is not None and (remb := engine.video_receiver.remb(now)) is not None:
+        if (video := engine.receiving[1]) is not None and (remb := video.remb(now)) is not None:
             packets.append(remb)
         if self._speaks_extended and (extended := self._extended(now, sending=bool(senders))) is not None:
             packets.append(extended)
         return tuple(packets)
 
     def _report_blocks(self, now: float) -> tuple[ReportBlock, ...]:
-        receivers = (self._engine.receiver, self._engine.video_receiver)
-        blocks = [r.report(now) for r in receivers if r is not None]
+        blocks = [r.report(now) for r in self._engine.receiving if r is not None]
         return tuple(b for b in blocks if b is not None)
 
     def _description(self) -> SourceDescription:

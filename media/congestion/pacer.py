@@ -54,6 +54,12 @@ class Pacer:
         (self._urgent if urgent else self._normal).append(packet)
         self._bytes += len(packet.payload) + OVERHEAD_BYTES
 
+    def clear(self) -> None:
+        """Nothing that waits is to be sent."""
+        self._urgent.clear()
+        self._normal.clear()
+        self._bytes = 0
+
     @property
     def queue_time(self) -> float:
         """How long what waits will take, seconds."""

@@ -72,9 +72,6 @@ class PeerConnection:
         self._transport: SecureTransport | None = None
         self._steps = SetupSteps(self._loop.time)
         self._negotiator = Negotiator(self._make_transport, self._local, self._apply, self._steps)
-        self._negotiating = (
-            asyncio.Lock()
-        )  # offers and answers are made one after the other (W3C's operations chain)
         self._events = EventQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._video = VideoPump(self._engine, self._lock, screen, self._drain)
@@ -157,7 +154,8 @@ class PeerConnection:
         if on != self._camera_on:
             self._report.happened(self._loop.time(), "camera on" if on else "camera off")
         self._camera_on = on
-        if self.camera is not None and on and self._sound.flows and self._connected:
+        flows = self._connected and self._sound.flows and self._engine.sending[1] is not None
+        if self.camera is not None and on and flows:
             self._video.read(self.camera)
         else:
             self._video.stop_reading()
@@ -285,10 +283,13 @@ class PeerConnection:
                 self._engine.configure_audio(agreed.audio)
             if agreed.video is not None:
                 self._engine.configure_video(agreed.video)
-                self._video.start(agreed.video.codec)
+                self._video.start()
+        self._sound.set_sending(agreed.audio is not None and agreed.audio.send)
         self._sound.open(self.microphone, self.speaker)
         self._data = agreed.data
         self._start_channels()
+        if self._connected:
+            self._start_media()
         await transport.latest_ice.add_candidates(agreed.transport.candidates)
 
     def _keys(self, keys: SrtpKeys) -> None:

@@ -52,10 +52,19 @@ class SoundPump:
         self.muted = False
         self.held = False
         self.enabled = True  # False: nothing is opened
+        self._sends = True  # what is agreed on: without, the microphone is not read
+        self._stopped = False  # it was read before
 
     @property
     def flows(self) -> bool:
         return self.enabled and not self.held
+
+    def set_sending(self, sends: bool) -> None:
+        """Whether the peer takes sound, by what was agreed on last: where it does not, nobody listens here."""
+        self._sends = sends
+        if not sends and self._capture is not None:
+            self._capture.cancel()
+            self._capture, self._latest, self._stopped = None, None, True
 
     def open(self, microphone: AudioSource | None, speaker: AudioSink | PullSink | None) -> None:
         """The connection is being made: open the devices that have a clock of their own."""
@@ -100,7 +109,7 @@ class SoundPump:
         self._opening = self._loop.call_later(seconds, self._open_speaker, speaker)
 
     def _open_microphone(self, microphone: AudioSource | None) -> None:
-        if microphone is not None and self._capture is None:
+        if microphone is not None and self._capture is None and self._sends:
             self._capture = asyncio.ensure_future(self._read(microphone))
 
     def _open_speaker(self, speaker: AudioSink | PullSink | None) -> None:
@@ -123,12 +132,16 @@ class SoundPump:
 
     async def _read(self, microphone: AudioSource) -> None:
         at_once = 0
+        old = LEFT_OUT_AT_ONCE if self._stopped and getattr(microphone, "live", True) else 0
         try:
             while True:
                 asked = self._loop.time()
                 samples = await microphone.read()
                 now = self._loop.time()
                 at_once = at_once + 1 if now - asked < WAITING else 0
+                old = old - 1 if at_once else 0
+                if old > 0:
+                    continue  # a device kept it from when it was for nobody's ears
                 if not self._started:
                     self._latest = samples, now
                 elif at_once < STALE:

@@ -33,15 +33,19 @@ class VideoPump:
         self._loop = asyncio.get_running_loop()
         self._workers: VideoWorkers | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._camera: VideoSource | None = None  # that is read
 
-    def start(self, codec: str) -> None:
+    def start(self) -> None:
         """Video was negotiated: the workers stand by."""
         if self._workers is None:
-            self._workers = VideoWorkers(codec, encoded=self._encoded, decoded=self._decoded)
+            self._workers = VideoWorkers(encoded=self._encoded, decoded=self._decoded)
 
     def read(self, camera: VideoSource) -> None:
         """Take pictures from this camera, instead of the one before."""
+        if self._reading is not None and self._camera is camera:
+            return
         self.stop_reading()
+        self._camera = camera
         self._reading = asyncio.ensure_future(self._read(camera))
 
     def set_screen(self, screen: VideoSink | None) -> None:

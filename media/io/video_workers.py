@@ -27,12 +27,13 @@ Decoded = Callable[[DecodeRequest, list[NDArray[np.uint8]] | None, float], None]
 class VideoWorkers:
     """Encoder and decoder of one connection. `encoded` and `decoded` are called on the loop."""
 
-    def __init__(self, codec: str, *, encoded: Encoded, decoded: Decoded) -> None:
-        self._codec = codec
+    def __init__(self, *, encoded: Encoded, decoded: Decoded) -> None:
         self._encoded, self._decoded = encoded, decoded
         self._loop = asyncio.get_running_loop()
+        # Of the codec that the last request was for; each belongs to its thread.
         self._encoder: VideoEncoder | None = None
         self._decoder: VideoDecoder | None = None
+        self._encodes = self._decodes = ""
         self._encoding: ThreadPoolExecutor | None = None
         self._decoding: ThreadPoolExecutor | None = None
         self._closed = False
@@ -66,8 +67,10 @@ class VideoWorkers:
         started = time.perf_counter()
         frame: EncodedFrame | None = None
         try:
-            if self._encoder is None:
-                self._encoder = make_encoder(self._codec)
+            if self._encoder is None or self._encodes != request.codec:
+                if self._encoder is not None:
+                    self._encoder.close()
+                self._encoder, self._encodes = make_encoder(request.codec), request.codec
             frame = self._encoder.encode(
                 request.frame.data,
                 time=request.time,
@@ -84,8 +87,10 @@ class VideoWorkers:
         started = time.perf_counter()
         pictures: list[NDArray[np.uint8]] | None = None
         try:
-            if self._decoder is None:
-                self._decoder = make_decoder(self._codec)
+            if self._decoder is None or self._decodes != request.codec:
+                if self._decoder is not None:
+                    self._decoder.close()
+                self._decoder, self._decodes = make_decoder(request.codec), request.codec
             pictures = self._decoder.decode(request.frame.data)
         except Exception as error:
             self._fail("decoder", error)

@@ -40,6 +40,11 @@ class RetransmissionHistory:
             del self._sent[number]
             self._resent.pop(number, None)
 
+    def clear(self) -> None:
+        """Nothing of before is to be sent again."""
+        self._sent.clear()
+        self._resent.clear()
+
     def asked(self, numbers: Iterable[int], round_trip_time: float, now: float) -> list[RtpPacket]:
         """Those of the packets asked for that are worth sending again now."""
         out = []

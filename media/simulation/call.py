@@ -175,7 +175,7 @@ def simulate(
     if video is not None:
         for end, own, theirs in ((caller, *video), (callee, *video[::-1])):
             end.engine.configure_video(video_parameters)
-            end.video = VideoEnd(own, end.engine, video_parameters.codec, theirs.picture)
+            end.video = VideoEnd(own, end.engine, theirs.picture)
     _run(caller, callee, seconds)
     reports = []
     for end, other in ((caller, callee), (callee, caller)):

@@ -40,11 +40,11 @@ class VideoEnd:
         self,
         video: SimulatedVideo,
         engine: MediaEngine,
-        codec: str,
         reference: Callable[[int], Picture | None],
     ) -> None:
         self._video, self._engine = video, engine
-        self._encoder, self._decoder = video.encoder(codec), video.decoder(codec)
+        self._encoders: dict[str, VideoEncoder] = {}
+        self._decoders: dict[str, VideoDecoder] = {}
         self._scorer = VideoScorer(reference, ssim_every=0)
         self._number = 0
         self.captured: dict[int, float] = {}
@@ -67,8 +67,10 @@ class VideoEnd:
         sender, receiver = self._engine.video_sender, self._engine.video_receiver
         assert sender is not None and receiver is not None
         while (encode := self._engine.next_encode_request()) is not None:
+            encoder = self._encoders.get(encode.codec) or self._video.encoder(encode.codec)
+            self._encoders[encode.codec] = encoder
             try:
-                frame = self._encoder.encode(
+                frame = encoder.encode(
                     encode.frame.data,
                     time=encode.time,
                     key_frame=encode.key_frame,
@@ -79,8 +81,10 @@ class VideoEnd:
             data, key = (None, False) if frame is None else (frame.data, frame.key_frame)
             sender.receive_encoded(encode, data, key, ENCODE_SECONDS, now)
         while (decode := self._engine.next_decode_request()) is not None:
+            decoder = self._decoders.get(decode.codec) or self._video.decoder(decode.codec)
+            self._decoders[decode.codec] = decoder
             try:
-                pictures: list[Picture] | None = self._decoder.decode(decode.frame.data)
+                pictures: list[Picture] | None = decoder.decode(decode.frame.data)
             except CodecError:
                 pictures = None
             receiver.receive_decoded(decode, pictures, DECODE_SECONDS, now)
@@ -94,5 +98,7 @@ class VideoEnd:
         return self._scorer.score(captured, end) if captured else None
 
     def close(self) -> None:
-        self._encoder.close()
-        self._decoder.close()
+        for encoder in self._encoders.values():
+            encoder.close()
+        for decoder in self._decoders.values():
+            decoder.close()

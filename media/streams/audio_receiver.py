@@ -40,8 +40,8 @@ class AudioReceiver:
         self._decoder = decoder
         self._parameters = parameters
         self._our_ssrc = ssrc  # the sender of our feedback
-        self._codecs = dict.fromkeys(parameters.receive_payload_types, parameters.codec)
-        self._codecs |= dict(parameters.other_codecs)
+        self._codecs: dict[int, str] = {}  # by payload type
+        self.configure(parameters)
         self.codec = parameters.codec  # what the decoder is for
         self.jitter_buffer = JitterBuffer(decoder, clock_rate=parameters.clock_rate)
         self.statistics: ReceiveStatistics | None = None
@@ -63,6 +63,12 @@ class AudioReceiver:
         self.audio_level = 0.0  # of the last 10 ms, 0 to 1
         self.total_audio_energy = 0.0
         self.ended = False
+
+    def configure(self, parameters: AudioParameters) -> None:
+        """What a later pair of descriptions settles. Packets by the one before may still be on their way."""
+        self._parameters = parameters
+        self._codecs |= dict.fromkeys(parameters.receive_payload_types, parameters.codec)
+        self._codecs |= dict(parameters.other_codecs)
 
     def receive(self, packet: RtpPacket, now: float, *, arrived: float | None = None) -> None:
         """A decrypted packet of this stream, or a retransmission.

@@ -5,6 +5,7 @@ from random import Random
 
 import numpy as np
 
+from media.codecs.audio import create_encoder
 from media.codecs.base import AudioEncoder, Samples
 from media.congestion.audio_rate import START_BPS, AudioRateController
 from media.congestion.path_report import PathReport
@@ -55,9 +56,7 @@ class AudioSender:
     ) -> None:
         self._encoder = encoder
         self._parameters = parameters
-        self._extensions = (
-            {} if parameters.mid_extension is None else {parameters.mid_extension: parameters.mid.encode()}
-        )
+        self._mid_until = MID_PACKETS  # packets sent
         self._waiting: Samples = np.zeros(0, np.int16)  # less than a packet
         self._frame_samples = parameters.packet_ms * SAMPLE_RATE // 1000
         self._samples_a_tick = SAMPLE_RATE // parameters.clock_rate
@@ -79,6 +78,32 @@ class AudioSender:
         self.total_samples_captured = 0
         self.total_audio_energy = 0.0  # W3C: of what is sent, seconds times the mean square (full scale 1)
         self.nack_count = 0
+
+    def configure(self, parameters: AudioParameters) -> None:
+        """What a later pair of descriptions settles. The source and its numbers stay, whatever the codec."""
+        before, self._parameters = self._parameters, parameters
+        if (before.mid, before.mid_extension) != (parameters.mid, parameters.mid_extension):
+            self._mid_until = self.rtp.packets_sent + MID_PACKETS
+        if not parameters.send:
+            self._forget()
+        if _encoding(before) != _encoding(parameters):
+            self._forget()
+            self._encoder.close()
+            self._encoder = create_encoder(parameters)
+            self._encoder.set_hurried(self.hurried)
+            self._frame_samples = parameters.packet_ms * SAMPLE_RATE // 1000
+            self._samples_a_tick = SAMPLE_RATE // parameters.clock_rate
+            self.rtp.clock_rate = self._rtx.clock_rate = parameters.clock_rate
+            self._round_trip_rate = RoundTripRate(parameters.bitrate_bps)
+            self._reported_scheme, self._fec_on = NO_PROTECTION, False
+            self._apply_scheme(self._rate.budget_bps)
+
+    def _forget(self) -> None:
+        """What was said before is not sent any more, in no form."""
+        self._waiting = np.zeros(0, np.int16)
+        self._frames.clear()
+        self._history.clear()
+        self._in_silence = False
 
     @property
     def scheme(self) -> Scheme:
@@ -126,7 +151,7 @@ class AudioSender:
             return None
         first = self.rtp.packets_sent == 0 or (self._in_silence and not silent)
         self._in_silence = silent
-        extensions = self._extensions if self.rtp.packets_sent < MID_PACKETS else None
+        extensions = self._extensions(self.rtp.packets_sent)
         payload_type, body = self._with_copies(payload)
         packet = self.rtp.make(
             payload_type, self._media_time, body, captured, marker=first, extensions=extensions
@@ -150,6 +175,12 @@ class AudioSender:
             packet.sequence_number, len(data) + TRANSPORT_BYTES, captured + len(samples) / SAMPLE_RATE
         )
         return data
+
+    def _extensions(self, sent: int) -> dict[int, bytes]:
+        identifier = self._parameters.mid_extension
+        if identifier is None or sent >= self._mid_until:
+            return {}
+        return {identifier: self._parameters.mid.encode()}
 
     def _with_copies(self, payload: bytes) -> tuple[int, bytes]:
         """(payload type, payload), as RED when the scheme has copies to add."""
@@ -244,7 +275,7 @@ class AudioSender:
                 payload_type=rtx,
                 ssrc=self._rtx.ssrc,
                 sequence_number=self._rtx.next_number(),
-                extensions=self._extensions if self._rtx.packets_sent < MID_PACKETS else {},
+                extensions=self._extensions(self._rtx.packets_sent),
             )
             data = copy.serialize()
             self._rtx.count(copy, data)
@@ -306,3 +337,8 @@ class AudioSender:
 
     def close(self) -> None:
         self._encoder.close()
+
+
+def _encoding(parameters: AudioParameters) -> tuple[object, ...]:
+    """What makes another encoder necessary."""
+    return parameters.codec, parameters.packet_ms, parameters.bitrate_bps, parameters.use_dtx

@@ -46,6 +46,7 @@ class DecodeRequest:
     frame: AssembledFrame
     media_time: float  # seconds, by the unwrapped RTP time
     ssrc: int
+    codec: str  # VP8 or H264
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class VideoReceiver:
 
     def __init__(self, parameters: VideoParameters, *, ssrc: int) -> None:
         self._parameters = parameters
+        self._next_parameters: VideoParameters | None = None  # from their first packet on
         self._our_ssrc = ssrc  # the sender of our feedback
         self._depacketizer = make_depacketizer(parameters)
         self._times = Unwrapper(32)
@@ -91,16 +93,46 @@ class VideoReceiver:
         self._last_remb = -1e9
         self.last_packet_received: float | None = None
 
+    def configure(self, parameters: VideoParameters) -> None:
+        """What a later pair of descriptions settles. Under other numbers it holds from their first packet on: those
+        by the one before may still be on their way."""
+        if parameters.receive and not self._parameters.receive:
+            self._resume()
+        if parameters.receive_payload_types == self._parameters.receive_payload_types:
+            self._apply(parameters)
+        else:
+            self._next_parameters = parameters
+
+    def _resume(self) -> None:
+        """What was sent meanwhile was not taken; it is not asked for, and pictures begin with a key frame."""
+        round_trip_time = self._nack.round_trip_time
+        self._nack = NackRequester()
+        self.set_round_trip_time(round_trip_time)
+        self._frames = FrameBuffer()
+        self._intact = False
+        self._last_pli = -1e9
+        self.display.reset()
+
+    def _apply(self, parameters: VideoParameters) -> None:
+        before, self._parameters, self._next_parameters = self._parameters, parameters, None
+        if before.codec != parameters.codec:
+            self._frames = FrameBuffer()
+            self._depacketizer = make_depacketizer(parameters)
+            self._intact = False
+            self._requests.clear()
+            self._nack.forget_all()
+
     # -- packets
 
     def accepts(self, payload_type: int) -> bool:
-        return payload_type in (
-            self._parameters.receive_payload_type,
-            self._parameters.receive_rtx_payload_type,
-        )
+        coming = self._next_parameters or self._parameters
+        return payload_type in (*self._parameters.receive_payload_types, *coming.receive_payload_types)
 
     def receive(self, packet: RtpPacket, now: float) -> None:
         """A decrypted packet of this stream or of its retransmissions."""
+        coming = self._next_parameters
+        if coming is not None and packet.payload_type == coming.receive_payload_type:
+            self._apply(coming)
         size = len(packet.payload) + packet.header_size + 44
         self._estimate(packet, size, now)
         if packet.payload_type == self._parameters.receive_rtx_payload_type:
@@ -188,7 +220,7 @@ class VideoReceiver:
             if frame.key_frame:
                 self._key_frame_given = frame.first
             time = self._times.unwrap(frame.timestamp) / CLOCK_RATE
-            self._requests.append(DecodeRequest(frame, time, self.statistics.ssrc))
+            self._requests.append(DecodeRequest(frame, time, self.statistics.ssrc, self._parameters.codec))
         self._ask_for_key_frame(now)
 
     # -- decoding

@@ -10,8 +10,9 @@ from media.congestion.path_report import PathReport
 from media.congestion.video_rate import VideoRate
 from media.negotiation import VideoParameters
 from media.payload import h264, vp8
+from media.rtp import feedback
 from media.rtp.retransmission import RetransmissionHistory, to_rtx
-from media.rtp.rtcp import ReportBlock
+from media.rtp.rtcp import Feedback, ReportBlock
 from media.rtp.sender import RtpSender
 from media.video_frame import VideoFrame
 
@@ -37,6 +38,7 @@ class EncodeRequest:
     time: int  # 90 kHz
     key_frame: bool
     bitrate_bps: int
+    codec: str  # VP8 or H264
 
 
 class VideoSender:
@@ -53,6 +55,7 @@ class VideoSender:
     ) -> None:
         """`beside_voice`: receive_path() will be called."""
         self._parameters = parameters
+        self._mid_until = MID_PACKETS  # packets sent
         self.rtp = RtpSender(ssrc=ssrc, clock_rate=CLOCK_RATE, rng=rng)
         self._rtx = RtpSender(ssrc=rtx_ssrc, clock_rate=CLOCK_RATE, rng=rng)
         self._picture_id = rng.randrange(vp8.PICTURE_ID_MODULO)
@@ -74,6 +77,18 @@ class VideoSender:
         self.total_encode_time = 0.0
         self._follow_rate()
 
+    def configure(self, parameters: VideoParameters) -> None:
+        """What a later pair of descriptions settles. The source and its numbers stay, whatever the codec."""
+        before, self._parameters = self._parameters, parameters
+        if (before.mid, before.mid_extension) != (parameters.mid, parameters.mid_extension):
+            self._mid_until = self.rtp.packets_sent + MID_PACKETS
+        if before.codec != parameters.codec or not parameters.send:
+            self._requests.clear()
+            self._history.clear()
+            self.pacer.clear()
+        if before.codec != parameters.codec or not before.send:
+            self._key_wanted, self._last_key = True, -1.0
+
     # -- pictures
 
     def push(self, frame: VideoFrame, now: float) -> None:
@@ -94,7 +109,7 @@ class VideoSender:
         time = max(self._last_time + 1, round((frame.captured - self._started) * CLOCK_RATE))
         self._last_time = time
         key = self._key_wanted and now - self._last_key >= MIN_KEY_FRAME_INTERVAL
-        self._requests.append(EncodeRequest(frame, time, key, self._encoder_bps()))
+        self._requests.append(EncodeRequest(frame, time, key, self._encoder_bps(), self._parameters.codec))
 
     def _encoder_bps(self) -> int:
         """What headers leave of the rate, and a backlog in the pacer: skipped pictures alone do not make up for it."""
@@ -114,6 +129,8 @@ class VideoSender:
         """The worker's answer; `data` None when the rate control dropped the picture or the encoder failed."""
         self._encoding = False
         self.total_encode_time += seconds
+        if request.codec != self._parameters.codec or not self._parameters.send:
+            return  # of before what was settled last
         if not data:
             self.frames_dropped_by_rate += 1
             return
@@ -162,6 +179,19 @@ class VideoSender:
         return self.pacer.get_timer()
 
     # -- feedback
+
+    def receive_feedback(self, packet: Feedback, now: float) -> None:
+        """PLI, FIR and REMB; those that are about another stream are ignored."""
+        if packet.format == feedback.PLI_FORMAT and packet.media_ssrc == self.rtp.ssrc:
+            self.pli_count += 1
+            self.request_key_frame()
+        elif packet.format == feedback.FIR_FORMAT and self.rtp.ssrc in feedback.fir_sources(packet):
+            self.fir_count += 1
+            self.request_key_frame()
+        elif packet.format == feedback.APPLICATION_FORMAT:
+            estimate = feedback.remb_estimate(packet)
+            if estimate is not None and self.rtp.ssrc in estimate[1]:
+                self.receive_remb(estimate[0], now)
 
     def request_key_frame(self) -> None:
         self._key_wanted = True
@@ -225,6 +255,6 @@ class VideoSender:
 
     def _extensions(self, sent: int) -> dict[int, bytes]:
         identifier = self._parameters.mid_extension
-        if identifier is None or sent >= MID_PACKETS:
+        if identifier is None or sent >= self._mid_until:
             return {}
         return {identifier: self._parameters.mid.encode()}

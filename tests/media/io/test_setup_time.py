@@ -11,6 +11,7 @@ import pytest
 
 from media import PeerConnection
 from media.codecs.base import Samples
+from media.io.video_sinks import DiscardVideo
 from media.simulation.profiles import get_profile
 
 FRAME = 0.020
@@ -141,7 +142,13 @@ async def _preconnect(network: str) -> tuple[float, float]:
     links = get_profile(network).links(0)
     ends = [
         PeerConnection(
-            microphone=card, speaker=card, camera=film, addresses=["127.0.0.1"], network=link, rng=Random(n)
+            microphone=card,
+            speaker=card,
+            camera=film,
+            screen=DiscardVideo(),
+            addresses=["127.0.0.1"],
+            network=link,
+            rng=Random(n),
         )
         for n, (card, link) in enumerate(zip(cards, links, strict=True))
     ]

@@ -80,7 +80,7 @@ class Call:
             for n, engine in enumerate(self.engines)
         ]
         for pump in self.pumps:
-            pump.start("VP8")
+            pump.start()
         self.turns = 0
         self._timer: asyncio.TimerHandle | None = None
         self._tick()

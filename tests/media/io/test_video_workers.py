@@ -21,12 +21,12 @@ from media.video_frame import VideoFrame
 PATTERN = Pattern(160, 120)
 
 
-def encode_request(number: int = 0) -> EncodeRequest:
-    return EncodeRequest(VideoFrame(PATTERN.picture(number), 0.0), number * 3000, number == 0, 300_000)
+def encode_request(number: int = 0, codec: str = "VP8") -> EncodeRequest:
+    return EncodeRequest(VideoFrame(PATTERN.picture(number), 0.0), number * 3000, number == 0, 300_000, codec)
 
 
-def decode_request(data: bytes) -> DecodeRequest:
-    return DecodeRequest(AssembledFrame(0, 0, 0, data, True), 0.0, 7)
+def decode_request(data: bytes, codec: str = "VP8") -> DecodeRequest:
+    return DecodeRequest(AssembledFrame(0, 0, 0, data, True), 0.0, 7, codec)
 
 
 class Results:
@@ -36,7 +36,6 @@ class Results:
         self.encoded: asyncio.Queue[tuple[bytes | None, bool, float]] = asyncio.Queue()
         self.decoded: asyncio.Queue[list[np.ndarray] | None] = asyncio.Queue()
         self.workers = VideoWorkers(
-            "VP8",
             encoded=lambda request, data, key, seconds: self.encoded.put_nowait((data, key, seconds)),
             decoded=lambda request, pictures, seconds: self.decoded.put_nowait(pictures),
         )
@@ -152,4 +151,18 @@ async def test_close_while_working_waits_for_the_work_in_hand_and_forgets_the_re
 async def test_close_without_work_and_twice() -> None:
     results = Results()
     await results.workers.close()
+    await results.workers.close()
+
+
+async def test_the_codec_changes_with_the_requests() -> None:
+    """A later pair of descriptions changes it; work of the one before may still be waiting."""
+    results = Results()
+    for codec in ("VP8", "H264", "VP8"):
+        results.workers.encode(encode_request(codec=codec))
+        data, key, _ = await asyncio.wait_for(results.encoded.get(), 5)
+        assert data is not None and key and data.startswith(b"\0\0\0\1") is (codec == "H264")
+        results.workers.decode(decode_request(data, codec))
+        pictures = await asyncio.wait_for(results.decoded.get(), 5)
+        assert pictures is not None and pictures[0].shape == (180, 160)
+    assert len(codec_threads()) == 2
     await results.workers.close()
