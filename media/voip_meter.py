@@ -24,6 +24,7 @@ class VoipMeter:
         self._before: tuple[float, Stats] | None = None
         self._last: ReceivedSecond | None = None
         self._round_trip = 0.0
+        self._codec_bps: float | None = None
         self._weight = 0.0
         self._r = self._mos_lq = self._mos_cq = 0.0  # times their weight
 
@@ -38,15 +39,18 @@ class VoipMeter:
         if before is None or now <= before[0]:
             return
         second = received(before[1], stats, now, now - before[0])
+        self._codec_bps = self._codec_bps if second.codec_bps is None else second.codec_bps
         concealed, burst, delay_ms = second.concealed_percent, second.burst_ratio, second.delay_ms or 0.0
         if not second.packets or concealed is None or burst is None:
             return
+        concealed = emodel.impaired_percent(concealed, second.stretched_percent)
+        values = emodel.values_for(self._codec_bps)
         self._last = second
         weight = second.packets + max(0.0, second.packets_lost or 0.0)
         self._weight += weight
-        self._r += weight * max(0.0, emodel.rating(concealed, delay_ms, burst))
-        self._mos_lq += weight * emodel.mos(concealed, burst_ratio=burst)
-        self._mos_cq += weight * emodel.mos(concealed, delay_ms, burst)
+        self._r += weight * max(0.0, emodel.rating(concealed, delay_ms, burst, values))
+        self._mos_lq += weight * emodel.mos(concealed, 0.0, burst, values)
+        self._mos_cq += weight * emodel.mos(concealed, delay_ms, burst, values)
 
     def metrics(self, receiver: AudioReceiver) -> VoipMetrics | None:
         """None while nothing was heard."""

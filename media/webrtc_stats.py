@@ -4,8 +4,9 @@ Ringline's own are, of received streams: `packetsExpected`, `packetsDuplicated`,
 once: expected = received - duplicated + missing), `packetsRecovered` (of the missing), `latePackets` (came after their
 turn), `recoveredFrames` (played from a copy), `lossRuns` (packets missing in a row -> how often), and what concealment
 stood in for (`concealedMissingSamples`, `concealedEmptySamples`, `concealedBrokenSamples`: together concealedSamples).
-Of the transport: `rtcpBytesSent`. Of outbound-rtp: `redundantBytesSent` (copies, RED), `pathQueueDelay`, what the
-sender takes for a queue on the path, and for voice, too, `qualityLimitationReason` (cpu or none). Of
+Of what is louder than the background: `voicedBytesReceived`, the codec's, and `voicedSamplesReceived`, what these
+became. Of the transport: `rtcpBytesSent`. Of outbound-rtp: `redundantBytesSent` (copies, RED), `pathQueueDelay`, what
+the sender takes for a queue on the path, and for voice, too, `qualityLimitationReason` (cpu or none). Of
 remote-inbound-rtp: what the peer tells in extended reports, of the whole call up to then (RFC 3611 section 4.7;
 `_as_heard`).
 """
@@ -215,6 +216,8 @@ def inbound(receiver: AudioReceiver) -> dict[str, Any]:
         "concealmentEvents": counters.concealment_events,
         "insertedSamplesForDeceleration": counters.inserted_samples_for_deceleration,
         "removedSamplesForAcceleration": counters.removed_samples_for_acceleration,
+        "voicedBytesReceived": counters.voiced_bytes,
+        "voicedSamplesReceived": counters.voiced_samples,
         "audioLevel": receiver.audio_level,
         "totalAudioEnergy": receiver.total_audio_energy,
     }

@@ -159,7 +159,7 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
     """The media engine for one call, with sound from and to files or devices."""
     device_microphone, device_speaker = make_devices(options)
     a_to_b, b_to_a = get_profile(options.network).links(options.seed)
-    recorder = open_recorder(options.record) if options.record else None
+    recorder = options.recorder = open_recorder(options.record) if options.record else None
     film = recorder if isinstance(recorder, VideoRecorder) else None
     speaker: AudioSink = Discard()
     if recorder is not None:
@@ -205,7 +205,7 @@ def finish(
         trust=str(call.trust),
         end=end,
         offset=asked - connection.created_at,
-        ended=getattr(call, "end_sentence", None),
+        ended=call.end_sentence,
         number=number,
         peer=str(call.number),
     )
@@ -214,8 +214,11 @@ def finish(
     report = replace(report, events=(*report.events, *told, *devices))
     if not options.quiet:
         print(report)
+    if options.recorder is not None and options.recorder.error:
+        print(f"the recording ended early, {options.recorder.path}: {options.recorder.error}", flush=True)
+    network = None if options.network == "none" else options.network
     if options.report:
-        content = json.loads(report.to_json())
+        content = json.loads(document(report, network=network))
         if connection.camera is not None:
             content["pictures"] = pictures(connection)
         content["clock"] = {
@@ -226,7 +229,6 @@ def finish(
     if options.html:
         said, heard = options.sound.both()
         sounds = {f"{end} said": said, f"{end} heard": heard}
-        network = None if options.network == "none" else options.network
         page = render_html(json.loads(document(report, network=network)), sounds=sounds)
         print(
             f"wrote {write_text(options.html, page)}: open it in a browser, offline if you like", flush=True

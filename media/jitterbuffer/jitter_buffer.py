@@ -45,6 +45,8 @@ class Counters:
     concealment_events: int = 0
     inserted_samples_for_deceleration: int = 0
     removed_samples_for_acceleration: int = 0
+    voiced_bytes: int = 0  # of the frames that are louder than the background, and what they became:
+    voiced_samples: int = 0
     jitter_buffer_delay: float = 0.0  # sum over emitted samples, seconds
     jitter_buffer_target_delay: float = 0.0
     jitter_buffer_emitted_count: int = 0
@@ -280,7 +282,11 @@ class JitterBuffer:
         self.counters.jitter_buffer_delay += count * max(0.0, waited)
         self.counters.jitter_buffer_target_delay += count * self.delay_manager.target
         target = self.delay_manager.choose(delay - len(self._fifo) / SAMPLE_RATE, TICK / SAMPLE_RATE, now)
-        self._append(self._stretch(samples, delay - target, now))
+        rms, quiet_rms = self._levels(samples)
+        if rms > quiet_rms:
+            self.counters.voiced_bytes += len(payload)
+            self.counters.voiced_samples += self._frame
+        self._append(self._stretch(samples, delay - target, now, quiet_rms))
 
     def _what_is_covered(self, payload: bytes, now: float) -> int:
         """Samples of a late frame that concealment has stood in for, where the buffer is not to grow by them."""
@@ -290,8 +296,7 @@ class JitterBuffer:
         grows = self.delay_manager.choose(present, TICK / SAMPLE_RATE, now) > present + TICK / 2 / SAMPLE_RATE
         return 0 if grows else self._held
 
-    def _stretch(self, samples: Samples, error: float, now: float) -> Samples:
-        quiet_rms = self._quiet_rms(samples)
+    def _stretch(self, samples: Samples, error: float, now: float, quiet_rms: float) -> Samples:
         operation, correlation = self._decision.decide(error, now)
         if operation is Operation.NORMAL:
             return samples
@@ -308,12 +313,12 @@ class JitterBuffer:
             self._decision.joined(now)
         return stretched
 
-    def _quiet_rms(self, samples: Samples) -> float:
-        """Up to this level joins are hidden: 9 dB above the background, which is what the quietest frames have."""
+    def _levels(self, samples: Samples) -> tuple[float, float]:
+        """RMS, and up to which joins are hidden: 9 dB above the background, which is what the quietest frames have."""
         scaled = samples.astype(np.float32)
         rms = float(np.sqrt(scaled.dot(scaled) / len(scaled)))
         self._background = min(rms, self._background * BACKGROUND_RISE)
-        return min(MAX_QUIET_RMS, max(QUIET_RMS, 2.8 * self._background))
+        return rms, min(MAX_QUIET_RMS, max(QUIET_RMS, 2.8 * self._background))
 
     def _await_turn(self, first: int, now: float) -> None:
         """A pause of the sender's is over: the sound after it is played with the target delay, to the sample."""

@@ -2,13 +2,20 @@
 
     R = 148 - Id - Ie,eff          MOS = f(R / 1.48), f as in G.107 Annex B
 
-The ITU publishes no equipment values for Opus. Used are those of EVS at 48 kHz (G.113 (09/2024) App. V) as a
-stand-in: against PESQ of Opus at 32 kbit/s over 0 to 20 % random concealment they fit with a root mean square
-error of 0.06 MOS. `Ppl` is the share that had to be concealed after jitter buffer and FEC, not network loss.
+The ITU publishes no equipment values for Opus. `opus(bitrate)` has those that predict PESQ-WB (P.862.2) best on the
+project's networks: Ie by the rate at which the voice was coded, a Bpl, and the weight of what was stretched or
+shortened, which is heard, too (docs/report.md has the fit and what it leaves). `Ppl` is the share that had to be
+concealed after jitter buffer and FEC, not network loss. Where no rate is known, the values are those of EVS at
+48 kbit/s (G.113 (09/2024) App. V).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+from media.streams.protection import QUALITY
 
 # What a sound waits for besides network and jitter buffer: one 20 ms frame and Opus's look-ahead (RFC 6716, 2.2
 # gives 2.5 ms overlap + 4 ms resampling delay in voice mode).
@@ -26,12 +33,46 @@ MAX_BURST_RATIO = 8.0
 class EquipmentValues:
     """`ie`: the codec without loss; `bpl`: how well it stands loss (percent)."""
 
-    name: str = "Opus (EVS 48 kbit/s of G.113 App. V as a stand-in)"
+    name: str = "EVS at 48 kbit/s (G.113 App. V)"
     ie: float = 10.2
     bpl: float = 9.6
 
 
 OPUS = EquipmentValues()
+# Fitted with STRETCH_WEIGHT to PESQ-WB of calls in virtual time, November 2026: docs/report.md.
+_OPUS_BPL = 3.3
+# A percent by which the sound was made longer or shorter costs as much as so many percent concealed.
+STRETCH_WEIGHT = 2.0
+
+
+@cache
+def opus(kbit_s: int) -> EquipmentValues:
+    """Of Opus at this rate: without loss, MOS-LQ is the PESQ-WB measured there (streams.protection.QUALITY)."""
+    rates, scores = zip(*QUALITY, strict=True)
+    score = _interpolated(kbit_s * 1000, rates, scores)
+    low, high = 0.0, 100.0
+    while high - low > 0.001:
+        middle = (low + high) / 2
+        low, high = (middle, high) if mos_from_r(middle) < score else (low, middle)
+    return EquipmentValues(f"Opus at {kbit_s} kbit/s", _R0 - _SCALE * low, _OPUS_BPL)
+
+
+def _interpolated(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Between points whose x rise; the first or last y beyond them."""
+    for (x0, y0), (x1, y1) in pairwise(zip(xs, ys, strict=True)):
+        if x <= x1:
+            return y0 + (y1 - y0) * max(0.0, x - x0) / (x1 - x0)
+    return ys[-1]
+
+
+def values_for(codec_bps: float | None) -> EquipmentValues:
+    """By the rate at which the voice was coded, where that is known."""
+    return OPUS if codec_bps is None else opus(max(1, round(codec_bps / 1000)))
+
+
+def impaired_percent(concealed_percent: float, stretched_percent: float | None) -> float:
+    """The share of the sound that is to be judged as concealed."""
+    return min(100.0, concealed_percent + STRETCH_WEIGHT * (stretched_percent or 0.0))
 
 
 def mos_from_r(r: float) -> float:

@@ -53,7 +53,7 @@ def _step(label: str) -> Figure:
     return Figure(label, "ms", 1000.0, 0, -1, 50.0, "After the call was asked for.")
 
 
-_MODEL = "ITU-T G.107.2, from 1 to 4.5."
+_MODEL = "ITU-T G.107.2, from 1 to 4.5, with values fitted to PESQ-WB."
 _THERE = "Told by the other end (RFC 3611), of the whole call."
 
 
@@ -63,8 +63,16 @@ def _heard_there(label: str) -> Figure:
 
 FIGURES: dict[str, Figure] = {
     # what was heard
-    "mos_cq": Figure("MOS, conversation", "", 1.0, 2, 1, 0.1, f"{_MODEL} Loss that was heard, and delay."),
-    "mos_lq": Figure("MOS, listening", "", 1.0, 2, 1, 0.1, f"{_MODEL} Loss that was heard."),
+    "mos_cq": Figure("MOS, conversation", "", 1.0, 2, 1, 0.1, f"{_MODEL} What was heard, and the delay."),
+    "mos_lq": Figure(
+        "MOS, listening",
+        "",
+        1.0,
+        2,
+        1,
+        0.1,
+        f"{_MODEL} What was heard: concealment, stretching, the codec's rate.",
+    ),
     "concealed_percent": _percent("Concealed", -1, "Share of the sound that had to be made up."),
     "mouth_to_ear_median_ms": _ms(
         "Mouth to ear, measured", 10.0, "Median over windows of 1 s, from the recording."
@@ -81,6 +89,9 @@ FIGURES: dict[str, Figure] = {
         "Concealed, buffer empty", -1, "Packets were held up, or a row of them lost."
     ),
     "concealed_broken_percent": _percent("Concealed, broken packets", -1, "The decoder refused them."),
+    "stretched_percent": _percent(
+        "Stretched", -1, "By how much the voice was stretched or shortened to follow the network."
+    ),
     "level_dbfs": _dbfs("Loudness"),
     "heard_dbfs": _dbfs("Loudness, heard"),
     "said_dbfs": _dbfs("Loudness, said"),
@@ -102,6 +113,7 @@ FIGURES: dict[str, Figure] = {
     "bitrate_bps": _kbps("Bit rate"),
     "received_bps": _kbps("Received"),
     "sent_bps": _kbps("Sent"),
+    "codec_bps": _kbps("Voice coded at", 1),
     "media_bps": _kbps("Sent, by the codec"),
     "redundant_bps": _kbps("Sent, copies"),
     "retransmitted_bps": _kbps("Sent again"),

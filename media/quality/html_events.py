@@ -9,6 +9,7 @@ from media.quality import html_data as data
 # A page that names every one of thousands of freezes is of no use; the table of seconds has them all.
 MAX_SPANS = 500
 
+_LOW_RATE_BPS = 20_000  # from here down Opus costs 0.3 MOS and more
 # Steps of every call: nobody looks for them on a time line.
 _TRIVIAL = ("new", "connecting", "connected", "closed")
 _WORDS = {"worst": "worst second", "outage": "no packet came", "freeze": "freeze"}
@@ -61,6 +62,7 @@ def why(end: Mapping[str, Any], time: float) -> str:
         ),
         ("lost_percent", "of the packets lost", "recovered_percent", "recovered"),
         ("late_percent", "too late", "", ""),
+        ("stretched_percent", "stretched or shortened", "", ""),
     ):
         value = data.number(second.get(name))
         if value is not None and value >= 0.05:
@@ -68,6 +70,9 @@ def why(end: Mapping[str, Any], time: float) -> str:
             share = "all" if part > 0.99 else f"{100 * part:.0f}\u00a0% of that"
             more = f", {share} {inner_words}" if part >= 0.05 else ""
             parts.append(f"{value:.{0 if value >= 9.95 else 1}f}\u00a0% {words}{more}")
+    rate = data.number(second.get("codec_bps"))
+    if rate is not None and rate < _LOW_RATE_BPS:
+        parts.append(f"voice at {rate / 1000:.0f}\u00a0kbit/s")
     delay = data.number(second.get("delay_ms"))
     if delay is not None and (delay > 150 or not parts):
         parts.append(f"{delay:.0f}\u00a0ms mouth to ear")

@@ -23,6 +23,8 @@ _CARD: tuple[tuple[str, _Shown], ...] = (
             (("summary", "mos_lq"), None),
             (("summary", "concealed_percent"), None),
             (("summary", "concealed_empty_percent"), None),
+            (("summary", "stretched_percent"), None),
+            (("summary", "codec_bps"), None),
             (("summary", "heard_dbfs"), None),
             (("summary", "said_dbfs"), None),
             (("speech", "pesq_wb"), None),

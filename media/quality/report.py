@@ -21,7 +21,7 @@ from media.quality.in_use import CodecInUse, Path
 from media.quality.packets import PacketCounter, Packets, settle
 from media.quality.speech import SpeechScore
 from media.quality.stats import ReceivedSecond, SentSecond, Stats, entries, received, sent, silent
-from media.quality.summary import Summary, Worst, summarize, with_delay
+from media.quality.summary import Summary, Worst, judge, summarize
 from media.quality.video_series import (
     Freeze,
     VideoReceivedSecond,
@@ -266,7 +266,7 @@ class ReportBuilder:
         seconds = list(self._received)
         if self._empty == 1:
             seconds[-1] = silent(seconds[-1])  # the peer has hung up, most likely; a longer run is an outage
-        seconds = with_delay(settle(seconds))
+        seconds = judge(settle(seconds))
         return QualityReport(
             started_at=self._started_at,
             duration=last,

@@ -14,7 +14,8 @@ from media.quality import emodel
 
 Stats = Mapping[str, Mapping[str, Any]]
 
-_FRAME_SAMPLES = 960
+_FRAME_SAMPLES, _SAMPLE_RATE = 960, 48_000
+_VOICED_SAMPLES = 9600  # 0.2 s of voice in an interval tell at which rate it is coded
 UDP_IP_BYTES = 28  # of a datagram, by IPv4
 # What begins anew when the sender begins a new stream (another SSRC).
 _OF_ONE_STREAM = (
@@ -37,9 +38,11 @@ class ReceivedSecond:
     `packets` came, each counted once, `packets_late` of them after their turn; `packets_lost` did not come, of which
     `packets_recovered` were played from a copy. Shares are percent: those of packets of the expected ones (came or
     lost), `concealed_percent` of the samples played. It is the sum of its three causes: a packet was missing (lost or
-    late), the buffer had run empty (packets held up, or lost at its end), the decoder refused one. `burst_ratio`: see
-    emodel. Delays and jitter in ms, `bitrate_bps` of RTP packets (headers in), `level_dbfs` RMS of what was heard (a
-    full-scale square wave has 0). `mos_lq` knows loss only, `mos_cq` also the delay; both G.107.2.
+    late), the buffer had run empty (packets held up, or lost at its end), the decoder refused one.
+    `stretched_percent`: by how much the sound was made longer or shorter to follow the network. `burst_ratio`: see
+    emodel. Delays and jitter in ms; `bitrate_bps` of RTP packets (headers in); `codec_bps`, at which rate the voice was
+    coded, pauses apart; `level_dbfs`, RMS of what was heard (a full-scale square wave has 0). `mos_lq` knows what was
+    heard, `mos_cq` also the delay; both G.107.2.
     """
 
     time: float
@@ -56,12 +59,14 @@ class ReceivedSecond:
     concealed_missing_percent: float | None = None
     concealed_empty_percent: float | None = None
     concealed_broken_percent: float | None = None
+    stretched_percent: float | None = None
     burst_ratio: float | None = None
     jitter_ms: float | None = None
     jitter_buffer_ms: float | None = None
     jitter_buffer_target_ms: float | None = None
     delay_ms: float | None = None
     bitrate_bps: float | None = None
+    codec_bps: float | None = None
     level_dbfs: float | None = None
 
 
@@ -190,15 +195,13 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
     delay = None
     if round_trip is not None and buffer_ms is not None:
         delay = emodel.one_way_delay_ms(round_trip, buffer_ms)
-    mos_lq = mos_cq = None
-    if concealed_percent is not None and burst is not None:
-        mos_lq = emodel.mos(concealed_percent, burst_ratio=burst)
-        mos_cq = None if delay is None else emodel.mos(concealed_percent, delay, burst)
+    voiced, stretched = change.of("voicedSamplesReceived"), _stretched(change)
+    codec_bps = None
+    if voiced is not None and voiced >= _VOICED_SAMPLES:
+        codec_bps = (change.of("voicedBytesReceived") or 0.0) * 8 * _SAMPLE_RATE / voiced
     jitter = first(after, "inbound-rtp", "jitter", "audio")
-    return ReceivedSecond(
+    second = ReceivedSecond(
         time=time,
-        mos_lq=mos_lq,
-        mos_cq=mos_cq,
         packets=packets,
         packets_late=late,
         packets_lost=lost,
@@ -210,13 +213,31 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
         concealed_missing_percent=_percent(causes[0], samples),
         concealed_empty_percent=_percent(causes[1], samples),
         concealed_broken_percent=_percent(causes[2], samples),
+        stretched_percent=_percent(stretched, samples),
         burst_ratio=burst,
         jitter_ms=None if jitter is None else float(jitter) * 1000,
         jitter_buffer_ms=buffer_ms,
         jitter_buffer_target_ms=_ratio(change.of("jitterBufferTargetDelay"), emitted, 1000),
         delay_ms=delay,
         bitrate_bps=_bitrate(change, "Received", interval),
+        codec_bps=codec_bps,
         level_dbfs=_level(change),
+    )
+    return judged(second, codec_bps, delay)
+
+
+def judged(second: ReceivedSecond, codec_bps: float | None, delay_ms: float | None) -> ReceivedSecond:
+    """The second with the MOS that its figures give; `codec_bps` and `delay_ms` where it has none of its own."""
+    if second.concealed_percent is None or second.burst_ratio is None:
+        return second
+    codec_bps = second.codec_bps if second.codec_bps is not None else codec_bps
+    delay_ms = second.delay_ms if second.delay_ms is not None else delay_ms
+    impaired = emodel.impaired_percent(second.concealed_percent, second.stretched_percent)
+    burst, values = second.burst_ratio, emodel.values_for(codec_bps)
+    return replace(
+        second,
+        mos_lq=emodel.mos(impaired, 0.0, burst, values),
+        mos_cq=None if delay_ms is None else emodel.mos(impaired, delay_ms, burst, values),
     )
 
 
@@ -226,6 +247,15 @@ def unique(change: Change) -> tuple[float | None, float | None]:
     if came is None or missing is None:
         return came, change.of("packetsLost")
     return came - (twice or 0.0), missing
+
+
+def _stretched(change: Change) -> float | None:
+    """Samples by which the sound was made longer or shorter."""
+    longer, shorter = (
+        change.of(f"{what}Samples{why}")
+        for what, why in (("inserted", "ForDeceleration"), ("removed", "ForAcceleration"))
+    )
+    return None if longer is None or shorter is None else longer + shorter
 
 
 def _level(change: Change) -> float | None:
@@ -251,6 +281,7 @@ def silent(second: ReceivedSecond) -> ReceivedSecond:
         concealed_missing_percent=None,
         concealed_empty_percent=None,
         concealed_broken_percent=None,
+        stretched_percent=None,
         burst_ratio=None,
         jitter_buffer_ms=None,
         jitter_buffer_target_ms=None,

@@ -1,11 +1,10 @@
 """The seconds of a call in a few figures."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from media.quality import emodel
 from media.quality.packets import Packets
-from media.quality.stats import ReceivedSecond, SentSecond, dbfs
+from media.quality.stats import ReceivedSecond, SentSecond, dbfs, judged
 
 # A second that is so much softer than the loudest one is a pause.
 _SOUND_RANGE_DB = 30.0
@@ -40,6 +39,7 @@ class Summary:
     concealed_missing_percent: float | None = None
     concealed_empty_percent: float | None = None
     concealed_broken_percent: float | None = None
+    stretched_percent: float | None = None
     heard_dbfs: float | None = None
     said_dbfs: float | None = None
     jitter_ms: float | None = None
@@ -47,6 +47,7 @@ class Summary:
     delay_ms: float | None = None
     rtt_ms: float | None = None
     received_bps: float | None = None
+    codec_bps: float | None = None
     sent_bps: float | None = None
     media_bps: float | None = None
     redundant_bps: float | None = None
@@ -85,6 +86,7 @@ def summarize(
         concealed_missing_percent=_mean(s.concealed_missing_percent for s in received),
         concealed_empty_percent=_mean(s.concealed_empty_percent for s in received),
         concealed_broken_percent=_mean(s.concealed_broken_percent for s in received),
+        stretched_percent=_mean(s.stretched_percent for s in received),
         heard_dbfs=_loudness(s.level_dbfs for s in received),
         said_dbfs=_loudness(s.level_dbfs for s in sent),
         jitter_ms=_mean(s.jitter_ms for s in received),
@@ -92,6 +94,7 @@ def summarize(
         delay_ms=_mean(s.delay_ms for s in received),
         rtt_ms=_mean(s.rtt_ms for s in sent),
         received_bps=_mean(s.bitrate_bps for s in received),
+        codec_bps=_mean(s.codec_bps for s in received),
         sent_bps=_mean(s.bitrate_bps for s in sent),
         media_bps=_mean(s.media_bps for s in sent),
         redundant_bps=_mean(s.redundant_bps for s in sent),
@@ -107,19 +110,18 @@ def summarize(
     )
 
 
-def with_delay(seconds: Sequence[ReceivedSecond]) -> list[ReceivedSecond]:
-    """Every second that has a mos_lq has a mos_cq, too, where any delay is known: by the one before it, else after it.
-
-    So both means are of the same seconds.
-    """
-    known = [second.delay_ms for second in seconds if second.delay_ms is not None]
-    out, delay = [], known[0] if known else None
+def judge(seconds: Sequence[ReceivedSecond]) -> list[ReceivedSecond]:
+    """The seconds judged once more: what one does not tell (delay, rate of the voice) is as in the one before it, else
+    after it. So the means of MOS with and without the delay are of the same seconds."""
+    delay, rate = (
+        next((v for second in seconds if (v := getattr(second, name)) is not None), None)
+        for name in ("delay_ms", "codec_bps")
+    )
+    out = []
     for second in seconds:
         delay = delay if second.delay_ms is None else second.delay_ms
-        if second.mos_cq is None and second.mos_lq is not None and delay is not None:
-            concealed, burst = second.concealed_percent or 0.0, second.burst_ratio or 1.0
-            second = replace(second, mos_cq=emodel.mos(concealed, delay, burst))
-        out.append(second)
+        rate = rate if second.codec_bps is None else second.codec_bps
+        out.append(judged(second, rate, delay))
     return out
 
 

@@ -125,6 +125,8 @@ ROWS: tuple[tuple[str, tuple[Row, ...]], ...] = (
             ("concealed", lambda r: _number(r.summary.concealed_percent, " %", 2)),
             ("  for missing packets", lambda r: _number(r.summary.concealed_missing_percent, " %", 2)),
             ("  buffer ran empty", lambda r: _number(r.summary.concealed_empty_percent, " %", 2)),
+            ("stretched", lambda r: _number(r.summary.stretched_percent, " %", 2)),
+            ("voice coded at", _rates("codec_bps")),
             ("loudness, heard / said", _loudness),
             ("mouth to ear, measured", _mouth_to_ear),
             ("mouth to ear, estimated", lambda r: _number(r.summary.delay_ms, " ms", 0)),
