@@ -15,6 +15,7 @@ import numpy as np
 
 from media import (
     AudioFile,
+    AudioRecorder,
     AudioSink,
     AudioSource,
     Discard,
@@ -27,7 +28,7 @@ from media import (
 from media.io.call_sound import CallSound
 from media.io.files import check_recording, open_recorder
 from media.io.outputs import check_output, write_text
-from media.io.video_recorder import VideoRecorder
+from media.io.video_recorder import AudioSide, VideoRecorder
 from media.quality.html import render_html
 from media.quality.html_sounds import MAX_EMBEDDED
 from media.quality.report import document
@@ -136,12 +137,12 @@ class Echo:
     """A microphone that gives what its speaker plays, 20 ms at a time."""
 
     def __init__(self, speaker: AudioSink) -> None:
-        self._speaker = speaker
+        self.inner = speaker
         self._heard: deque[np.ndarray] = deque(maxlen=6)  # an echo that falls behind skips, and stays short
         self._more = asyncio.Event()
 
     def write(self, samples: np.ndarray) -> None:
-        self._speaker.write(samples)
+        self.inner.write(samples)
         self._heard.append(samples)
         self._more.set()
 
@@ -152,14 +153,14 @@ class Echo:
         return np.concatenate((self._heard.popleft(), self._heard.popleft()))
 
     def close(self) -> None:
-        self._speaker.close()
+        self.inner.close()
 
 
 def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnection:
     """The media engine for one call, with sound from and to files or devices."""
     device_microphone, device_speaker = make_devices(options)
     a_to_b, b_to_a = get_profile(options.network).links(options.seed)
-    recorder = options.recorder = open_recorder(options.record) if options.record else None
+    recorder = open_recorder(options.record) if options.record else None
     film = recorder if isinstance(recorder, VideoRecorder) else None
     speaker: AudioSink = Discard()
     if recorder is not None:
@@ -181,8 +182,7 @@ def make_connection(options: argparse.Namespace, *, caller: bool) -> PeerConnect
         network=(a_to_b if caller else b_to_a) if options.network != "none" else None,
     )
     if options.html:
-        options.sound = CallSound(MAX_EMBEDDED)
-        connection.keep_sound(options.sound)
+        connection.keep_sound(CallSound(MAX_EMBEDDED))
     return connection
 
 
@@ -214,8 +214,9 @@ def finish(
     report = replace(report, events=(*report.events, *told, *devices))
     if not options.quiet:
         print(report)
-    if options.recorder is not None and options.recorder.error:
-        print(f"the recording ended early, {options.recorder.path}: {options.recorder.error}", flush=True)
+    speaker = connection.speaker.inner if isinstance(connection.speaker, Echo) else connection.speaker
+    if isinstance(speaker, AudioRecorder | AudioSide) and speaker.error:
+        print(f"the recording ended early, {speaker.path}: {speaker.error}", flush=True)
     network = None if options.network == "none" else options.network
     if options.report:
         content = json.loads(document(report, network=network))
@@ -226,8 +227,8 @@ def finish(
             "speaker_started": getattr(connection.speaker, "started_at", None),
         }
         print(f"wrote {write_text(options.report, json.dumps(content, indent=1) + chr(10))}", flush=True)
-    if options.html:
-        said, heard = options.sound.both()
+    if options.html and connection.kept_sound is not None:
+        said, heard = connection.kept_sound.both()
         sounds = {f"{end} said": said, f"{end} heard": heard}
         page = render_html(json.loads(document(report, network=network)), sounds=sounds)
         print(

@@ -199,7 +199,7 @@ def open_recorder(path: str | Path) -> AudioRecorder | VideoRecorder:
     An existing heard.wav is kept and heard-2.wav written: `path` of the recorder tells. Raises SourceError.
     """
     check_recording(Path(path))
-    free = free_path(Path(path))
+    free = free_path(Path(path), empty=_HEADER_BYTES)
     return VideoRecorder(free) if free.suffix.lower() in suffixes() else AudioRecorder(free)
 
 

@@ -111,12 +111,12 @@ def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:
         raise SourceError(f"{path} cannot be written: {reason(error)}") from None
 
 
-def free_path(path: Path) -> Path:
+def free_path(path: Path, empty: int = 0) -> Path:
     """`path`, or where an ordinary file has that name the first of name-2, name-3 ... that is free.
 
-    Raises SourceError where all are taken.
+    A file of `empty` bytes or less is none: a call that nobody took left it. Raises SourceError where all are taken.
     """
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size <= empty:
         return path
     for number in range(2, MAX_NUMBER):
         other = path.with_name(f"{path.stem}-{number}{path.suffix}")

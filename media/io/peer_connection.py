@@ -80,6 +80,7 @@ class PeerConnection:
         self._report = begin_report()
         self._sampler: Ticker | None = None
         self._camera_on = True
+        self.kept_sound: CallSound | None = None
         self._data: negotiation.DataParameters | None = None
         self._connected = self._closed = False
         self.state, self.failure = "new", ""  # why, when the state is failed
@@ -189,7 +190,7 @@ class PeerConnection:
 
     def keep_sound(self, sound: CallSound) -> None:
         """From now on `sound` is told of all that is said and heard."""
-        self._sound.kept = sound
+        self._sound.kept = self.kept_sound = sound
 
     # -- what is known of the call
 

@@ -170,6 +170,15 @@ class _Side:
 class AudioSide(_Side):
     """The recorder as a speaker."""
 
+    @property
+    def path(self) -> Path:
+        return self._recorder.path
+
+    @property
+    def error(self) -> str | None:
+        """Why recording ended early."""
+        return self._recorder.error
+
     def write(self, samples: Samples) -> None:
         if not self.closed:
             self._recorder.take_sound(samples)

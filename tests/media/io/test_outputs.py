@@ -103,11 +103,18 @@ def test_a_file_that_vanishes_while_it_is_recorded(tmp_path: Path, suffix: str) 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_existing_recording_stays_and_the_next_is_numbered(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"heard{suffix}"
-    path.write_bytes(b"the last call")
+    path.write_bytes(b"the last call" * 9)
     (tmp_path / f"heard-3{suffix}").mkdir()
     paths = [record(path, 0.1).path.name for _ in range(3)]
     assert paths == [f"heard-2{suffix}", f"heard-4{suffix}", f"heard-5{suffix}"]
-    assert path.read_bytes() == b"the last call"
+    assert path.read_bytes() == b"the last call" * 9
+
+
+def test_a_recording_of_nothing_is_none(tmp_path: Path) -> None:
+    for _ in range(2):
+        recorder = open_recorder(tmp_path / "heard.wav")  # nobody answers
+        recorder.close()
+        assert recorder.path.name == "heard.wav"
 
 
 @pytest.mark.parametrize("name", ["call.WAV", "call.Mp4", "call.WEBM"])
@@ -186,7 +193,7 @@ def test_text_is_written_beside_what_exists(tmp_path: Path, disk: list[int]) -> 
 def test_names_are_not_tried_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "MAX_NUMBER", 3)
     for name in ("a.wav", "a-2.wav"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text(name)
     with pytest.raises(SourceError, match="exist"):
         free_path(tmp_path / "a.wav")
 
