@@ -116,7 +116,7 @@ async def test_a_broken_certificate_changes_nothing_and_is_told(
         case "key: locked":  # OpenSSL would ask the terminal, and all the server would wait
             certificate[1].write_bytes(_with_passphrase(key))
     server.server.reload_tls()
-    assert "cannot read the TLS certificate" in caplog.text and "stays in use" in caplog.text
+    assert "cannot read TLS certificate and key" in caplog.text and "stays in use" in caplog.text
     trust = ssl.create_default_context(cadata=old)
     for _ in range(2):
         async with (
