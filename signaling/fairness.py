@@ -95,8 +95,10 @@ class FairPlaces(Generic[T]):
     def _crowded_out(self, path: Path) -> T | None:
         if self.of_address(path) >= self._of_address:
             return next(iter(self._at(path).items))
-        if len(self._paths) < self.most:
-            return None
+        return self.most_crowded() if len(self._paths) >= self.most else None
+
+    def most_crowded(self) -> T | None:
+        """Who is to give way next; None where nobody is."""
         group = self._root
         while group.groups:
             group = max(group.groups.values(), key=lambda inner: inner.size)

@@ -14,7 +14,8 @@ class Limits:
     """Seconds unless the name says otherwise. Sources: protocol.md, and reference/signaling.md section 5."""
 
     body_bytes: int = 64 * 1024
-    # For the head of the first request, or of one more over the same connection.
+    # For the head of a request, and TLS before it; between two requests of a connection.
+    head: float = 10.0
     keep_alive: float = 75.0
     # Above a stream's own 256 KiB, so that a frame between the two still gets its stream error.
     websocket_message_bytes: int = 1024 * 1024
@@ -24,8 +25,16 @@ class Limits:
     # A client that sends faster is read slower (one unit is a stanza, or each 4 KiB of a larger one).
     stanzas: Rate = field(default=Rate(256, 1 / 64))
     contacts: ContactLimits = field(default=ContactLimits())
-    # Of one address (loopback is exempt): HTTP, and WebSockets before their login.
+    # Of one connection (loopback, and a proxy that is ours, are exempt): who asks faster is answered later.
     requests: Rate = field(default=Rate(200, 1 / 20))
+    # Bytes from one connection that is logged in: read slower beyond, whatever they are.
+    bytes: Rate = field(default=Rate(2 * 1024 * 1024, 1 / (512 * 1024)))
+    # Connections that are not logged in; a share of the open files, if these are fewer (server/admission.py).
+    strangers: int = 2000
+    strangers_of_address: int = 500
+    # Of a WebSocket until the login, which takes five frames and 2 KiB.
+    frames_before_login: int = 16
+    bytes_before_login: int = 16 * 1024
     lookup_numbers: int = 1000
     # Numbers that one account has read, known or not: to read a thousand takes a tenth of a second.
     numbers_read: Rate = field(default=Rate(10_000, 1 / 20))
@@ -40,6 +49,7 @@ class Limits:
     messages_kept: int = 1000
     # So that nobody alone can fill what is kept for somebody else.
     messages_kept_of_one: int = 250
+    # Of those that are logged in.
     connections: int = 10_000
     message_bytes: int = 64 * 1024
     drain: float = 2.0

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import socket
 import ssl
 import sys
 import time
@@ -22,16 +21,18 @@ from signaling.external_services import ExternalServices
 from signaling.gateways.sms import SmsGateway, check_gateway, open_gateway
 from signaling.http_edge import client_address, cors_headers, is_foreign_page, is_local_caller, websocket_url
 from signaling.logs import event
-from signaling.network_address import address_key
+from signaling.network_address import address_key, address_path
 from signaling.phone_number import region_of
 from signaling.policy.sms import Caller, SmsPolicy
 from signaling.problem import Problem
-from signaling.rate_limit import KeyedBuckets
 from signaling.routing import Sessions
+from signaling.server.admission import Admission
 from signaling.server.contacts import ContactService
 from signaling.server.context import Context
 from signaling.server.devices import DeviceService
-from signaling.server.problem import Handler, problem_middleware
+from signaling.server.listener import Listener
+from signaling.server.peer import peer_of
+from signaling.server.problem import Handler, problem_middleware, read_whole
 from signaling.server.reach import Reach
 from signaling.server.registration import RegistrationService
 from signaling.server.router import StoringRouter
@@ -74,7 +75,7 @@ class Server:
         self._lock = lock
         self._draining = False
         self._connections: set[Connection] = set()
-        self._requests = KeyedBuckets(limits.requests)
+        self._admission = Admission(limits)
         keys = load_keys(config.data / "keys")
         self._context = context = Context(
             domain=config.domain,
@@ -102,15 +103,16 @@ class Server:
         registration = RegistrationService(context, accounts, reach.changed)
         contacts = ContactService(context, self._tokens, accounts, reach)
         app = web.Application(
-            middlewares=[problem_middleware(clock, context.counters), self._gate],
+            middlewares=[self._one_by_one, problem_middleware(clock, context.counters), self._gate],
             client_max_size=limits.body_bytes,
         )
         for service in (registration, self._tokens, contacts, DeviceService(context, self._tokens, accounts)):
             app.add_routes(service.routes())
         app.add_routes([web.get("/v1/server", self._describe), web.get("/xmpp", self._xmpp)])
-        app.on_response_prepare.append(self._allow_origin)
+        app.on_response_prepare.append(self._prepare)
         for path in ("/healthz", "/readyz", "/v1/healthz", "/v1/readyz"):
             app.router.add_get(path, self._health)
+        admission = self._admission
         gauges = {
             "connections": ("WebSockets that are open.", lambda: len(self._connections)),
             "tasks": ("Tasks of the event loop.", lambda: len(asyncio.all_tasks())),
@@ -118,11 +120,17 @@ class Server:
                 "Blocks of memory in use by Python's allocator.",
                 sys.getallocatedblocks,
             ),
+            "strangers": ("Connections of any kind that are not logged in.", lambda: admission.strangers),
+            "strangers_dropped": (
+                "Connections that gave way to others before their login, since the start.",
+                lambda: admission.dropped,
+            ),
         }
         self._runner = self._make_runner(app)
         self._metrics_runner = self._make_runner(metrics_app(context.counters, gauges))
         self.metrics_url = ""
         self._sweeper: asyncio.Task[None] | None = None
+        self._listeners: list[Listener] = []
 
     def _make_runner(self, app: web.Application) -> web.AppRunner:
         limits = self._context.limits
@@ -176,13 +184,24 @@ class Server:
         self._context.sms_policy.replay(await CodeLog(self._context.store).all())
         if config.tls_cert is not None:
             self._tls = _load_tls(config)
-        self.url = await _bind(self._runner, config.host, config.port, self._tls)
+        self.url = await self._listen_on(self._runner, config.host, config.port, self._tls)
         self._tokens.issuer = self.url
         if config.metrics_port is not None:
-            metrics = await _bind(self._metrics_runner, "127.0.0.1", config.metrics_port, None)
+            metrics = await self._listen_on(self._metrics_runner, "127.0.0.1", config.metrics_port, None)
             self.metrics_url = f"{metrics}/metrics"
         event(logger, logging.INFO, "serving", url=self.url, domain=config.domain, metrics=self.metrics_url)
         self._sweeper = asyncio.create_task(self._sweep())
+
+    async def _listen_on(
+        self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> str:
+        """The URL. Raises ServerStartError."""
+        await runner.setup()
+        assert runner.server is not None
+        has_proxy = self.config.behind_proxy and runner is self._runner
+        listener = Listener(runner.server, self._admission, self._context.limits, has_proxy)
+        self._listeners.append(listener)
+        return await listener.listen(host, port, tls)
 
     def reload_tls(self) -> None:
         """Reads certificate and key again; if that fails, what was read before stands."""
@@ -211,6 +230,8 @@ class Server:
     async def stop(self) -> None:
         """Drains and ends: no new requests, every stream is told, nothing is left open. Returns in seconds."""
         self._draining = True
+        for listener in self._listeners:
+            listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -223,6 +244,8 @@ class Server:
                 waiter.cancel()
         await self._runner.cleanup()
         await self._metrics_runner.cleanup()
+        for listener in self._listeners:
+            listener.abort()
         await self._router.close()
         await self.sms.close()
         await self._context.store.close()
@@ -236,18 +259,38 @@ class Server:
             raise Problem("foreign_origin")
         if request.method == "OPTIONS" and cors_headers(request.headers, self.config.origins):
             return web.Response(status=204)
-        if (transport := request.transport) is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            # A transport that is closed waits for ever for a client to read the rest; Linux does not (RFC 5482).
-            handle, gone = transport.get_extra_info("socket"), self._context.limits.times.gone
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * gone))
-        if not is_local_caller(request.remote, request.headers, self.config.behind_proxy):
-            wait = self._requests.take(address_key(self._address_of(request)), self._context.clock())
-            if wait:
-                raise Problem("too_many", retry_after_s=wait)
-        return await handler(request)
+        if (peer := peer_of(request)) is None:
+            raise ConnectionResetError
+        if self.config.behind_proxy:
+            peer.identify(address_path(self._address_of(request)))
+        elif not is_local_caller(request.remote, request.headers, False) and (
+            wait := peer.requests.spend(asyncio.get_running_loop().time())
+        ):
+            await asyncio.sleep(wait)
+        if request.match_info.http_exception is None and request.body_exists:
+            await read_whole(request)  # before its turn: that is not to be waited for by others
+        async with self._admission.turns.request(peer.path):
+            if request.path != "/xmpp":
+                return await handler(request)
+        return await handler(request)  # which lasts as long as the WebSocket, and waits for turns of its own
 
-    async def _allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
+    @web.middleware
+    async def _one_by_one(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A connection's requests, for those who count them."""
+        if (peer := peer_of(request)) is None:
+            return await handler(request)
+        peer.begin_request()
+        try:
+            return await handler(request)
+        finally:
+            peer.end_request()
+
+    async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(cors_headers(request.headers, self.config.origins))
+        if (peer := peer_of(request)) is not None and peer.is_pipelining:
+            # It sent this request before the answer to the last one: what would come in that way has no bound.
+            response.headers["Connection"] = "close"
+            response.force_close()
 
     def _address_of(self, request: web.Request) -> str | None:
         forwarded = request.headers.getall("X-Forwarded-For", [])
@@ -278,20 +321,26 @@ class Server:
         if "xmpp" not in (name.strip() for name in offered):
             raise Problem("bad_request", "this is a WebSocket of sub-protocol xmpp (RFC 7395)")
         address = address_key(self._address_of(request))
-        if len(self._connections) >= self._context.limits.connections:
+        if self._admission.is_full:
             raise Problem("unavailable", "too many connections", retry_after_s=10)
         socket = web.WebSocketResponse(
             protocols=("xmpp",),
             compress=False,
             max_msg_size=self._context.limits.websocket_message_bytes,
             timeout=self._context.limits.times.close,
+            autoping=False,  # aiohttp would answer any number of them, without a turn for anybody else
         )
         try:
             await socket.prepare(request)
         except ValueError:  # aiohttp takes it for granted that the headers of the upgrade are ASCII
             raise Problem("bad_request", "this upgrade is not understood") from None
-        connection = Connection(socket, request.transport, self._context, self._tokens, self._router)
+        if (peer := peer_of(request)) is None:
+            return socket  # it is gone already
+        connection = Connection(socket, peer.transport, self._context, self._tokens, self._router)
         connection.on_login_failure = lambda: self._login_failed(address)
+        connection.on_bound = peer.promote
+        connection.turn = lambda: self._admission.turns.request(peer.path)
+        peer.upgrade(connection.too_much)
         self._context.counters.count("streams")
         self._connections.add(connection)
         try:
@@ -316,18 +365,6 @@ def _load_tls(config: ServerConfig, context: ssl.SSLContext | None = None) -> ss
         files = f"{config.tls_cert} and {config.tls_key}"
         raise ServerStartError(f"cannot read TLS certificate and key ({files}): {why}") from None
     return context
-
-
-async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> str:
-    """Listens, and returns the URL. Raises ServerStartError."""
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ServerStartError(f"cannot listen on {host}:{port}: {why}") from None
-    name = f"[{host}]" if ":" in host else host
-    return f"{'https' if tls else 'http'}://{name}:{runner.addresses[0][1]}"
 
 
 # UnicodeError: an Expect header that is not ASCII. aiohttp answers it, with 500, before anybody here is asked.

@@ -56,12 +56,17 @@ def problem_middleware(clock: Callable[[], float], counters: Counters) -> Any:
     return middleware
 
 
+async def read_whole(request: web.Request) -> bytes:
+    """The body, which the request then has. Raises HTTPRequestEntityTooLarge, TimeoutError."""
+    async with asyncio.timeout(BODY_TIMEOUT):
+        return await request.read()
+
+
 async def read_body(request: web.Request) -> dict[str, Any]:
     """The JSON object in the body. Raises Problem: not_json, too_large, bad_json, bad_request; TimeoutError."""
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise Problem("not_json")
-    async with asyncio.timeout(BODY_TIMEOUT):
-        data = await request.read()
+    data = await read_whole(request)
     try:
         body = json.loads(data.decode())
     except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ call to the system costs as much as all else that a stanza needs.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from aiohttp import WSMsgType, web
 
@@ -74,7 +75,11 @@ class Connection:
         self._drained = asyncio.Event()
         self._drained.set()
         self.finished = asyncio.Event()
+        self._frames_left = limits.frames_before_login
+        self._is_bound = False
         self.on_login_failure: Callable[[], object] = lambda: None
+        self.on_bound: Callable[[], bool] = lambda: True  # False: there is no place for one more
+        self.turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
     def send(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
         """Queues a stanza. A client that does not read as fast as it is sent to loses its connection."""
@@ -96,6 +101,10 @@ class Connection:
         """Ends the stream; the client has two seconds to close, then the connection is cut."""
         self._stream.end(condition, text, now=self._loop.time())
         self._pump()
+
+    def too_much(self) -> None:
+        """More has come than a login takes."""
+        self.end("policy-violation", "too much before the login")
 
     def _pump(self) -> None:
         for frame in self._stream.frames_to_send():
@@ -193,9 +202,17 @@ class Connection:
                     self._session.management = self._stream.management
             elif message.type is WSMsgType.BINARY:
                 self._stream.end("unsupported-encoding", "text frames only", now=now)
+            elif message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                pass
             else:
                 return self._stream.connection_lost()
             await self._handle_events()
+            if not self._is_bound:
+                self._frames_left -= 1
+                if self._frames_left < 0:
+                    self.too_much()
             self._pump()
             # Reading slower is felt by this client only: TCP holds it back.
             size = byte_length(message.data) if message.type is WSMsgType.TEXT else len(message.data)
@@ -226,9 +243,10 @@ class Connection:
     async def _login(self, credentials: PlainCredentials) -> None:
         token, _, proof = credentials.password.partition(" ")
         try:
-            device = await self._tokens.check(token)
-            if proof:
-                await self._tokens.prove(device, token, "GET", "/xmpp", proof)
+            async with self.turn():
+                device = await self._tokens.check(token)
+                if proof:
+                    await self._tokens.prove(device, token, "GET", "/xmpp", proof)
         except Problem as problem:
             return self._refuse("not-authorized", problem.code)
         account = Jid(device.number, self._domain)
@@ -246,6 +264,13 @@ class Connection:
         self.on_login_failure()
         self._stream.refuse(condition, text, now=self._loop.time())
 
+    def _admit(self) -> bool:
+        """It counts among those who are logged in from now on; False if they are too many."""
+        self._is_bound = self.on_bound()
+        if not self._is_bound:
+            self.end("resource-constraint", "too many connections")
+        return self._is_bound
+
     async def _bind(self, resource: str) -> None:
         assert self.device is not None
         if resource != self.device.device:
@@ -254,6 +279,8 @@ class Connection:
         old = self._sessions.get(jid.local, resource)
         if old is not None and old.by_key and not old.is_over and not self._by_key:
             return self.end("not-authorized", "the device itself is connected, and it has its key")
+        if not self._admit():
+            return
         session = BoundSession(jid, self.device.generation, self, most.queue_stanzas, most.queue_bytes)
         session.by_key = self._by_key
         self._session = session
@@ -275,6 +302,8 @@ class Connection:
             return self._stream.refuse_resumption()
         if session.by_key and not self._by_key:
             return self._stream.refuse_resumption()
+        if not self._admit():
+            return
         if session.link is not None:
             session.link.release()
         session.link, self._session = self, session

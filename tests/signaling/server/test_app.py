@@ -214,17 +214,26 @@ async def test_many_clients_leave_nothing(server, register, connect, http):
     assert len(server.server._context.sessions.of(ALICE)) <= 1
 
 
-async def test_too_many_connections(make_server, http):
-    server = make_server(limits=Limits(connections=2))
-    await server.start()
-    url = server.url.replace("http", "ws") + "/xmpp"
-    sockets = [await http.ws_connect(url, protocols=("xmpp",)) for _ in range(2)]
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await http.ws_connect(url, protocols=("xmpp",))
-    assert refused.value.status == 503
-    for socket in sockets:
-        await socket.close()
-    await server.stop()
+class TestFewConnections:
+    @pytest.fixture
+    def limits(self):
+        return Limits(connections=2)
+
+    async def test_too_many_that_are_logged_in(self, server, http, register, connect):
+        phones = [await register(number) for number in (ALICE, BOB, "+12025550102")]
+        url = server.url.replace("http", "ws") + "/xmpp"
+        strangers = [await http.ws_connect(url, protocols=("xmpp",)) for _ in range(5)]
+        wires = [await connect(phone) for phone in phones[:2]]  # strangers take no place of theirs
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await connect(phones[2])
+        assert refused.value.status == 503 and "Retry-After" in refused.value.headers
+        await wires[0].socket.close()
+        async with asyncio.timeout(5):
+            while server.server._admission.is_full:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await connect(phones[2])
+        for socket in strangers:
+            await socket.close()
 
 
 @pytest.mark.parametrize("name", ["keys/signing.pem", "keys/sms-pepper", "ringline.db"])
