@@ -254,11 +254,17 @@ async def test_a_stream_counts_as_use_after_its_end(server, call, register, conn
         wire.stream.end(now=0.0)
         await wire.flush()
         await wire.ended()
+        await wire.socket.close()
         async with asyncio.timeout(5):
             while server.server._connections:
                 await call("GET", "/server")
     else:
-        await server.restart()
+
+        async def go():
+            await wire.ended()
+            await wire.socket.close()
+
+        await asyncio.gather(server.restart(), go())
     server.advance(LAPSES_AFTER - 3600)
     assert (await steal())[1]["code"] == "pin_needed"
     assert await fresh(server, call, alice) is True
