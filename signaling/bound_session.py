@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from signaling.jid import Jid
+from signaling.store_clock import StoreClock
 from signaling.stream_management import StreamManagement, Unacknowledged
 from signaling.xml import CLIENT, DELAY, Element, child, element, is_named, parse, serialise
 from signaling.xml_parser import ForgettingParser
@@ -57,7 +58,7 @@ class BoundSession:
         self._max_size = max_size
 
     def deliver(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
-        """`at`: Unix time, for messages; `tag`: the id of a kept message. Never blocks."""
+        """`at`: the store's time, for messages; `tag`: the id of a kept message. Never blocks."""
         if self.is_over:
             return
         if self.link is not None:
@@ -120,13 +121,15 @@ def with_delay(stanza: Element, domain: str, at: float) -> Element:
     return stanza
 
 
-def again(entry: Unacknowledged, domain: str, now: float, parser: ForgettingParser | None = None) -> str:
+def again(
+    entry: Unacknowledged, domain: str, clock: StoreClock, parser: ForgettingParser | None = None
+) -> str:
     """The frame of a stanza that is sent once more; of an old message, with its age."""
-    if not entry.is_message or now - entry.at <= STAMPED_AFTER:
+    if not entry.is_message or clock.now() - entry.at <= STAMPED_AFTER:
         return entry.frame
     stanza = parse(entry.frame, parser=parser)
     if child(stanza, DELAY, "delay") is None:
-        with_delay(stanza, domain, entry.at)
+        with_delay(stanza, domain, clock.to_wall(entry.at))
     return serialise(stanza)
 
 

@@ -3,6 +3,9 @@
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
+# A time that is so much earlier than one of before is not just late: the clock was set back.
+SET_BACK = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -23,7 +26,9 @@ class TokenBucket:
         self._updated = now
 
     def _refill(self, now: float) -> None:
-        # Time never runs backwards here, whatever the caller's clock does.
+        if now < self._updated - SET_BACK:  # how long ago that was nobody knows: begun anew
+            self._tokens, self._updated = self._rate.burst, now
+        # Otherwise time never runs backwards here, whatever the caller's clock does.
         elapsed = max(0.0, now - self._updated)
         self._tokens = min(self._rate.burst, self._tokens + elapsed / self._rate.seconds_per_token)
         self._updated = max(now, self._updated)
@@ -112,6 +117,8 @@ class KeyedQuotas:
         taken = self._taken.get(key)
         if taken is None or len(taken) < self._quota.most:
             return 0.0
+        if taken[-1] > now + SET_BACK:  # what was taken while the clock was ahead was taken now at the latest
+            taken = self._taken[key] = deque((min(at, now) for at in taken), maxlen=self._quota.most)
         return max(0.0, taken[0] + self._quota.seconds - now)
 
     def take(self, key: str, now: float) -> float:

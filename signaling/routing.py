@@ -179,8 +179,10 @@ class Router:
             refuse(sender, stanza, "policy-violation", f"too large to be delivered: {why}")
         return why is None
 
-    def route(self, sender: Session, stanza: Element, now: float) -> Keep | Announced | Asked | None:
-        """One stanza that accept() has let pass."""
+    def route(
+        self, sender: Session, stanza: Element, now: float, wall: float = 0.0
+    ) -> Keep | Announced | Asked | None:
+        """One stanza that accept() has let pass. `now` is the store's time, `wall` that of the host (Unix seconds)."""
         if local_name(stanza) == "presence":
             return self._presence(sender, stanza)
         try:
@@ -192,7 +194,7 @@ class Router:
             refuse(sender, stanza, "remote-server-not-found")
             return None
         if local_name(stanza) == "iq":
-            return self._iq(sender, stanza, to, now)
+            return self._iq(sender, stanza, to, wall)
         return self._message(sender, stanza, to, now)
 
     def _presence(self, sender: Session, stanza: Element) -> Announced | None:
@@ -211,7 +213,7 @@ class Router:
         sender.deliver(stanza)
         return Announced() if first else None
 
-    def _iq(self, sender: Session, stanza: Element, to: Jid, now: float) -> Asked | None:
+    def _iq(self, sender: Session, stanza: Element, to: Jid, wall: float) -> Asked | None:
         kind = stanza.get("type")
         if kind not in st.IQ_TYPES or not stanza.get("id") or (kind in ("get", "set") and len(stanza) != 1):
             refuse(sender, stanza, "bad-request")
@@ -233,7 +235,7 @@ class Router:
                 return None
             if self._services and namespace_of(stanza[0]) == EXTERNAL_SERVICES:
                 try:
-                    payload = self._services.answer(stanza, sender.jid.local, now)
+                    payload = self._services.answer(stanza, sender.jid.local, wall)
                 except RemoteProtocolError as error:
                     refuse(sender, stanza, error.condition, str(error))
                 else:

@@ -1,6 +1,7 @@
 """The composition root: one aiohttp process that registers, looks up and routes."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
@@ -41,10 +42,12 @@ from signaling.server.websocket import Connection
 from signaling.server_config import ServerConfig
 from signaling.server_limits import Limits
 from signaling.storage.accounts import AccountStore
+from signaling.storage.clock import load_clock, save_clock
 from signaling.storage.codes import CodeLog
 from signaling.storage.data_folder import load_limits, lock_data, open_store
 from signaling.storage.keys import load_keys
 from signaling.storage.store import Store
+from signaling.store_clock import StoreClock
 from signaling.tokens import ACCESS_TOKEN_LIFE
 from signaling.xml_parser import ForgettingParser
 
@@ -67,6 +70,7 @@ class Server:
         lock: TextIO,
         limits: Limits,
         clock: Callable[[], float],
+        store_clock: StoreClock,
         rng: random.Random,
     ) -> None:
         self.config = config
@@ -91,12 +95,13 @@ class Server:
             counters=Counters(),
             limits=limits,
             clock=clock,
+            store_clock=store_clock,
             rng=rng,
             caller_of=self._caller_of,
             parser=ForgettingParser(),
         )
         self._tls: ssl.SSLContext | None = None
-        self._accounts = accounts = AccountStore(store, context.keys.pepper)
+        self._accounts = accounts = AccountStore(store, context.keys.pepper, store_clock.to_wall)
         self._tokens = TokenService(context, accounts)
         reach = Reach(context)
         self._router = StoringRouter(context, reach)
@@ -166,8 +171,8 @@ class Server:
         try:
             gateway = sms or open_gateway(config.sms)
             store = await open_store(config)
-            random_source = rng or random.SystemRandom()
-            server = cls(config, store, gateway, lock, limits, clock, random_source)
+            store_clock, source = await load_clock(store, clock, time.monotonic), rng or random.SystemRandom()
+            server = cls(config, store, gateway, lock, limits, clock, store_clock, source)
             await server._listen()
         except BaseException:
             if server is not None:
@@ -214,10 +219,13 @@ class Server:
                 logger.error("%s; the one of before stays in use", error)
 
     async def _sweep_once(self) -> None:
-        now = self._context.clock()
-        await self._context.store.sweep(now, now - self._context.limits.message_life)
-        await CodeLog(self._context.store).forget(now - CODES_KEPT)
-        await self._accounts.note_used(self._context.sessions.devices(), now)
+        store, clock = self._context.store, self._context.store_clock
+        await save_clock(store, clock)
+        # Deleted is only what is over beyond doubt: a clock that is wrong for a while takes nothing away.
+        past = clock.confirmed()
+        await store.sweep(past, past - self._context.limits.message_life)
+        await CodeLog(store).forget(past - CODES_KEPT)
+        await self._accounts.note_used(self._context.sessions.devices(), clock.now())
 
     async def _sweep(self) -> None:
         while True:
@@ -248,6 +256,8 @@ class Server:
             listener.abort()
         await self._router.close()
         await self.sms.close()
+        with contextlib.suppress(SQLAlchemyError):
+            await save_clock(self._context.store, self._context.store_clock)
         await self._context.store.close()
         self._lock.close()
 

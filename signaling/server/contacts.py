@@ -44,13 +44,13 @@ class ContactService:
             raise Problem("device_revoked")
         region = region_field(body, context.region)
         texts = self._texts(body, "numbers"), self._texts(body, "removed")
-        wait = self._read.take(own.number, context.clock(), len(texts[0]) + len(texts[1]))
+        wait = self._read.take(own.number, context.store_clock.now(), len(texts[0]) + len(texts[1]))
         if wait:
             raise Problem("too_many", "too many lookups", wait)
         asked, unreadable = await self._numbers(texts[0], region)
         removed, _ = await self._numbers(texts[1], region)
         numbers = set(asked.values())
-        wait = context.budget.ask(own.number, numbers, context.clock())
+        wait = context.budget.ask(own.number, numbers, context.store_clock.now())
         if wait:
             context.counters.count("lookups", "refused", len(numbers))
             who = pseudonym(own.number, context.keys.pepper)

@@ -16,13 +16,14 @@ from signaling.routing import Sessions
 from signaling.server_limits import Limits
 from signaling.storage.keys import Keys
 from signaling.storage.store import Store
+from signaling.store_clock import StoreClock
 from signaling.xml_parser import ForgettingParser
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`clock` is Unix seconds, `rng` a CSPRNG; `countries` empty: numbers of every country are served.
-    `caller_of` says who sends a request."""
+    """`clock` is Unix seconds by the host's clock, `store_clock` what stored dates are judged by; `rng` a CSPRNG;
+    `countries` empty: numbers of every country are served. `caller_of` says who sends a request."""
 
     domain: str
     region: str
@@ -37,6 +38,7 @@ class Context:
     counters: Counters
     limits: Limits
     clock: Callable[[], float]
+    store_clock: StoreClock
     caller_of: Callable[[web.Request], Caller]
     rng: random.Random
     parser: ForgettingParser

@@ -89,7 +89,9 @@ class DeviceService:
         text, seal = text_field(body, "list", 4096), text_field(body, "seal", 64) if "seal" in body else ""
         token = b64url(self._context.rng.randbytes(32))
         token_hash = hashlib.sha256(token.encode()).hexdigest()
-        await self._take_list(own, body, link=link, token_hash=token_hash, now=self._context.clock())
+        await self._take_list(
+            own, body, link=link, token_hash=token_hash, now=self._context.store_clock.now()
+        )
         jid = str(Jid(own.number, self._context.domain))
         made = {"number": own.number, "jid": jid, "device": link.device, "device_token": token}
         link.made = made | {"generation": own.generation, "list": text, "seal": seal}

@@ -44,7 +44,7 @@ class Reach:
             return True
         is_kept = st.is_to_be_kept(stanza)
         if stanza.get("type") not in ("error", "result"):
-            now = context.clock()
+            now = context.store_clock.now()
             wait = context.budget.address(own, to.local, now)
             if is_kept and not wait:
                 wait = context.budget.keep(own, to.local, now)

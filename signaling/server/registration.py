@@ -62,14 +62,14 @@ class RegistrationService:
         if not is_mobile(number):
             raise Problem("not_mobile")
         id_ = b64url(self._context.rng.randbytes(16))
-        registration = Registration.begin(id_, number, self._rules, self._context.clock())
+        registration = Registration.begin(id_, number, self._rules, self._context.store_clock.now())
         return await self._send_code(registration, caller, 201)
 
     async def resend(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         with self._taken_in_hand(request):
             registration = await self._find(request)
-            now = self._context.clock()
+            now = self._context.store_clock.now()
             if not registration.sends_left(self._rules):
                 raise Problem("too_many", "no more codes for this registration", registration.expires - now)
             if now < registration.next_send:
@@ -84,7 +84,7 @@ class RegistrationService:
         with self._taken_in_hand(request):
             registration = await self._find(request)
             number = registration.number
-            now = context.clock()
+            now = context.store_clock.now()
             if now < registration.next_try:
                 raise Problem("too_many", "wait before the next try", registration.next_try - now)
             try:
@@ -118,7 +118,7 @@ class RegistrationService:
     def _caller(self, request: web.Request) -> Caller:
         """Who asks; raises Problem(too_many) if he does so too often."""
         caller = self._context.caller_of(request)
-        if (refusal := self._policy.call(caller, self._context.clock())) is not None:
+        if (refusal := self._policy.call(caller, self._context.store_clock.now())) is not None:
             raise self._refused(refusal)
         return caller
 
@@ -135,7 +135,7 @@ class RegistrationService:
 
     async def _send_code(self, registration: Registration, caller: Caller, status: int) -> web.Response:
         code = f"{self._context.rng.randrange(1_000_000):06d}"
-        number, now = registration.number, self._context.clock()
+        number, now = registration.number, self._context.store_clock.now()
         sent = self._policy.send(number, registration.id, caller, now, first=status == 201)
         if isinstance(sent, Refusal):
             raise self._refused(sent, number)
@@ -162,12 +162,14 @@ class RegistrationService:
             raise Problem("sms_failed") from None
         self._policy.sent(sent)
         self._note(result, number, country=region_of(number))
-        return web.json_response(after.answer(self._context.clock()), status=status, headers=NO_STORE)
+        return web.json_response(
+            after.answer(self._context.store_clock.now()), status=status, headers=NO_STORE
+        )
 
     async def _find(self, request: web.Request) -> Registration:
         id_ = request.match_info["registration"]
         found = await self._context.store.registration(id_) if len(id_) == 22 and id_.isascii() else None
-        if found is None or found.is_over(self._context.clock()):
+        if found is None or found.is_over(self._context.store_clock.now()):
             raise Problem("registration_over")
         return found
 

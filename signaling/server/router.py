@@ -30,6 +30,7 @@ class StoringRouter:
         self._context = context
         self._reach = reach
         self._sessions = context.sessions
+        self._clock = context.store_clock
         self._batch = min(BATCH, context.limits.queue_stanzas // 4)
         self._router = Router(
             context.domain, context.sessions, context.budget, context.services, context.limits.message_bytes
@@ -48,7 +49,7 @@ class StoringRouter:
                 )
             if not self._router.accept(sender, stanza) or not await self._reach.admit(sender, stanza):
                 return
-            match self._router.route(sender, stanza, self._context.clock()):
+            match self._router.route(sender, stanza, self._clock.now(), self._context.clock()):
                 case Keep() as keep:
                     if not await self._post.add(keep):
                         refuse(sender, stanza, "service-unavailable")
@@ -90,7 +91,7 @@ class StoringRouter:
         self.resumed(session)
         session.is_over, session.available = True, False
         is_current = self._sessions.remove(session)
-        now, parser = self._context.clock(), self._context.parser
+        parser = self._context.parser
         for entry in session.management.unacknowledged if session.management is not None else ():
             stanza = lost_for_good(entry, parser)
             if stanza is not None and (sender := st.sender_of(stanza)) is not None:
@@ -99,7 +100,7 @@ class StoringRouter:
             elif entry.tag > 0 and is_current:
                 for other in self._sessions.online(session.jid.local):
                     if entry.tag not in other.in_flight():
-                        frame = again(entry, self._context.domain, now, parser)
+                        frame = again(entry, self._context.domain, self._clock, parser)
                         other.deliver(parse(frame, parser=parser), entry.at, entry.tag)
 
     async def close(self) -> None:
@@ -109,7 +110,7 @@ class StoringRouter:
         await self._received.close()
 
     async def _keep(self, batch: list[Keep]) -> list[bool]:
-        limits, now = self._context.limits, self._context.clock()
+        limits, now = self._context.limits, self._clock.now()
         messages = [KeptMessage(0, keep.to.local, keep.sender, now, serialise(keep.stanza)) for keep in batch]
         ids = await self._context.store.keep_messages(
             messages, limits.message_bytes, limits.messages_kept, limits.messages_kept_of_one
@@ -146,7 +147,7 @@ class StoringRouter:
 
     async def _deliver_some(self, session: BoundSession) -> bool:
         session.again = False
-        number, since = session.jid.local, self._context.clock() - self._context.limits.message_life
+        number, since = session.jid.local, self._clock.now() - self._context.limits.message_life
         messages = await self._context.store.kept_messages(number, since, session.cursor, self._batch)
         busy = {tag for other in self._sessions.of(number) for tag in other.in_flight()}
         room = session.room
@@ -160,7 +161,8 @@ class StoringRouter:
                 self._received.add([message.id])
                 continue
             self._context.budget.heard(number, message.sender)
-            session.deliver(with_delay(stanza, self._context.domain, message.kept), message.kept, message.id)
+            since = self._clock.to_wall(message.kept)
+            session.deliver(with_delay(stanza, self._context.domain, since), message.kept, message.id)
         return bool(messages) or session.again
 
     def _read_back(self, message: KeptMessage) -> Element | None:

@@ -50,7 +50,7 @@ class TokenService:
         body = await read_body(request)
         token_hash = hashlib.sha256(text_field(body, "device_token", 128).encode()).hexdigest()
         assertion_text = text_field(body, "assertion", 4096)
-        now = self._context.clock()
+        now, stored_now = self._context.clock(), self._context.store_clock.now()
         device = await self._context.store.device_by_token(token_hash)
         if device is None:
             raise Problem("device_revoked")
@@ -66,10 +66,10 @@ class TokenService:
         except TokenError as error:
             raise Problem("clock_skew" if error.reason == "skew" else "bad_token") from None
         # Refused, not deleted: should the clock be wrong, nothing is lost.
-        if device.used < now - self._context.limits.device_idle and not self.is_connected(device):
+        if device.used < stored_now - self._context.limits.device_idle and not self.is_connected(device):
             raise Problem("device_revoked")
-        expires = assertion.issued_at + ASSERTION_WINDOW + 1
-        if not await self._context.store.use_assertion(device.device, assertion.id, expires, now):
+        expires = stored_now + assertion.issued_at - now + ASSERTION_WINDOW + 1
+        if not await self._context.store.use_assertion(device.device, assertion.id, expires, stored_now):
             raise Problem("bad_token", "this assertion has been used before")
         token = AccessToken(
             issuer=self.issuer,
@@ -111,7 +111,7 @@ class TokenService:
 
     async def note_used(self, device: Device | None) -> None:
         """Its stream has ended; a short one was noted with its token."""
-        now = self._context.clock()
+        now = self._context.store_clock.now()
         if device is not None and now - device.used > NOTE_USED_AFTER:
             try:
                 await self._accounts.note_used([device.device], now)
@@ -135,8 +135,9 @@ class TokenService:
             id_, issued_at = verify_request_proof(proof, key, method, path, token, now)
         except TokenError as error:
             raise Problem("clock_skew" if error.reason == "skew" else "proof_needed") from None
-        expires = issued_at + ASSERTION_WINDOW + 1
-        if not await self._context.store.use_assertion(device.device, f"p {id_}", expires, now):
+        stored_now = self._context.store_clock.now()
+        expires = stored_now + issued_at - now + ASSERTION_WINDOW + 1
+        if not await self._context.store.use_assertion(device.device, f"p {id_}", expires, stored_now):
             raise Problem("proof_needed", "this proof has been used before")
 
     async def body_by_key(self, request: web.Request) -> tuple[Device, dict[str, Any]]:

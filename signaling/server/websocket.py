@@ -56,7 +56,7 @@ class Connection:
         self._router = router
         self._domain = context.domain
         self._sessions = context.sessions
-        self._clock = context.clock
+        self._clock = context.store_clock
         self._limits = limits = context.limits
         self._parser = parser = context.parser
         now = self._loop.time()
@@ -311,6 +311,6 @@ class Connection:
         if not self._stream.resume(broken, asked.h, session.jid, self._loop.time()):
             return
         for entry in broken.unacknowledged:
-            self._stream.resend(again(entry, self._domain, self._clock(), self._parser))
+            self._stream.resend(again(entry, self._domain, self._clock, self._parser))
         self._pump()
         await self._router.deliver_kept(session)

@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +18,12 @@ from signaling.storage.store import Device, Store, accounts, device_lists, devic
 
 
 class AccountStore:
-    """Raises SQLAlchemyError. `pepper` goes into the PINs' hashes."""
+    """Raises SQLAlchemyError. `pepper` goes into the PINs' hashes; `to_wall`: a stored time as people are told it."""
 
-    def __init__(self, store: Store, pepper: bytes) -> None:
+    def __init__(
+        self, store: Store, pepper: bytes, to_wall: Callable[[float], float] = lambda at: at
+    ) -> None:
+        self._to_wall = to_wall
         self._store = store
         self._database = store.database
         self._pepper = pepper
@@ -37,7 +40,9 @@ class AccountStore:
                     "device": device.device,
                     "name": device.name,
                     "key": device.key,
-                    "added": datetime.fromtimestamp(device.added, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "added": datetime.fromtimestamp(self._to_wall(device.added), UTC).strftime(
+                        "%Y-%m-%dT%H:%M:%SZ"
+                    ),
                     "current": device.device == own.device,
                 }
                 for device in found

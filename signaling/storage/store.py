@@ -93,6 +93,14 @@ messages = _table(
     sa.Index("messages_of_number", "number", "id"),
 )
 
+server_clock = _table(
+    "server_clock",
+    _column("id", Integer, primary_key=True),
+    _column("wall", Double),
+    _column("now", Double),
+    _column("confirmed", Double),
+)
+
 
 def _has(table: Table, owner: Any, number: Any) -> Any:
     return sa.exists().where(table.c.owner == owner, table.c.number == number)

@@ -46,7 +46,7 @@ def ask(payload, urls=URLS, to=DOMAIN):
     router = Router(DOMAIN, Sessions(), ContactBudget(ContactLimits(), b"s"), services)
     phone = Phone()
     phone.got = []
-    router.route(phone, st.iq("get", payload, id="q", to=to), NOW)
+    router.route(phone, st.iq("get", payload, id="q", to=to), 0.0, NOW)
     (answer,) = phone.got
     return answer
 

@@ -86,3 +86,19 @@ def test_quotas_are_bounded():
     for n in range(10):
         assert quotas.take(f"{n}", 0.0) == 0
     assert quotas.wait("9", 0.0) > 0 == quotas.wait("0", 0.0) and len(quotas._taken) == 3
+
+
+def test_limits_recover_from_a_clock_that_was_ahead():
+    """By a year: what was taken meanwhile is not owed until that day comes."""
+    year = 365 * 86400.0
+    buckets, quotas = KeyedBuckets(Rate(2, 60)), KeyedQuotas(Quota(2, 3600))
+    for limit in (buckets, quotas):
+        assert [limit.take("a", year + n) > 0 for n in range(3)] == [False, False, True]
+    assert buckets.take("a", 0.0) == 0
+    assert 0 < quotas.take("a", 0.0) <= 3600 and quotas.take("a", 3600.0) == 0
+
+
+def test_a_time_that_is_a_little_late_refills_nothing():
+    buckets = KeyedBuckets(Rate(1, 60))
+    assert buckets.take("a", 100.0) == 0
+    assert buckets.take("a", 99.0) > 0 and buckets.take("a", 41.0) > 0

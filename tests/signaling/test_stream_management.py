@@ -12,6 +12,7 @@ from signaling.client_stream import ClientStream
 from signaling.errors import RemoteProtocolError
 from signaling.jid import Jid
 from signaling.server_stream import ServerStream
+from signaling.store_clock import StoreClock
 from signaling.stream import (
     Acknowledged,
     CredentialsGiven,
@@ -229,12 +230,16 @@ def test_what_waits_for_a_lost_client_is_bounded():
     assert session.is_over and not session.available and len(session.management.unacknowledged) == 4
 
 
+def clock(now):
+    return StoreClock(lambda: now, lambda: 0.0)
+
+
 def test_an_old_message_says_how_old_it_is_when_it_comes_again():
     management = StreamManagement("id")
     management.hold(message(1), at=100.0)
     management.hold(st.iq("result", id="q"), at=0.0)
     entry, iq = management.unacknowledged
-    assert child(parse(again(entry, DOMAIN, 104.0)), DELAY, "delay") is None
-    delay = child(parse(again(entry, DOMAIN, 104.5)), DELAY, "delay")
+    assert child(parse(again(entry, DOMAIN, clock(104.0))), DELAY, "delay") is None
+    delay = child(parse(again(entry, DOMAIN, clock(104.5))), DELAY, "delay")
     assert delay.get("stamp").startswith("1970-01-01T00:01:40") and delay.get("from") == DOMAIN
-    assert again(iq, DOMAIN, 1e9) == iq.frame
+    assert again(iq, DOMAIN, clock(1e9)) == iq.frame
