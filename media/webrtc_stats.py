@@ -5,10 +5,10 @@ once: expected = received - duplicated + missing), `packetsRecovered` (of the mi
 turn), `recoveredFrames` (played from a copy), `lossRuns` (packets missing in a row -> how often), and what concealment
 stood in for (`concealedMissingSamples`, `concealedEmptySamples`, `concealedBrokenSamples`: together concealedSamples).
 Of what is louder than the background: `voicedBytesReceived`, the codec's, and `voicedSamplesReceived`, what these
-became. Of the transport: `rtcpBytesSent`. Of outbound-rtp: `redundantBytesSent` (copies, RED), `pathQueueDelay`, what
-the sender takes for a queue on the path, and for voice, too, `qualityLimitationReason` (cpu or none). Of
-remote-inbound-rtp: what the peer tells in extended reports, of the whole call up to then (RFC 3611 section 4.7;
-`_as_heard`).
+became. `stretchedSamples`: inserted and removed after the first 2 s. Of the transport: `rtcpBytesSent`. Of
+outbound-rtp: `redundantBytesSent` (copies, RED), `pathQueueDelay`, what the sender takes for a queue on the path, and
+for voice, too, `qualityLimitationReason` (cpu or none). Of remote-inbound-rtp: what the peer tells in extended reports,
+of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -216,6 +216,7 @@ def inbound(receiver: AudioReceiver) -> dict[str, Any]:
         "concealmentEvents": counters.concealment_events,
         "insertedSamplesForDeceleration": counters.inserted_samples_for_deceleration,
         "removedSamplesForAcceleration": counters.removed_samples_for_acceleration,
+        "stretchedSamples": counters.stretched_samples,
         "voicedBytesReceived": counters.voiced_bytes,
         "voicedSamplesReceived": counters.voiced_samples,
         "audioLevel": receiver.audio_level,

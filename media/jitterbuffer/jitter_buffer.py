@@ -24,6 +24,7 @@ COPIES_AHEAD = 0.3  # seconds: copies of what is newer are of nothing that was a
 MAX_LOST = 200
 BACKGROUND_RISE = 1.01  # a frame; 20 dB in 5 s
 MAX_QUIET_RMS = 600.0  # -35 dBFS: louder is never background
+SETTLING = 2.0  # seconds in which the buffer finds its first length; nobody minds a pause that is longer then
 RECOVERY_JOIN = 240  # samples, 5 ms: a frame that was half concealed when it, or its copy, came
 LONG_LOSS = (
     9600  # after 200 ms libopus has faded out: what follows is silence, not concealment that could be heard
@@ -47,6 +48,7 @@ class Counters:
     removed_samples_for_acceleration: int = 0
     voiced_bytes: int = 0  # of the frames that are louder than the background, and what they became:
     voiced_samples: int = 0
+    stretched_samples: int = 0  # inserted and removed since the buffer found its first length
     jitter_buffer_delay: float = 0.0  # sum over emitted samples, seconds
     jitter_buffer_target_delay: float = 0.0
     jitter_buffer_emitted_count: int = 0
@@ -311,6 +313,8 @@ class JitterBuffer:
             self.counters.inserted_samples_for_deceleration += len(stretched) - len(samples)
         if len(stretched) != len(samples):
             self._decision.joined(now)
+            if self.first_played is not None and now - self.first_played > SETTLING:
+                self.counters.stretched_samples += abs(len(stretched) - len(samples))
         return stretched
 
     def _levels(self, samples: Samples) -> tuple[float, float]:

@@ -40,9 +40,9 @@ class EquipmentValues:
 
 OPUS = EquipmentValues()
 # Fitted with STRETCH_WEIGHT to PESQ-WB of calls in virtual time, November 2026: docs/report.md.
-_OPUS_BPL = 3.3
+_OPUS_BPL = 2.8
 # A percent by which the sound was made longer or shorter costs as much as so many percent concealed.
-STRETCH_WEIGHT = 2.0
+STRETCH_WEIGHT = 2.2
 
 
 @cache

@@ -39,7 +39,8 @@ class ReceivedSecond:
     `packets_recovered` were played from a copy. Shares are percent: those of packets of the expected ones (came or
     lost), `concealed_percent` of the samples played. It is the sum of its three causes: a packet was missing (lost or
     late), the buffer had run empty (packets held up, or lost at its end), the decoder refused one.
-    `stretched_percent`: by how much the sound was made longer or shorter to follow the network. `burst_ratio`: see
+    `stretched_percent`: by how much the sound was made longer or shorter to follow the network, the first 2 s of a call
+    apart, in which the buffer finds its length. `burst_ratio`: see
     emodel. Delays and jitter in ms; `bitrate_bps` of RTP packets (headers in); `codec_bps`, at which rate the voice was
     coded, pauses apart; `level_dbfs`, RMS of what was heard (a full-scale square wave has 0). `mos_lq` knows what was
     heard, `mos_cq` also the delay; both G.107.2.
@@ -195,7 +196,7 @@ def received(before: Stats, after: Stats, time: float, interval: float) -> Recei
     delay = None
     if round_trip is not None and buffer_ms is not None:
         delay = emodel.one_way_delay_ms(round_trip, buffer_ms)
-    voiced, stretched = change.of("voicedSamplesReceived"), _stretched(change)
+    voiced, stretched = change.of("voicedSamplesReceived"), change.of("stretchedSamples")
     codec_bps = None
     if voiced is not None and voiced >= _VOICED_SAMPLES:
         codec_bps = (change.of("voicedBytesReceived") or 0.0) * 8 * _SAMPLE_RATE / voiced
@@ -247,15 +248,6 @@ def unique(change: Change) -> tuple[float | None, float | None]:
     if came is None or missing is None:
         return came, change.of("packetsLost")
     return came - (twice or 0.0), missing
-
-
-def _stretched(change: Change) -> float | None:
-    """Samples by which the sound was made longer or shorter."""
-    longer, shorter = (
-        change.of(f"{what}Samples{why}")
-        for what, why in (("inserted", "ForDeceleration"), ("removed", "ForAcceleration"))
-    )
-    return None if longer is None or shorter is None else longer + shorter
 
 
 def _level(change: Change) -> float | None:

@@ -78,7 +78,7 @@ W3C = {
 # As the module's docstring says: those of RFC 3611 are of what the peer hears.
 OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns", "pathQueueDelay"}
 OWN |= {"packetsExpected", "packetsDuplicated", "packetsMissing", "packetsRecovered", "rtcpBytesSent"}
-OWN |= {"helperCodecIds", "voicedBytesReceived", "voicedSamplesReceived"}
+OWN |= {"helperCodecIds", "voicedBytesReceived", "voicedSamplesReceived", "stretchedSamples"}
 OWN |= {"concealedMissingSamples", "concealedEmptySamples", "concealedBrokenSamples", "redundantBytesSent"}
 OWN |= {"qualityLimitationReason"}  # which W3C has for video
 RFC_3611 = {
