@@ -20,6 +20,7 @@ from typing import Any
 
 from counted import count
 from healthy import Pair, make_profile, record
+from hostile_server import attack
 from victim import ROOT, Victim
 
 from signaling.client.profile import Profile
@@ -229,6 +230,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         result = asyncio.run(Run(arguments, Path(name)).run())
     result["counted"], result["problems"] = counts, broken + result["problems"]
+    if not arguments.only:
+        with tempfile.TemporaryDirectory() as name:
+            lies = attack(arguments.minutes * 30, arguments.seed, Path(name), arguments.out)
+            result["clients at a hostile server"], fooled = asyncio.run(lies)
+        result["problems"] += fooled
     text = json.dumps(result, indent=1)
     print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)
