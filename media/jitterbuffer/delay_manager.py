@@ -36,6 +36,10 @@ STANDING_HIGH, STANDING_LOW = 0.025, 0.010  # seconds
 STANDING_SPAN, STANDING_PAUSE = 0.15, 10.0
 STANDING_REST = 0.2  # of its height: so little may be what packets take now on a link that has become thinner
 STANDING_OFTEN = 2  # times within that pause
+# A hold-up of the whole path: nothing comes for so long, then all of it within the same time. It is one event, however
+# many packets it held: nobody talks with half a second more for the rest of the call. Those that come often are counted
+# as any delay is.
+HOLD_UP, HOLD_UP_PAUSE, HOLD_UP_MEMORY = 0.25, 0.20, 10.0  # seconds: late by, nothing came for, often within
 RELEASE_MS_PER_S = 30.0  # the target falls no faster, once it had to be raised
 MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
 REACH_STEPS = 100  # how far up is looked
@@ -64,6 +68,11 @@ class DelayManager:
         self._queue_since: float | None = None
         self._queue_height = 0.0
         self._queues: deque[float] = deque([-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN)  # when they ended
+        self._arrived = 0.0  # when the last packet came
+        self._hold_ups: deque[float] = deque(
+            [-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN
+        )  # when they ended
+        self._held_up_until = -1e9  # by then all that the last one held has come
         self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
         self._raised = False  # it had to rise: the start's guess, or what is left of it, was too low
@@ -96,7 +105,8 @@ class DelayManager:
         offset = now - media_time
         self._observe_base(offset, now)
         relative = offset - self._base
-        self._add(relative)
+        if not self._is_held_up(relative, now):
+            self._add(relative)
         self._last.append(relative)
         self._observe_queue(now)
         return relative
@@ -217,6 +227,17 @@ class DelayManager:
                 self._queues.append(now)
             if self._last[-1] < low:
                 self._before_queue = self._fast.copy(), self._slow.copy()
+
+    def _is_held_up(self, relative: float, now: float) -> bool:
+        """Whether a packet is late with all others of a hold-up that is a rare one."""
+        pause, self._arrived = now - self._arrived, now
+        if relative >= HOLD_UP and pause >= HOLD_UP_PAUSE and self._count >= SETTLING_PACKETS:
+            if now - self._hold_ups[0] > HOLD_UP_MEMORY:
+                self._held_up_until = now + relative
+            self._hold_ups.append(now)
+        elif relative < STANDING_LOW:
+            self._held_up_until = now
+        return now < self._held_up_until
 
     def _add(self, relative: float) -> None:
         index = bin_of(relative)

@@ -164,7 +164,7 @@ def test_random_loss_costs_what_was_lost_and_no_delay(
 def test_a_spike_loses_nothing_and_its_delay_drains(playback: Playback) -> None:
     # everything sent between 2.0 and 2.3 s comes at 2.3 s
     playback.frames(range(1500), delay=lambda n: max(0.0, 2.3 - n * 0.02) if n >= 100 else 0.0)
-    playback.run(2.5)
+    playback.run(2.35)
     assert playback.delay > 0.15
     playback.run(29.9)
     decoded = playback.decoded()
@@ -172,6 +172,46 @@ def test_a_spike_loses_nothing_and_its_delay_drains(playback: Playback) -> None:
     assert playback.buffer.counters.late_packets == 0
     assert playback.delay < 0.050
     assert playback.buffer.counters.removed_samples_for_acceleration > 0.1 * 48000
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.010])
+@pytest.mark.parametrize("stall", [0.3, 0.45, 0.6, 0.9, 1.2])
+def test_after_a_stall_the_delay_is_back_within_3_s(playback: Playback, stall: float, jitter: float) -> None:
+    """And so after the next one, half a minute later. All that was held is played."""
+    rng = Random(3)
+
+    def delay(n: int) -> float:
+        held = [at + stall - n * 0.02 for at in (10.0, 40.0) if at <= n * 0.02 < at + stall]
+        return max([rng.uniform(0, jitter), *held])
+
+    playback.frames(range(3000), delay=delay)
+    for at in (10.0, 40.0):
+        playback.run(at - 0.1)
+        usual = playback.delay
+        playback.run(at + stall + 3.0)
+        assert playback.delay < usual + 0.040
+        playback.run(at + 10.0)
+        assert playback.delay < usual + 0.025
+    decoded = playback.decoded()
+    assert decoded == list(range(len(decoded))), "late is not lost"
+
+
+def test_stalls_that_come_often_are_waited_for(playback: Playback) -> None:
+    """Every 3 s 0.3 s: the delay stays, and soon nothing is concealed any more."""
+    playback.frames(range(3000), delay=lambda n: max(0.0, 0.3 - n * 0.02 % 3.0))
+    playback.run(20.0)
+    before = playback.buffer.counters.concealed_samples
+    playback.run(50.0)
+    assert playback.buffer.counters.concealed_samples - before < 0.02 * 30 * 48000
+
+
+@pytest.mark.parametrize("step", [0.3, 0.6])
+def test_a_path_that_is_longer_from_now_on_is_not_taken_for_a_stall(playback: Playback, step: float) -> None:
+    playback.frames(range(1500), delay=lambda n: step * (n >= 500))
+    playback.run(12.5)
+    before = playback.buffer.counters.concealed_samples
+    playback.run(28.0)
+    assert playback.buffer.counters.concealed_samples == before
 
 
 def test_one_late_frame_is_half_concealed_and_moves_nothing(playback: Playback) -> None:
