@@ -22,6 +22,14 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add("--sms", default="console", type=_secret, metavar="GATEWAY", help=gateways)
     add("--tls-cert", type=Path, help="certificate chain, PEM; read again at SIGHUP")
     add("--tls-key", type=Path, help="its private key, PEM")
+    add(
+        "--lan",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="serve the local network: listen on this machine's address there, with a certificate of its own; "
+        "prints what to type on the other machines",
+    )
     add("--behind-proxy", action="store_true", help="a reverse proxy does TLS and sets X-Forwarded-*")
     add("--allow-console-sms", action="store_true", help="allow --sms console on an outside address")
     countries = "serve numbers of these countries (default: that of --region), or all"

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-import aiohttp
-
 from signaling.address_book import read_address_book
 from signaling.client.account import Account
 from signaling.client.api import AccessTokens, ServerApi
 from signaling.client.client import Client
 from signaling.client.command import say
 from signaling.client.profile import Profile
+from signaling.client.reach import reach, wait_for_server
 from signaling.errors import InvalidNumber, ProfileError
 from signaling.phone_number import parse_number, region_of
 from signaling.reachability import Findable
@@ -47,7 +46,7 @@ def add_account_commands(subparsers: "argparse._SubParsersAction[argparse.Argume
 
 async def _ask(profile: Profile, question: Callable[[Account], Awaitable[T]]) -> T:
     """Without a stream: a device that is online for a moment would ring for nobody."""
-    async with aiohttp.ClientSession() as session:
+    async with reach(profile.data.server, profile.data.server_trust) as session:
         api = ServerApi(session, profile.data.server)
         return await question(Account(AccessTokens(api, profile)))
 
@@ -101,6 +100,9 @@ def findable(arguments: argparse.Namespace) -> int:
 
 def _with_client(arguments: argparse.Namespace, use: Callable[[Client], Awaitable[T]]) -> T:
     async def run() -> T:
+        with Profile.open(arguments.profile) as profile:
+            server = profile.data.server
+        await wait_for_server(server)
         async with Client.open(arguments.profile) as client:
             await client.wait_online(ONLINE_TIMEOUT)
             return await use(client)

@@ -43,6 +43,10 @@ def cannot_reach(url: str, error: Exception) -> str:
     return f"no server answers at {url}{why}: is it running? `ringline serve` starts one"
 
 
+def cannot_reach_yet(url: str) -> str:
+    return f"no server answers at {url} yet: trying again for some seconds ..."
+
+
 def is_loopback(url: str) -> bool:
     """Whether the address can only be this machine: `localhost` or a loopback literal."""
     host = URL(url).host or ""

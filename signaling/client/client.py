@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-import aiohttp
-
 from signaling import stanza as st
 from signaling.client.account import Account, BlockList
 from signaling.client.address_watch import AddressWatch
@@ -24,6 +22,7 @@ from signaling.client.line import Ending, Line
 from signaling.client.live_call import LiveCall
 from signaling.client.outgoing import place_call
 from signaling.client.profile import Profile
+from signaling.client.server_trust import open_session
 from signaling.client.websocket import Connection
 from signaling.engine import IceServer, IceTransportPolicy, MediaEngine
 from signaling.errors import CallFailed, InvalidNumber, SignalingError
@@ -65,7 +64,7 @@ class Client:
         loop = asyncio.get_running_loop()
         self._profile = profile
         # Nothing is kept open between requests: a connection of a network that is gone would cost its timeout.
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        self._session = open_session(profile.data.server_trust, force_close=True)
         api = ServerApi(self._session, profile.data.server)
         tokens = AccessTokens(api, profile, wall_clock)
         self._waiting: asyncio.Queue[IncomingCall | None] = asyncio.Queue(MAX_WAITING + 1)

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import aiohttp
 
-from signaling.client.api import ServerApi
+from signaling.client.api import ServerApi, require_safe
 from signaling.client.arguments import check_number, country, pin_digits, six_digits
 from signaling.client.device_command import add_device_commands
 from signaling.client.profile import Profile, ProfileData
+from signaling.client.reach import wait_for_server
 from signaling.client.registration import Progress, Registration, check_owner, check_place
+from signaling.client.server_trust import CA_HELP, open_session, read_trust
 from signaling.errors import ProfileError, RegistrationError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
@@ -29,6 +31,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     command = _command(subparsers, "register", register, "register a phone number and write its profile")
     command.add_argument("number", help="the phone number, e.g. +12025550100")
     command.add_argument("--server", default=DEFAULT_SERVER, metavar="URL", help=f"default {DEFAULT_SERVER}")
+    command.add_argument("--ca", metavar="FILE|sha256:...", help=CA_HELP)
     command.add_argument("--name", default="ringline", help="what this device is called")
     command.add_argument("--region", type=country, help="country of a number without +NN, e.g. US")
     source = command.add_mutually_exclusive_group()
@@ -73,7 +76,7 @@ def register(arguments: argparse.Namespace) -> int:
     sms_offset = _size(arguments.sms_file)
     # A runner, so that the terminal is asked outside of the loop, where Ctrl-C works.
     with asyncio.Runner() as runner:
-        attempt = _Attempt(arguments.server)
+        attempt = _Attempt(arguments.server, _trust(arguments))
         try:
             progress = runner.run(attempt.start(arguments.number, arguments.region))
             check_owner(path, progress.number)
@@ -91,11 +94,23 @@ def register(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _trust(arguments: argparse.Namespace) -> str:
+    """What proves the server; where it is not said, what proved the same server before."""
+    if arguments.ca:
+        return read_trust(arguments.ca)
+    if arguments.profile.exists():
+        with Profile.open(arguments.profile) as old:
+            if old.data.server == arguments.server.rstrip("/"):
+                return old.data.server_trust
+    return ""
+
+
 class _Attempt:
     """A registration with its HTTP session, which needs a running loop to be made."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, trust: str) -> None:
         self._server = server
+        self._trust = trust
         self._session: aiohttp.ClientSession | None = None
         self._registration: Registration | None = None
 
@@ -105,7 +120,8 @@ class _Attempt:
         return self._registration
 
     async def start(self, number: str, region: str | None) -> Progress:
-        self._session = aiohttp.ClientSession()
+        await wait_for_server(require_safe(self._server))
+        self._session = open_session(self._trust)
         self._registration = Registration(ServerApi(self._session, self._server))
         return await self._registration.start(number, region)
 
@@ -113,7 +129,9 @@ class _Attempt:
         return await self.registration.resend()
 
     async def verify(self, code: str, name: str, pin: str | None) -> ProfileData:
-        return await self.registration.verify(code.strip(), name, pin)
+        data = await self.registration.verify(code.strip(), name, pin)
+        data.server_trust = self._trust
+        return data
 
     async def close(self) -> None:
         if self._session is not None:

@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import aiohttp
-
 from signaling.client.api import member
 from signaling.client.arguments import pin_digits
 from signaling.client.devices import NewDevice, OwnDevices, SafetyNumber, named, shown_name
 from signaling.client.profile import Profile
+from signaling.client.reach import reach
 from signaling.client.registration import check_owner, check_place
-from signaling.errors import ProfileError, RegistrationError, SignalingError
+from signaling.client.server_trust import CA_HELP, read_trust
+from signaling.device_link import read_link_code
+from signaling.errors import ProfileError, RegistrationError, SignalingError, TokenError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
 
@@ -27,6 +28,7 @@ def add_device_commands(add: Add, default_server: str) -> None:
     """`add(name, run, help)` makes a command with --profile."""
     command = add("link", link, "make this a further device of a number: shows a code, waits for approval")
     command.add_argument("--server", default=default_server, metavar="URL", help=f"default {default_server}")
+    command.add_argument("--ca", metavar="FILE|sha256:...", help=CA_HELP)
     command.add_argument("--name", default="ringline", help="what this device is called")
     add("approve", approve, "approve the device that shows this code").add_argument("code")
     add("devices", devices, "list the devices of the own number")
@@ -50,7 +52,7 @@ def say(text: str) -> None:
 def _online(path: Path, step: Callable[[OwnDevices, Profile], Awaitable[T]]) -> T:
     async def run() -> T:
         with Profile.open(path) as profile:
-            async with aiohttp.ClientSession() as session:
+            async with reach(profile.data.server, profile.data.server_trust) as session:
                 return await step(OwnDevices(session, profile), profile)
 
     return asyncio.run(run())
@@ -73,14 +75,16 @@ def link(arguments: argparse.Namespace) -> int:
     if path.exists():
         raise ProfileError(f"{path} exists: choose another file")
     check_place(path)
+    trust = read_trust(arguments.ca) if arguments.ca else ""
 
     async def run() -> Profile:
-        async with aiohttp.ClientSession() as session:
+        async with reach(arguments.server, trust) as session:
             new = NewDevice(session, arguments.server)
             code = await new.begin(arguments.name)
             say("On a device that is registered, within ten minutes:")
-            say(f"python -m signaling approve {code} --profile FILE")
+            say(f"ringline approve {code} --profile FILE")
             data = await new.wait()
+        data.server_trust = trust
         check_owner(path, data.number)
         return Profile.create(path, data)
 
@@ -90,6 +94,10 @@ def link(arguments: argparse.Namespace) -> int:
 
 
 def approve(arguments: argparse.Namespace) -> int:
+    try:
+        read_link_code(arguments.code)
+    except TokenError as error:
+        raise SignalingError(f"{error}: it is what `ringline link` shows on the new device") from None
     gone = "no device shows this code any more: run `ringline link` there again, it is good for ten minutes"
     with _instead_of(("not_found", "link_over"), gone):
         device, name = _online(arguments.profile, lambda own, profile: own.approve(arguments.code))
@@ -169,8 +177,10 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _safety_number(arguments: argparse.Namespace) -> tuple[str, SafetyNumber, bool]:
+    with Profile.open(arguments.profile) as opened:
+        number = parse_number(arguments.number, region_of(opened.number))
+
     async def run(own: OwnDevices, profile: Profile) -> tuple[str, SafetyNumber, bool]:
-        number = parse_number(arguments.number, region_of(profile.number))
         found = await own.safety_number(number)
         return number, found, profile.verified(number) == found.keys
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from signaling.client.server_trust import is_trust
 from signaling.device_list import DeviceList
 from signaling.errors import InvalidJid, ProfileError, TokenError
 from signaling.jid import Jid
@@ -52,6 +53,8 @@ class ProfileData:
     lists: dict[str, int] = field(default_factory=dict)
     # The keys whose safety number a person has compared: number -> device -> key, none where they are pinned no more.
     verified: dict[str, dict[str, str]] = field(default_factory=dict)
+    # How the server proves itself, see server_trust.py; "": as every server does.
+    server_trust: str = ""
     version: int = VERSION
 
 
@@ -338,6 +341,7 @@ def _load(path: Path) -> ProfileData:
         raise ProfileError(f"{path} is not a profile of version {VERSION}")
     for later in ("lists", "verified"):  # profiles of before have none
         content.setdefault(later, {})
+    content.setdefault("server_trust", "")
     for item in fields(ProfileData):
         if item.name != "version" and not _valid(item.name, content.get(item.name)):
             raise ProfileError(f"{path} is not a profile: {item.name} is missing or not valid")
@@ -356,6 +360,8 @@ def _valid(name: str, value: Any) -> bool:
         return isinstance(value, dict) and all(
             is_e164(number) and type(version) is int for number, version in value.items()
         )
+    if name == "server_trust":
+        return isinstance(value, str) and is_trust(value)
     if name in ("contacts", "called"):
         return isinstance(value, list) and all(isinstance(n, str) and is_e164(n) for n in value)
     return isinstance(value, str) and bool(value) and (name != "number" or is_e164(value))

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from signaling.client.api import NOT_UNDERSTOOD, ServerApi, member
 from signaling.client.profile import Profile, ProfileData, private_key_text
+from signaling.client.server_trust import open_session
 from signaling.errors import ProfileError, RegistrationError, ServerUnreachable
 from signaling.identity import new_device_key
 from signaling.phone_number import is_e164
@@ -121,15 +121,17 @@ async def register(
     *,
     device_name: str = "",
     region: str | None = None,
+    trust: str = "",
 ) -> Profile:
     """Register a number and write its profile, which is returned open.
 
-    `ask_code` is awaited for the code, and again after a wrong one while tries are left.
+    `ask_code` is awaited for the code, and again after a wrong one while tries are left. `trust`: what proves the
+    server, see server_trust.read_trust(); "": what this machine trusts.
 
     Raises:
         RegistrationError, ServerUnreachable, ProfileError.
     """
-    async with aiohttp.ClientSession() as session:
+    async with open_session(trust) as session:
         registration = Registration(ServerApi(session, server))
         progress = await registration.start(number, region)
         check_owner(Path(profile), progress.number)
@@ -148,4 +150,5 @@ async def register(
                     progress.resend_in_s,
                     error.tries_left,
                 )
+    data.server_trust = trust
     return Profile.create(profile, data)

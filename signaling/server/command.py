@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 
+from signaling.errors import ServerStartError
 from signaling.logs import LogFormatter
 from signaling.server_config import ServerConfig
 from signaling.server_options import DESCRIPTION, add_serve_options
@@ -28,11 +29,34 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=arguments.log_level.upper(), handlers=[handler])
     names = (field.name for field in dataclasses.fields(ServerConfig))
     config = ServerConfig(**{name: getattr(arguments, name) for name in names})
-    asyncio.run(_serve(config))
+    proof = ""
+    if arguments.lan is not None:
+        config, proof = for_the_local_network(config, arguments.lan)
+    asyncio.run(_serve(config, proof))
     return 0
 
 
-async def _serve(config: ServerConfig) -> None:
+def for_the_local_network(config: ServerConfig, address: str) -> tuple[ServerConfig, str]:
+    """The same server on this machine's address there ("": found out), and the fingerprint of its certificate.
+
+    Raises ServerStartError.
+    """
+    from signaling.server.certificate import certificate_for, own_address
+
+    if config.tls_cert is not None or config.behind_proxy or config.host != "127.0.0.1":
+        raise ServerStartError(
+            "--lan chooses address and certificate: it goes with no --host, --tls-cert or --behind-proxy"
+        )
+    address = address or own_address()
+    made = certificate_for(address, config.data / "lan")
+    # Whoever starts it so sits before this console, and reads the codes to the others.
+    lan = dataclasses.replace(
+        config, host=address, tls_cert=made.certificate, tls_key=made.key, allow_console_sms=True
+    )
+    return lan, made.fingerprint
+
+
+async def _serve(config: ServerConfig, proof: str) -> None:
     # Imported here: the other commands start without the server's libraries.
     from signaling.server.app import Server
 
@@ -45,6 +69,14 @@ async def _serve(config: ServerConfig) -> None:
         loop.add_signal_handler(signal.SIGHUP, server.reload_tls)
     details = f"domain {config.domain}, data {config.data}, {server.sms.description}"
     sys.stdout.write(f"Ringline signaling server: {server.url} ({details})\n")
+    if proof:
+        sys.stdout.write(
+            "On this machine and the others of this network, with a number and a profile for each:\n"
+            f"  ringline register +12025550100 --profile alice.profile --server {server.url} --ca {proof}\n"
+            "The codes appear here. Then, as docs/two-machines.md says:\n"
+            "  ringline answer --profile bob.profile\n"
+            "  ringline call +12025550101 --profile alice.profile\n"
+        )
     sys.stdout.flush()
     # The store's thread needs few turns of the interpreter, all connections wait for them: not 5 ms for each.
     sys.setswitchinterval(0.0005)
