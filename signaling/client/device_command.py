@@ -15,7 +15,7 @@ from signaling.client.profile import Profile
 from signaling.client.reach import reach
 from signaling.client.registration import check_owner, check_place
 from signaling.client.server_trust import CA_HELP, read_trust
-from signaling.device_link import read_link_code
+from signaling.device_link import LinkCode
 from signaling.errors import ProfileError, RegistrationError, SignalingError, TokenError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
@@ -95,7 +95,7 @@ def link(arguments: argparse.Namespace) -> int:
 
 def approve(arguments: argparse.Namespace) -> int:
     try:
-        read_link_code(arguments.code)
+        LinkCode.parse(arguments.code)
     except TokenError as error:
         raise SignalingError(f"{error}: it is what `ringline link` shows on the new device") from None
     gone = "no device shows this code any more: run `ringline link` there again, it is good for ten minutes"
