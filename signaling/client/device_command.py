@@ -94,6 +94,7 @@ def link(arguments: argparse.Namespace) -> int:
 
 
 def approve(arguments: argparse.Namespace) -> int:
+    Profile.open(arguments.profile).close()
     try:
         LinkCode.parse(arguments.code)
     except TokenError as error:
