@@ -9,6 +9,8 @@
 # make bench-signaling  what the signaling server can carry, with Debian's ejabberd beside it (a quarter of an hour)
 # make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
 # make fuzz    broken HTTP, WebSocket frames and XML against a real server: FUZZ_ARGS="--minutes 10 --seed 1"
+# make docs    the API reference of media and signaling, build/api/index.html
+# make devices, make postgres, make quality  install what only some need
 # make interop installs and starts foreign parts (libwebrtc) and calls them
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +24,7 @@ FUZZ_ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test test-long check interop devices postgres quality fuzz format clean bench-voice bench-rate bench-engine bench-receiver bench-signaling voice-docs
+.PHONY: demo test test-long check interop docs devices postgres quality fuzz format clean bench-voice bench-rate bench-engine bench-receiver bench-signaling voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -43,6 +45,10 @@ interop: $(VENV)/.ready-interop
 	$(BIN)/python -m pytest -o addopts='--import-mode=importlib -q --strict-markers' --timeout 120 tests/interop
 
 # For microphone and loudspeaker; for postgresql+asyncpg://; for PESQ and ViSQOL. What is installed stays the checkout.
+docs: $(VENV)/.ready
+	@$(PIP) --editable '.[docs]'
+	@$(BIN)/python docs/build_api.py
+
 devices postgres: $(VENV)/.ready
 	@$(PIP) --editable '.[$@]'
 
