@@ -216,6 +216,20 @@ class Call:
                     await self.wire.close()
 
 
+def make_engines(request: pytest.FixtureRequest, plan: Plan) -> dict[str, Callable[..., peers.Peer]]:
+    """Those of the plan among them; the test is skipped when one is not there."""
+    engines = dict(ENGINES)
+    if "wrtc" in (plan.offerer, plan.answerer):
+        pytest.importorskip("webrtc", reason="the extra `compare` is not installed")
+    for name, (fixture, page) in PAGES.items():
+        if name in (plan.offerer, plan.answerer):
+            engines[name] = partial(PagePeer, request.getfixturevalue(fixture), page)
+    if "gstreamer" in (plan.offerer, plan.answerer):
+        request.getfixturevalue("gstreamer_ready")
+        engines["gstreamer"] = partial(ProcessPeer, gstreamer.words())
+    return engines
+
+
 @pytest.fixture
 def note_plan(request: pytest.FixtureRequest) -> Callable[[Plan], None]:
     """`note_plan(plan)`: the outcome of this test goes into the table of pairs."""
@@ -232,15 +246,7 @@ async def make_call(
     def make(plan: Plan) -> Call:
         note_plan(plan)
         wire = Wire() if plan.scenario else None
-        engines = dict(ENGINES)
-        if "wrtc" in (plan.offerer, plan.answerer):
-            pytest.importorskip("webrtc", reason="the extra `compare` is not installed")
-        for name, (fixture, page) in PAGES.items():
-            if name in (plan.offerer, plan.answerer):
-                engines[name] = partial(PagePeer, request.getfixturevalue(fixture), page)
-        if "gstreamer" in (plan.offerer, plan.answerer):
-            request.getfixturevalue("gstreamer_ready")
-            engines["gstreamer"] = partial(ProcessPeer, gstreamer.words())
+        engines = make_engines(request, plan)
         calls.append(Call(plan, engines, wire))
         return calls[-1]
 

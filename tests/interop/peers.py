@@ -73,13 +73,21 @@ class _Python:
 class Ours(_Python):
     """media.PeerConnection."""
 
-    def __init__(self, plan: Plan, side: Side, other: Side, on_candidate: OnCandidate) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        side: Side,
+        other: Side,
+        on_candidate: OnCandidate,
+        addresses: list[str] | None = None,
+    ) -> None:
         super().__init__(plan, side, other, on_candidate)
         self.microphone, self.camera = CountedTone(side.hz), Card(side)
         video: dict[str, Any] = {}
         if plan.codec:
             video = {"camera": self.camera, "screen": self.eyes, "video_codecs": list(plan.codecs)}
-        addresses = None if {plan.offerer, plan.answerer} & set(ABROAD) else ["127.0.0.1"]
+        if addresses is None and not {plan.offerer, plan.answerer} & set(ABROAD):
+            addresses = ["127.0.0.1"]
         self.connection = PeerConnection(
             microphone=self.microphone, speaker=self.ears, addresses=addresses, **video
         )

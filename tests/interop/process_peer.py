@@ -3,16 +3,18 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from tests.interop.browser import plan_of
 from tests.interop.material import Plan, Side
 
 ENDS_WITHIN = 10.0
+ROOT = Path(__file__).parents[2]
 
 
 class ProcessPeer:
-    """`words`: the command. The protocol is told in gst_end.py."""
+    """`words`: the command; the protocol is told in gst_end.py. `more` goes to it with the plan."""
 
     def __init__(
         self,
@@ -21,9 +23,10 @@ class ProcessPeer:
         side: Side,
         other: Side,
         on_candidate: Callable[[str, str], Awaitable[None]],
+        **more: Any,
     ) -> None:
         self._words = words
-        self._plan = plan_of(plan, side, other)
+        self._plan = plan_of(plan, side, other) | more
         self._on_candidate = on_candidate
         self._process: asyncio.subprocess.Process | None = None
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -47,7 +50,7 @@ class ProcessPeer:
     async def _start(self) -> None:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            *self._words, stdin=pipe, stdout=pipe, limit=2**24
+            *self._words, stdin=pipe, stdout=pipe, limit=2**24, cwd=ROOT
         )
         self._tasks.append(asyncio.ensure_future(self._read()))
         await self.do("begin", self._plan)
