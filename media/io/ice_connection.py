@@ -17,6 +17,7 @@ import aioice.ice
 from aioice import stun
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, Connection, StunProtocol, candidate_pair_priority
+from aioice.utils import random_string
 
 from media.io.ice_check import PathCheck
 from media.io.ice_paths import Paths
@@ -33,6 +34,8 @@ MAX_REMOTE_CANDIDATES = 64
 CHECKS_AT_ONCE = 4
 MAX_PATH_CHECKS = 64  # that may still be answered
 MAX_REFLEXIVE = 16  # addresses of the peer that only its packets have told
+# Of our addresses that only checks tell: each check has one more, for two days.
+REFLEXIVE_PREFERENCE = 32768
 SOCKET_BUFFER_BYTES = 1 << 20
 # An address that has not answered yet, and may be anybody's, gets no more than this of the handshake.
 MAX_UNPROVEN_DATAGRAMS = 3
@@ -66,6 +69,7 @@ class IceConnection(Connection):
         self._paths: Paths[tuple[StunProtocol, Address]] = Paths()
         self._path_checks: deque[tuple[StunProtocol, bytes]] = deque()
         self._was_failing = False
+        self._asked = 0  # checks of the path in use
         self._unproven_sent: dict[Address, int] = {}
         self._allowance = CHECKS_AT_ONCE  # of this 20 ms
         self._begun = False
@@ -98,6 +102,19 @@ class IceConnection(Connection):
         self._paths.heard((protocol, addr), self._loop.time())
         self.owner.heard()
         return True
+
+    def heard_elsewhere(self, protocol: IceSocket, addr: Address) -> None:
+        """Media, or noise, from an address that showed nothing yet. Where the path in use fails, ask there, too: libnice
+        sends no checks once it has a pair, so that nothing else tells of its new address behind a NAT."""
+        if not self._was_failing or self._closing or protocol not in self._protocols:
+            return
+        if all((c._network_host, c.port) != addr for c in self._remote_candidates):
+            priority = candidate_priority(1, "prflx")
+            self._remote_candidates.append(
+                Candidate(random_string(10), 1, "udp", priority, addr[0], addr[1], "prflx")
+            )
+            self._pair_remote_candidate(self._remote_candidates[-1])
+            self._forget_old_addresses(addr)
 
     def expects(self, addr: Address) -> bool:
         """Whether the peer may be there: it named the address, or nothing is known of it yet."""
@@ -198,7 +215,10 @@ class IceConnection(Connection):
         if current is None or self._closing:
             return
         if self._paths.is_due(_path(current), now):
-            self._ask(current, now)
+            # A NAT of ours may have a new address for us, and the peer may send to the old one. To it our check comes
+            # on another path then: nominated, and worth more than the last, else Firefox and libnice stay on theirs.
+            self._asked += 1
+            self._ask(current, now, nominate=self._paths.fell_silent(_path(current), now))
         failing = self._paths.is_failing(_path(current), now)
         if failing and not self._was_failing:
             # Pairs that were never tried, since one had been found, may work now.
@@ -238,6 +258,12 @@ class IceConnection(Connection):
             socket, oldest = self._path_checks.popleft()
             del socket.transactions[oldest]
         pair.protocol.send_stun(request, pair.remote_addr)
+
+    def build_request(self, pair: CandidatePair, nominate: bool) -> stun.Message:
+        request = super().build_request(pair, nominate)
+        preference = min(REFLEXIVE_PREFERENCE + self._asked, 65535)
+        request.attributes["PRIORITY"] = candidate_priority(pair.component, "prflx", preference)
+        return request
 
     def _answered(self, pair: CandidatePair, asked: float) -> None:
         now = self._loop.time()

@@ -91,6 +91,11 @@ class Paths(Generic[P]):
         suspect = now - known.heard >= SILENCE or known.waited(now) >= NO_ANSWER
         return now >= known.consent_due or (suspect and now - known.asked >= RECHECK_INTERVAL)
 
+    def fell_silent(self, path: P, now: float) -> bool:
+        """Whether nothing was heard on it for a while, and it was not asked why yet."""
+        known = self._paths.get(path, _Path())
+        return now - known.heard >= SILENCE and not known.unanswered
+
     def is_failing(self, path: P, now: float) -> bool:
         """Whether it is time to look for another one."""
         known = self._paths.get(path, _Path())

@@ -34,6 +34,7 @@ class Agent(Protocol):
     def owner(self) -> Listener: ...
     def heard(self, protocol: "IceSocket", addr: Address) -> bool: ...
     def expects(self, addr: Address) -> bool: ...
+    def heard_elsewhere(self, protocol: "IceSocket", addr: Address) -> None: ...
     def pace(self) -> float: ...
 
 
@@ -75,6 +76,8 @@ class IceSocket(StunProtocol):
         elif kind is not Kind.DTLS or proven or connection.expects(addr):
             # A handshake is not authentic before it ends: nobody else may disturb it.
             self.hasten(addr)
+            if not proven:
+                connection.heard_elsewhere(self, addr)
             connection.owner.on_datagram(data, arrived)
         return kind is not Kind.STUN  # an answer shows a path, which what comes with it may need
 
