@@ -104,7 +104,7 @@ class IceConnection(Connection):
         return True
 
     def heard_elsewhere(self, protocol: IceSocket, addr: Address) -> None:
-        """Media, or noise, from an address that showed nothing yet. Where the path in use fails, ask there, too: libnice
+        """Media, or noise, from an address that showed nothing yet. Where the path in use fails, ask there: libnice
         sends no checks once it has a pair, so that nothing else tells of its new address behind a NAT."""
         if not self._was_failing or self._closing or protocol not in self._protocols:
             return
