@@ -28,6 +28,10 @@ class Link(Protocol):
     def end(self, condition: str | None, text: str = "") -> None:
         """Ends the stream; never blocks."""
 
+    @property
+    def queued(self) -> tuple[int, int]:
+        """How many stanzas wait here to be written, and their bytes."""
+
     async def drained(self) -> bool:
         """Waits until everything is handed to the network. False if the connection ended before."""
 
@@ -54,6 +58,7 @@ class BoundSession:
         self.draining = False  # the store is being read for it
         self.caught_up = False
         self.again = False  # something was stored meanwhile
+        self.stalled = False  # a sender has waited in vain for room
         self._max_stanzas = max_stanzas
         self._max_size = max_size
 
@@ -96,13 +101,34 @@ class BoundSession:
         fits = not self.is_over and self.generation == generation
         return management if fits and management is not None and management.is_named(id) else None
 
+    def _waiting(self) -> tuple[int, int]:
+        if self.management is not None:
+            return len(self.management.unacknowledged), self.management.size
+        return (0, 0) if self.link is None else self.link.queued
+
     @property
     def room(self) -> int:
         """How many more bytes of kept messages may be on their way: all together half of what is allowed, so
         that they do not cut off who they are for; but always one."""
-        waiting = self.management
-        room = self._max_size // 2 - (0 if waiting is None else waiting.size)
-        return room if waiting is not None and waiting.tags() else max(1, room)
+        count, size = self._waiting()
+        room = self._max_size // 2 - size if count < self._max_stanzas // 2 else 0
+        nothing_kept = not self.in_flight() if self.management is not None else not count
+        return max(1, room) if nothing_kept else room
+
+    def takes(self, sender: str, size: int) -> bool:
+        """Whether one more stanza that nobody keeps, of so many bytes, may be on its way to this device.
+
+        All of others together have a quarter of what is allowed, so that nobody is cut off by what others send; one of
+        them has half of that. The rest is for the answers to what the device asks itself.
+        """
+        if self.management is None:
+            shares = [(self._waiting(), 4)]
+        else:
+            shares = [(self.management.live(), 4), (self.management.live(sender), 8)]
+        return all(
+            not count or (count < self._max_stanzas // part and used + size <= self._max_size // part)
+            for (count, used), part in shares
+        )
 
     def in_flight(self) -> set[int]:
         """The kept messages that are on their way to this device."""

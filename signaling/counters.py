@@ -1,5 +1,6 @@
 """What the server counts for its operator: plain integers, so that counting costs nothing worth measuring."""
 
+import logging
 from collections import Counter
 
 # name -> (help, name of the label or "")
@@ -22,6 +23,9 @@ COUNTERS = {
 }
 
 
+logger = logging.getLogger(__name__)
+
+
 class Counters:
     """By name and label; a name that is not in COUNTERS is a bug."""
 
@@ -31,6 +35,11 @@ class Counters:
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         assert name in COUNTERS and bool(label) == bool(COUNTERS[name][1]), name
         self._counts[name, label] += amount
+
+    def store_failed(self, error: Exception) -> None:
+        """To be called for every failure of the database, whoever it hit."""
+        self.count("store_failures")
+        logger.error("the store failed: %s", type(error).__name__)
 
     def of(self, name: str) -> dict[str, int]:
         """Label -> count."""

@@ -19,11 +19,13 @@ from signaling.xml import (
     DISCO_INFO,
     PING,
     Element,
+    byte_length,
     child,
     children,
     element,
     local_name,
     namespace_of,
+    serialise,
 )
 
 
@@ -38,6 +40,9 @@ class Session(Protocol):
     @property
     def jid(self) -> Jid:
         """The full JID."""
+
+    def takes(self, sender: str, size: int) -> bool:
+        """Whether one more stanza of this number that nobody keeps may be on its way to it."""
 
     def deliver(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
         """Queues a stanza that was sent at `at`; `tag` is the id of a kept message. Never blocks."""
@@ -221,7 +226,8 @@ class Router:
         if to.is_full:
             session = self._sessions.find(to)
             if session is not None:
-                session.deliver(stanza)
+                if self._takers(sender, stanza, [session]):
+                    session.deliver(stanza)
                 return None
         elif kind in ("get", "set") and to == sender.jid.bare and namespace_of(stanza[0]) == BLOCKING:
             return Asked(stanza)
@@ -243,6 +249,15 @@ class Router:
                 return None
         refuse(sender, stanza, "service-unavailable")
         return None
+
+    def _takers(self, sender: Session, stanza: Element, sessions: list[Any]) -> list[Any]:
+        """Those that have room for it. If that is nobody, its sender is told to wait: who sends faster than a device
+        reads must not be who cuts it off."""
+        size = byte_length(serialise(stanza))
+        taking = [session for session in sessions if session.takes(sender.jid.local, size)]
+        if not taking:
+            refuse(sender, stanza, "resource-constraint", "more than this device reads; wait a little")
+        return taking
 
     def _features(self, to: Jid) -> Element:
         # XEP-0030 and its registry of categories: what is built, and nothing else.
@@ -266,7 +281,7 @@ class Router:
                 stanza.remove(delay)
         if kind == "error":
             session = self._sessions.find(to) if to.is_full else None
-            if session is not None:
+            if session is not None and self._takers(sender, stanza, [session]):
                 session.deliver(stanza, now)
             return None
         if st.is_to_be_kept(stanza):
@@ -274,7 +289,7 @@ class Router:
         reached = receivers(self._sessions, to)
         if reached:
             self._budget.heard(to.local, sender.jid.local)
-            for receiver in reached:
+            for receiver in self._takers(sender, stanza, reached):
                 receiver.deliver(stanza, now)
         elif kind != "headline":  # RFC 6121 8.5.2.2: a headline for nobody is dropped
             refuse(sender, stanza, "service-unavailable")

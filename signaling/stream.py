@@ -215,6 +215,10 @@ class Stream:
             self._pings = {*sorted(self._pings)[:7], id_}
             self._send(self._ping(id_))
 
+    def is_there(self, now: float) -> None:
+        """The peer takes what is sent to it, so it is no silence that it says nothing."""
+        self._heard = max(self._heard, now)
+
     def _ping(self, id_: str) -> Element:
         raise NotImplementedError
 

@@ -6,7 +6,7 @@ where the last one broke. Both roles use it; `Stream` (stream.py) feeds it.
 
 import hashlib
 import hmac
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, replace
 
 from signaling.errors import RemoteProtocolError
@@ -20,11 +20,12 @@ REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Unacknowledged:
-    """A stanza on its way, of `size` bytes. `at` is the time it was handed in, `tag` what the application knows it by
-    (0: nothing)."""
+    """A stanza on its way, of `size` bytes, from the account `sender` (a number). `at` is the time it was handed in,
+    `tag` what the application knows it by (0: nothing)."""
 
     frame: str
     size: int
+    sender: str
     at: float
     tag: int
     is_message: bool
@@ -39,6 +40,8 @@ class StreamManagement:
         self.unacknowledged: deque[Unacknowledged] = deque()
         self.size = 0  # bytes of all unacknowledged frames
         self._messages = 0  # among them
+        self._live: Counter[str] = Counter()  # bytes that nobody keeps, by their sender
+        self._live_count: Counter[str] = Counter()
         self._acknowledged = 0
 
     def is_named(self, id: str) -> bool:
@@ -47,10 +50,30 @@ class StreamManagement:
 
     def sent(self, stanza: Element, frame: str, at: float = 0.0, tag: int = 0) -> None:
         """To be called for every stanza, also for one that waits for a connection."""
-        entry = Unacknowledged(frame, byte_length(frame), at, tag, is_named(stanza, CLIENT, "message"))
+        sender = stanza.get("from", "").partition("@")[0]
+        is_message = is_named(stanza, CLIENT, "message")
+        entry = Unacknowledged(frame, byte_length(frame), sender, at, tag, is_message)
         self.unacknowledged.append(entry)
         self.size += entry.size
         self._messages += entry.is_message
+        if not tag:
+            self._live[sender] += entry.size
+            self._live_count[sender] += 1
+
+    def _gone(self, entry: Unacknowledged) -> None:
+        self.size -= entry.size
+        self._messages -= entry.is_message
+        if not entry.tag:
+            self._live[entry.sender] -= entry.size
+            self._live_count[entry.sender] -= 1
+            if not self._live_count[entry.sender]:
+                del self._live[entry.sender], self._live_count[entry.sender]
+
+    def live(self, sender: str | None = None) -> tuple[int, int]:
+        """How many stanzas that nobody keeps are on their way, and their bytes; of all, or of one sender."""
+        if sender is not None:
+            return self._live_count[sender], self._live[sender]
+        return self._live_count.total(), self._live.total()
 
     def hold(self, stanza: Element, at: float = 0.0, tag: int = 0) -> None:
         """A stanza that there is no connection for: it goes out when the session is resumed."""
@@ -73,17 +96,15 @@ class StreamManagement:
         if count > len(self.unacknowledged):
             raise RemoteProtocolError("more stanzas acknowledged than sent", "undefined-condition")
         done = [self.unacknowledged.popleft() for _ in range(count)]
-        self.size -= sum(entry.size for entry in done)
-        self._messages -= sum(entry.is_message for entry in done)
+        for entry in done:
+            self._gone(entry)
         self._acknowledged = int(h)
         return [entry.tag for entry in done if entry.tag > 0]
 
     def give_up_first(self) -> None:
         """The oldest unacknowledged stanza is why the peer ended the stream: it must not be sent again."""
         if self.unacknowledged:
-            entry = self.unacknowledged.popleft()
-            self.size -= entry.size
-            self._messages -= entry.is_message
+            self._gone(self.unacknowledged.popleft())
 
     def tags(self) -> set[int]:
         return {entry.tag for entry in self.unacknowledged if entry.tag > 0}

@@ -1,7 +1,6 @@
 """The composition root: one aiohttp process that registers, looks up and routes."""
 
 import asyncio
-import contextlib
 import logging
 import random
 import ssl
@@ -233,7 +232,7 @@ class Server:
             try:
                 await self._sweep_once()
             except SQLAlchemyError as error:
-                logger.error("the store failed: %s", type(error).__name__)
+                self._context.counters.store_failed(error)
 
     async def stop(self) -> None:
         """Drains and ends: no new requests, every stream is told, nothing is left open. Returns in seconds."""
@@ -256,8 +255,10 @@ class Server:
             listener.abort()
         await self._router.close()
         await self.sms.close()
-        with contextlib.suppress(SQLAlchemyError):
+        try:
             await save_clock(self._context.store, self._context.store_clock)
+        except SQLAlchemyError as error:
+            self._context.counters.store_failed(error)
         await self._context.store.close()
         self._lock.close()
 

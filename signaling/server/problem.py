@@ -38,8 +38,7 @@ def problem_middleware(clock: Callable[[], float], counters: Counters) -> Any:
                 raise
             problem = Problem(BY_STATUS.get(error.status, "bad_request"))
         except SQLAlchemyError as error:
-            counters.count("store_failures")
-            logger.error("the store failed: %s", type(error).__name__)
+            counters.store_failed(error)
             problem = Problem("unavailable")
         except (ConnectionError, TimeoutError, web.PayloadAccessError, web.RequestPayloadError):
             problem = Problem("bad_request", "the request did not arrive completely")

@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 # Kept messages are read from the store in groups of this many, at most.
 BATCH = 50
+# For how long a sender waits for room at who it sends to, and how often it looks.
+LOOK_FOR_ROOM = 0.02
+ROOM_LOOKS = 100
 NOT_NOW = "this cannot be stored just now; try again later"
 
 
@@ -36,7 +39,7 @@ class StoringRouter:
             context.domain, context.sessions, context.budget, context.services, context.limits.message_bytes
         )
         self._post = Batch(self._keep)
-        self._received = Received(context.store)
+        self._received = Received(context.store, context.counters.store_failed)
         self._expiring: dict[BoundSession, asyncio.TimerHandle] = {}
 
     async def route(self, sender: BoundSession, stanza: Element) -> None:
@@ -49,6 +52,7 @@ class StoringRouter:
                 )
             if not self._router.accept(sender, stanza) or not await self._reach.admit(sender, stanza):
                 return
+            await self._slow_down(sender, stanza)
             match self._router.route(sender, stanza, self._clock.now(), self._context.clock()):
                 case Keep() as keep:
                     if not await self._post.add(keep):
@@ -58,8 +62,27 @@ class StoringRouter:
                 case Announced():
                     await self.deliver_kept(sender)
         except SQLAlchemyError as error:
-            logger.error("the store failed: %s", type(error).__name__)
+            self._context.counters.store_failed(error)
             refuse(sender, stanza, "resource-constraint", NOT_NOW)
+
+    async def _slow_down(self, sender: BoundSession, stanza: Element) -> None:
+        """Waits a little for room where a device has none for what nobody keeps: who sends it is read slower, nobody
+        else. A device that lets it wait in vain is waited for once, until it has taken something."""
+        to = st.recipient_of(stanza)
+        if to is None or local_name(stanza) == "presence" or st.is_to_be_kept(stanza):
+            return
+        size = byte_length(serialise(stanza))
+        for left in range(ROOM_LOOKS, -1, -1):
+            waiting = receivers(self._sessions, to)
+            taking = [session for session in waiting if session.takes(sender.jid.local, size)]
+            for session in waiting:
+                session.stalled &= session not in taking
+            if taking or all(session.stalled for session in waiting):
+                return
+            if left:
+                await asyncio.sleep(LOOK_FOR_ROOM)
+        for session in waiting:
+            session.stalled = True
 
     def settle(self, session: BoundSession, tags: list[int]) -> None:
         """The device has these kept messages."""
@@ -75,7 +98,7 @@ class StoringRouter:
             if session.available and not session.caught_up:
                 await self.deliver_kept(session)
         except SQLAlchemyError as error:  # they are delivered again some day
-            logger.error("the store failed: %s", type(error).__name__)
+            self._context.counters.store_failed(error)
 
     def lost(self, session: BoundSession) -> None:
         """Its connection is gone, it may be resumed for a while."""

@@ -116,7 +116,7 @@ class TokenService:
             try:
                 await self._accounts.note_used([device.device], now)
             except SQLAlchemyError as error:
-                logger.error("the store failed: %s", type(error).__name__)
+                self._context.counters.store_failed(error)
 
     async def bearer(self, request: web.Request) -> Device:
         """The device that asks, by its Authorization header. Raises Problem."""

@@ -3,15 +3,12 @@ once more, and clients know them again (protocol.md section 3)."""
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from signaling.storage.store import Store
-
-logger = logging.getLogger(__name__)
 
 DELAY = 0.5
 # Sooner, where there are so many: until they are deleted they count for the limits of who sent them.
@@ -23,8 +20,9 @@ MOST = 500
 class Received:
     """`ids` are to be deleted."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, on_failure: Callable[[Exception], None]) -> None:
         self._store = store
+        self._on_failure = on_failure
         self.ids: set[int] = set()
         self._many = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -37,7 +35,7 @@ class Received:
             self._task = asyncio.create_task(self._delete_soon())
 
     async def delete(self) -> None:
-        """All of them, now. A store that fails is logged; the next that is received has it asked again."""
+        """All of them, now. A store that fails is told; the next that is received has it asked again."""
         self._many.clear()
         try:
             while self.ids:
@@ -45,7 +43,7 @@ class Received:
                 await self._store.drop_messages(ids)
                 self.ids.difference_update(ids)
         except SQLAlchemyError as error:
-            logger.error("the store failed: %s", type(error).__name__)
+            self._on_failure(error)
 
     async def _delete_soon(self) -> None:
         with contextlib.suppress(TimeoutError):

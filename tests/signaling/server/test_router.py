@@ -368,3 +368,45 @@ async def test_jid_of_the_account_is_what_the_server_says(register, connect):
     assert alice.stream.jid.resource.startswith("d") and len(alice.stream.jid.resource) == 17
     async with asyncio.timeout(5):
         await nothing(alice)
+
+
+async def test_no_error_is_answered_kept_or_goes_round(server, register, connect):
+    """Whatever it is for: an answer to an error would be answered, and that answer as well."""
+    alice, bob = await two(register, connect)
+    await bob.show(alice)
+    await alice.show(bob)
+    phone = await register(CAROL)
+    error = lambda: element(CLIENT, "error", {"type": "cancel"})  # noqa: E731
+    hint = lambda: element(HINTS, "store")  # noqa: E731
+    for to in (
+        bob.bare,
+        bob.jid,
+        alice.bare,
+        alice.jid,
+        f"{CAROL}@{server.domain}",
+        "+12025550177@calls.example",
+        "@",
+        "x@y",
+        server.domain,
+    ):
+        await alice.send(st.message(to, error(), hint(), id="m", type="error"))
+        await alice.send(st.iq("error", error(), id="q", to=to))
+        await alice.send(st.iq("result", id="q", to=to))
+    await nothing_but(alice, {"m", "q"})
+    # Bob and Alice have what was for their devices, once; answering each of them with an error ends the matter.
+    await nothing_but(bob, {"m", "q"})
+    for wire in (alice, bob):
+        came, wire.stanzas = wire.stanzas, []
+        assert len(came) == 3
+        for stanza in came:
+            await wire.send(st.error(stanza, "bad-request"))
+    for wire in (alice, bob):
+        await nothing_but(wire, {"m", "q"})
+        assert len(wire.stanzas) <= 3
+    await nothing(await connect(phone))
+
+
+async def nothing_but(wire, ids):
+    await wire.ask(st.iq("get", element(PING, "ping"), id="sync", to=wire.stream.domain))
+    wire.stanzas = [stanza for stanza in wire.stanzas if stanza.get("id") != "shown"]
+    assert {stanza.get("id") for stanza in wire.stanzas} <= ids

@@ -17,7 +17,7 @@ from signaling import stanza as st
 from signaling.rate_limit import Rate
 from signaling.server_limits import Limits
 from signaling.stream import StreamTimes
-from signaling.xml import BIND, FRAMING, PING, SASL, element, parse, serialise
+from signaling.xml import BIND, DISCO_INFO, FRAMING, HINTS, PING, SASL, element, parse, serialise
 
 ALICE, BOB = "+12025550100", "+12025550101"
 JMI = "urn:xmpp:jingle-message:0"
@@ -393,23 +393,54 @@ async def test_silence_is_pinged_and_then_ended(server, register, connect, quiet
     [Limits(times=replace(QUICK, ping=30, gone=75, login=5), stanzas=Rate(10_000, 1e-4))],
     indirect=True,
 )
-async def test_a_slow_reader_is_cut_and_slows_nobody(server, http, register, connect, quiet):
+async def test_a_slow_reader_is_not_cut_by_who_sends_to_it(server, register, connect, quiet, monkeypatch):
+    """The sender is told to wait, the queue is bounded, others are not slowed, and nothing that was taken is lost."""
+    from signaling.server import router
+
+    monkeypatch.setattr(router, "ROOM_LOOKS", 2)
     alice, bob = await connect(await register(ALICE)), await connect(await register(BOB))
     slow = await connect(await register("+12025550102"))
     # What TCP buffers is taken away first; then the queue fills to its bound.
     await slow.show(alice)
     slow.socket._writer.transport.pause_reading()
+    (session,) = server.server._context.sessions.online("+12025550102")
     body = element("urn:example", "pad", text="x" * 60_000)
-    sent = 0
+    taken, told = [], []
     async with asyncio.timeout(20):
-        while server.server._context.sessions.online("+12025550102"):
-            await alice.send(st.message(slow.bare, body, id=str(sent)))
-            await alice.send(st.iq("get", element(PING, "ping"), id=f"sync{sent}"))
-            while (await alice.receive()).get("id") != f"sync{sent}":
-                pass
-            sent += 1
-            assert sent < 2000, "the queue is not bounded"
-    await alive(alice, bob)
+        for n in range(40):
+            await alice.send(st.message(slow.bare, body, id=f"m{n}", type="chat"))
+            answer = await alice.ask(st.iq("get", element(PING, "ping"), id=f"sync{n}"))
+            assert answer.get("type") == "result"
+            (told if alice.stanzas else taken).append(f"m{n}")
+            assert all(st.error_of(s).condition == "resource-constraint" for s in alice.stanzas)
+            alice.stanzas.clear()
+            assert session.management.size < 256 * 1024
+        assert told and session.available and session.link is not None
+        # What is kept for it waits in the store.
+        for n in range(20):
+            await alice.send(st.message(slow.bare, body, element(HINTS, "store"), id=f"k{n}"))
+        await alive(alice, bob)
+        assert session.management.size < 1024 * 1024 and session.available
+        slow.socket._writer.transport.resume_reading()
+        got = [(await slow.receive()).get("id") for _ in range(len(taken) + 20)]
+    assert got == taken + [f"k{n}" for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(times=replace(QUICK, ping=30, gone=75, login=5), stanzas=Rate(10_000, 1e-4))],
+    indirect=True,
+)
+async def test_who_asks_and_does_not_read_is_cut(server, register, connect, quiet):
+    slow = await connect(await register(ALICE))
+    slow.socket._writer.transport.pause_reading()
+    async with asyncio.timeout(20):
+        for n in range(20_000):
+            if not server.server._context.sessions.online(ALICE):
+                break
+            await slow.send(st.iq("get", element(DISCO_INFO, "query"), id=f"q{n}"))
+            await asyncio.sleep(0)
+    assert not server.server._context.sessions.online(ALICE), "the queue is not bounded"
     slow.socket._writer.transport.resume_reading()
 
 

@@ -201,3 +201,21 @@ async def test_a_large_stanza_fits_and_the_rest_waits(online):
     await turns()
     assert len(online.transport.writes) == 1 and b"small" not in online.transport.writes[0]
     assert not online.connection._drained.is_set()
+
+
+async def test_who_takes_what_is_sent_is_not_silent(online, monkeypatch):
+    """On a thin link the answer to a ping comes behind all that is on its way: taking that is a sign of life."""
+    connection, transport = online.connection, online.transport
+    stream, seconds = connection._stream, [0.0]
+    began = stream._heard
+    monkeypatch.setattr(connection._loop, "time", lambda: began + seconds[0])
+    connection.send(st.message(ALICE, element("urn:example", "pad", text="x" * 60_000), id="large"))
+    await turns()
+    for transport.waiting in range(60_000, 0, -10_000):  # 170 bytes a second
+        seconds[0] += 60.0
+        connection._tick()
+        assert not stream.is_ending
+    for _ in range(2):  # and now it takes nothing more
+        seconds[0] += 60.0
+        connection._tick()
+    assert stream.is_ending

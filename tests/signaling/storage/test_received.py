@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from signaling.counters import Counters
 from signaling.storage.received import Received
 from signaling.storage.room import KeptMessage
 from signaling.storage.store import Store, messages
@@ -35,7 +36,7 @@ async def ids(store: Store) -> list[int]:
 async def test_many_go_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signaling.storage.received.DELAY", 1e9)
     monkeypatch.setattr("signaling.storage.received.MANY", 3)
-    received = Received(store)
+    received = Received(store, Counters().store_failed)
     for _ in range(2):  # and again when the first have gone
         received.add([await keep(store), await keep(store)])
         assert received._task is not None and len(received.ids) == 2
@@ -47,7 +48,7 @@ async def test_many_go_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_they_go_after_a_while(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signaling.storage.received.DELAY", 0.0)
-    received = Received(store)
+    received = Received(store, Counters().store_failed)
     received.add([await keep(store)])
     assert received._task is not None
     await received._task
@@ -57,7 +58,7 @@ async def test_they_go_after_a_while(store: Store, monkeypatch: pytest.MonkeyPat
 
 async def test_very_many_go_in_several_statements(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signaling.storage.received.MOST", 2)
-    received, drop, sizes = Received(store), store.drop_messages, list[int]()
+    received, drop, sizes = Received(store, Counters().store_failed), store.drop_messages, list[int]()
 
     async def note(some: list[int]) -> None:
         sizes.append(len(some))
@@ -75,7 +76,7 @@ async def test_a_store_that_fails_is_asked_again(store: Store, monkeypatch: pyte
     async def fails(ids: list[int]) -> None:
         raise sa.exc.OperationalError("DELETE", {}, OSError("full"))
 
-    received = Received(store)
+    received = Received(store, Counters().store_failed)
     first, second = await keep(store), await keep(store)
     with monkeypatch.context() as broken:
         broken.setattr(store, "drop_messages", fails)
