@@ -7,6 +7,7 @@
 # make bench-receiver  what a receiver costs the processor
 # make bench-engine  what both engines of a call cost it
 # make bench-signaling  what the signaling server can carry, with Debian's ejabberd beside it (a quarter of an hour)
+# make bench-strangers  what floods, idle connections, slow bodies and wrong logins cost others (two minutes)
 # make voice-docs   measures what each part of the voice path is worth, rewrites docs/voice (a quarter of an hour)
 # make fuzz    broken HTTP, WebSocket frames and XML against a real server: FUZZ_ARGS="--minutes 10 --seed 1"
 # make docs    the API reference of media and signaling, build/api/index.html
@@ -24,7 +25,7 @@ FUZZ_ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 APT := sudo apt install git make python3-venv
 
-.PHONY: demo test test-long check interop docs devices postgres quality fuzz format clean bench-voice bench-rate bench-engine bench-receiver bench-signaling voice-docs
+.PHONY: demo test test-long check interop docs devices postgres quality fuzz format clean bench-voice bench-rate bench-engine bench-receiver bench-signaling bench-strangers voice-docs
 
 demo: $(VENV)/.ready
 	$(BIN)/python samples/measure_quality.py --talk $(TALK) --out build/demo $(DEMO_ARGS)
@@ -77,6 +78,9 @@ bench-signaling: $(VENV)/.ready-test
 	  { systemctl disable --now ejabberd || service ejabberd stop || true; } 2>/dev/null; \
 	else echo "No ejabberd here, and only root can install it (apt install ejabberd): ours is measured alone."; fi
 	$(BIN)/python tests/bench/bench_signaling.py --out build/signaling.json $(BENCH_ARGS)
+
+bench-strangers: $(VENV)/.ready-test
+	$(BIN)/python tests/bench/strangers.py --out build/strangers.json $(BENCH_ARGS)
 
 voice-docs: $(VENV)/.ready-quality
 	$(BIN)/python tests/bench/voice_docs.py --measurements build/voice.jsonl $(BENCH_ARGS)

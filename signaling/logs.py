@@ -9,8 +9,11 @@ import hmac
 import json
 import logging
 import re
+from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
+
+from signaling.rate_limit import KeyedBuckets, Rate
 
 _SECRETS = (
     # A JWT or any other compact JWS.
@@ -42,6 +45,38 @@ def event(logger: logging.Logger, level: int, what: str, **fields: object) -> No
     """One line of the log. Numbers are to be given as pseudonyms."""
     if logger.isEnabledFor(level):
         logger.log(level, "%s", what, extra={"fields": fields})
+
+
+# One kind of event in the log: so many at once, then one in so many seconds.
+REPEATED = Rate(50, 10)
+
+
+class RepeatFilter(logging.Filter):
+    """For a handler: lets an event through so often, then now and then with how many were left out (`left_out`), so
+    that the log does not grow with the number of strangers.
+
+    One kind of event is one logger, level and text before its arguments; of `event()`, the event's name. Time is that
+    of the records.
+    """
+
+    def __init__(self, rate: Rate = REPEATED, max_kinds: int = 1000) -> None:
+        super().__init__()
+        self._buckets = KeyedBuckets(rate, max_kinds)
+        self._left_out: OrderedDict[str, int] = OrderedDict()
+        self._max_kinds = max_kinds
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        what = record.getMessage() if hasattr(record, "fields") else record.msg
+        kind = f"{record.name} {record.levelno} {what}"[:200]
+        if self._buckets.take(kind, record.created):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            self._left_out.move_to_end(kind)
+            if len(self._left_out) > self._max_kinds:
+                self._left_out.popitem(last=False)
+            return False
+        if left_out := self._left_out.pop(kind, 0):
+            record.fields = {**getattr(record, "fields", {}), "left_out": left_out}
+        return True
 
 
 class LogFormatter(logging.Formatter):

@@ -6,13 +6,16 @@ import contextlib
 import dataclasses
 import gc
 import logging
+import resource
 import signal
 import sys
 
 from signaling.errors import ServerStartError
-from signaling.logs import LogFormatter
+from signaling.logs import LogFormatter, RepeatFilter
 from signaling.server_config import ServerConfig
 from signaling.server_options import DESCRIPTION, add_serve_options
+
+MAX_OPEN_FILES = 65_536
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,15 +28,26 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 def run(arguments: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT, then drains. Raises ServerStartError."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepeatFilter())
     handler.setFormatter(LogFormatter(as_json=arguments.log_format == "json"))
     logging.basicConfig(level=arguments.log_level.upper(), handlers=[handler])
     names = (field.name for field in dataclasses.fields(ServerConfig))
+    _allow_open_files()
     config = ServerConfig(**{name: getattr(arguments, name) for name in names})
     proof = ""
     if arguments.lan is not None:
         config, proof = for_the_local_network(config, arguments.lan)
     asyncio.run(_serve(config, proof))
     return 0
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets us: the usual 1,024 are meant for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def for_the_local_network(config: ServerConfig, address: str) -> tuple[ServerConfig, str]:

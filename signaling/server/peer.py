@@ -221,7 +221,9 @@ class Peer(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._handler is not None:
-            self._handler.connection_lost(exc)
+            # Not before it has begun with what it got last: aiohttp (3.14) begins a request of a connection that it has
+            # just lost, and cannot.
+            self._loop.call_soon(self._handler.connection_lost, exc)
             self._handler = None
         self.transport = None
         self._forget()
@@ -254,14 +256,17 @@ class Peer(asyncio.BufferedProtocol):
 
     def _take_turn(self) -> None:
         data, self._piece = self._piece, b""
+        if self.transport is None or self.transport.is_closing():
+            return
         self._hand_over(data)
         if self._is_upgraded and not self._is_member and self._sent >= self._most:
             self.on_overrun()
         self._set_reading()
 
     def _hand_over(self, data: bytes) -> None:
+        if self._handler is None:
+            return
         self._sent += len(data)
-        assert self._handler is not None
         try:
             self._handler.data_received(data)
         except Exception:

@@ -1,6 +1,7 @@
 """`python -m signaling serve` as a process: start-up line, signals, one-line errors."""
 
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from signaling.__main__ import main
+from signaling.server import command
 
 ROOT = Path(__file__).resolve().parents[3]
 LINE = re.compile(
@@ -130,3 +132,12 @@ def test_secrets_come_from_the_environment(monkeypatch, capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["serve", "--sms", "env:NOTHING_OF_THIS_NAME"])
     assert "there is no NOTHING_OF_THIS_NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hard", [resource.RLIM_INFINITY, 4096, 512])
+def test_the_server_may_open_as_many_files_as_the_system_lets_it(monkeypatch, hard):
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (512, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append(limits))
+    command._allow_open_files()
+    assert asked == ([] if hard == 512 else [(4096 if hard == 4096 else command.MAX_OPEN_FILES, hard)])
