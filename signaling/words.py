@@ -55,6 +55,7 @@ _PROBLEMS: dict[str, str | None] = {
     "invalid_number": "this is not a valid phone number: write it with its country, e.g. +12025550100",
     "bad_key": _OTHER_VERSION,
     "bad_proof": "the server did not accept this device's signature: begin again",
+    "proof_needed": "the server did not accept this device's signature: set this machine's clock, and try again",
     "bad_token": "the server did not accept this device's pass: try again; if that does not help, register again",
     "device_revoked": "this device is not registered any more: register it again",
     "bad_list": "the server did not accept the list of devices: try again",

@@ -43,6 +43,22 @@ class Account:
         """After `mutual`, sync() the whole address book."""
         await self._tokens.request("PATCH", "/account", {"findable": str(findable)})
 
+    async def blocked(self) -> list[str]:
+        """Whom this number blocks. Without a stream, so also beside a device that is online."""
+        return _blocked(await self._tokens.request("GET", "/blocks"))
+
+    async def block(self, *numbers: str) -> None:
+        """To them this account is from now on as if it were not registered."""
+        await self._tokens.request("PATCH", "/blocks", {"block": list(numbers)})
+
+    async def unblock(self, *numbers: str) -> None:
+        await self._tokens.request("PATCH", "/blocks", {"unblock": list(numbers)})
+
+
+def _blocked(answer: dict[str, Any]) -> list[str]:
+    numbers = [number for number in member(answer, "blocked", list) if isinstance(number, str)]
+    return [number for number in numbers if is_e164(number)]
+
 
 def _findable(answer: dict[str, Any]) -> Findable:
     try:

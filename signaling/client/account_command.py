@@ -9,17 +9,14 @@ from typing import TypeVar
 from signaling.address_book import read_address_book
 from signaling.client.account import Account
 from signaling.client.api import AccessTokens, ServerApi
-from signaling.client.client import Client
 from signaling.client.command import say
 from signaling.client.profile import Profile
-from signaling.client.reach import reach, wait_for_server
+from signaling.client.reach import reach
 from signaling.errors import InvalidNumber, ProfileError
 from signaling.phone_number import parse_number, region_of
 from signaling.reachability import Findable
 
 T = TypeVar("T")
-
-ONLINE_TIMEOUT = 10.0
 
 
 def add_account_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -98,43 +95,29 @@ def findable(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _with_client(arguments: argparse.Namespace, use: Callable[[Client], Awaitable[T]]) -> T:
-    async def run() -> T:
-        with Profile.open(arguments.profile) as profile:
-            server = profile.data.server
-        await wait_for_server(server)
-        async with Client.open(arguments.profile) as client:
-            await client.wait_online(ONLINE_TIMEOUT)
-            return await use(client)
-
-    return asyncio.run(run())
-
-
 def block(arguments: argparse.Namespace) -> int:
-    say(f"{_of_number(arguments, lambda client, number: client.blocks.block(number))} is blocked.")
+    say(f"{_with_number(arguments, lambda account, number: account.block(number))} is blocked.")
     return 0
 
 
 def unblock(arguments: argparse.Namespace) -> int:
-    number = _of_number(arguments, lambda client, number: client.blocks.unblock(number))
-    say(f"{number} is not blocked any more.")
+    say(
+        f"{_with_number(arguments, lambda account, number: account.unblock(number))} is not blocked any more."
+    )
     return 0
 
 
-def _of_number(arguments: argparse.Namespace, use: Callable[[Client, str], Awaitable[object]]) -> str:
+def _with_number(arguments: argparse.Namespace, use: Callable[[Account, str], Awaitable[object]]) -> str:
     """Does it with the number on the command line; returns that, in E.164."""
-
     with Profile.open(arguments.profile) as profile:
         number = parse_number(arguments.number, region_of(profile.number))
-
-    async def run(client: Client) -> str:
-        await use(client, number)
-        return number
-
-    return _with_client(arguments, run)
+        asyncio.run(_ask(profile, lambda account: use(account, number)))
+    return number
 
 
 def blocked(arguments: argparse.Namespace) -> int:
-    for number in _with_client(arguments, lambda client: client.blocks.numbers()):
+    with Profile.open(arguments.profile) as profile:
+        numbers = asyncio.run(_ask(profile, lambda account: account.blocked()))
+    for number in numbers:
         say(number)
     return 0

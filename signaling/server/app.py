@@ -27,6 +27,7 @@ from signaling.policy.sms import Caller, SmsPolicy
 from signaling.problem import Problem
 from signaling.routing import Sessions
 from signaling.server.admission import Admission
+from signaling.server.blocks import BlockService
 from signaling.server.contacts import ContactService
 from signaling.server.context import Context
 from signaling.server.devices import DeviceService
@@ -110,7 +111,8 @@ class Server:
             middlewares=[self._one_by_one, problem_middleware(clock, context.counters), self._gate],
             client_max_size=limits.body_bytes,
         )
-        for service in (registration, self._tokens, contacts, DeviceService(context, self._tokens, accounts)):
+        devices = DeviceService(context, self._tokens, accounts)
+        for service in (registration, self._tokens, contacts, devices, BlockService(self._tokens, reach)):
             app.add_routes(service.routes())
         app.add_routes([web.get("/v1/server", self._describe), web.get("/xmpp", self._xmpp)])
         app.on_response_prepare.append(self._prepare)

@@ -1,10 +1,12 @@
 """Who may reach whom: block lists, findability, and the budget for strangers, asked before a stanza is routed."""
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from signaling import stanza as st
 from signaling.blocking import BLOCKING_ERRORS, build_blocking, parse_blocking
 from signaling.errors import InvalidJid, RemoteProtocolError
+from signaling.jid import Jid
 from signaling.problem import Problem
 from signaling.routing import Session, refuse
 from signaling.server.context import Context
@@ -75,12 +77,12 @@ class Reach:
                 self._admitted.popitem(last=False)
         return True
 
-    def _is_list(self, numbers: set[str], sender: Session) -> bool:
+    def _is_list(self, numbers: set[str], reader: Jid) -> bool:
         """Whether a block list may be so long; one that its own client could not read would never be seen again."""
         if len(numbers) > self._context.limits.blocked_numbers:
             return False
         answer = st.iq(
-            "result", build_blocking("blocklist", numbers, self._context.domain), id="x", to=sender.jid
+            "result", build_blocking("blocklist", numbers, self._context.domain), id="x", to=reader
         )
         return st.oversize(answer) is None
 
@@ -91,23 +93,41 @@ class Reach:
             request = parse_blocking(iq, context.domain)
         except RemoteProtocolError as error:
             return refuse(sender, iq, error.condition, str(error))
-        blocked = await context.store.pairs(blocks, own)
         if request.name == "blocklist":
+            blocked = await self.blocked(own)
             return sender.deliver(st.result(iq, build_blocking("blocklist", blocked, context.domain)))
-        adding, numbers = request.name == "block", set(request.numbers - {own})
-        if adding and not self._is_list(numbers | set(blocked), sender):
-            return refuse(sender, iq, "resource-constraint", "the block list is full")
-        removed = set() if adding else numbers or set(blocked)
         by = Holder(own, sender.jid.resource, sender.generation)
         try:
-            await context.store.change_pairs(blocks, own, numbers if adding else set(), removed, by)
-        except Problem as gone:
-            return refuse(sender, iq, "forbidden", gone.title)
-        self.changed()
+            await self.change_blocks(by, request.numbers, adding=request.name == "block")
+        except Problem as refused:
+            full = refused.code == "too_large"
+            return refuse(sender, iq, "resource-constraint" if full else "forbidden", refused.title)
         sender.deliver(st.result(iq))
+        self.push_blocks(own, request.name, request.numbers)
+
+    async def blocked(self, own: str) -> Collection[str]:
+        """Whom this number blocks."""
+        return await self._context.store.pairs(blocks, own)
+
+    async def change_blocks(self, by: Holder, numbers: Collection[str], *, adding: bool) -> None:
+        """Block these numbers, or block them no more (none given: nobody).
+
+        Raises Problem: too_large, device_revoked.
+        """
+        own, context = by.number, self._context
+        before, wanted = set(await self.blocked(own)), set(numbers) - {own}
+        if adding and not self._is_list(wanted | before, Jid(own, context.domain, by.device)):
+            raise Problem("too_large", "the block list is full")
+        removed = set() if adding else wanted or before
+        await context.store.change_pairs(blocks, own, wanted if adding else set(), removed, by)
+        self.changed()
+
+    def push_blocks(self, own: str, name: str, numbers: Collection[str]) -> None:
+        """Tell the account's devices that are online (XEP-0191)."""
+        context = self._context
         for session in context.sessions.online(own):
             if not session.by_key:
                 continue
-            push = build_blocking(request.name, request.numbers, context.domain)
+            push = build_blocking(name, numbers, context.domain)
             id_ = f"push-{context.rng.getrandbits(64):016x}"
             session.deliver(st.iq("set", push, id=id_, to=session.jid))

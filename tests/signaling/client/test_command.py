@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from signaling.client import Profile
+from signaling.client.api import ServerApi
+from signaling.errors import RegistrationError
 
 ALICE, BOB = "+12025550100", "+12025550101"
 
@@ -72,8 +75,28 @@ async def test_a_device_that_is_online_does_not_keep_its_commands_out(
         ["pin", "654321"],
         ["contact", BOB],
         ["findable", "nobody"],
+        ["block", BOB],
+        ["blocked"],
+        ["unblock", BOB],
     ):
         code, _, err = await run(*command, "--profile", profile)
         assert (code, err) == (0, ""), (command, err)
     assert client.online
     assert client._profile.knows(BOB)  # and sees what they changed
+    await run("block", BOB, "--profile", profile)
+    assert await client.blocks.numbers() == [BOB]
+
+
+async def test_a_token_alone_neither_reads_nor_changes_the_block_list(server: Any, open_client: Any) -> None:
+    client = await open_client(ALICE)
+    token = await client.account._tokens.get()
+    async with aiohttp.ClientSession() as session:
+        api = ServerApi(session, server.url)
+        for method, body in (("GET", None), ("PATCH", {"block": [BOB]})):
+            with pytest.raises(RegistrationError) as refused:
+                await api.request(method, "/blocks", body, token)
+            assert refused.value.code == "proof_needed"
+    for wrong in ("hello", 5):
+        with pytest.raises(RegistrationError):
+            await client.account.block(wrong)
+    assert await client.blocks.numbers() == []
