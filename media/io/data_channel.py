@@ -20,6 +20,7 @@ MESSAGE_COST = 256  # bytes that a waiting message counts beside its own
 MAX_BUFFERED = 1024 * 1024  # bytes of a channel that send() takes before it waits
 MAX_CHANNELS = 256  # at a time; more from a peer are closed at once
 MAX_EARLY = 8  # packets before start(); a peer repeats its INIT
+MAX_ID = 65534  # of a channel: 65535 is no stream (RFC 8831 section 6.2)
 MAX_TEXT = 65535  # bytes of a label or protocol
 
 
@@ -179,8 +180,12 @@ class DataChannels:
         protocol: str = "",
         max_retransmits: int | None = None,
         max_lifetime_ms: int | None = None,
+        negotiated: bool = False,
+        id: int | None = None,
     ) -> DataChannel:
         """A new channel, before or during the connection. Reliable unless one of the limits is given.
+
+        `negotiated`: the peer is not told; it opens the same channel, with the same `id` (W3C RTCDataChannelInit).
 
         Raises ValueError for what RFC 8832 cannot say, ConnectionClosed after the end.
         """
@@ -191,6 +196,10 @@ class DataChannels:
         for name, limit in (("max_retransmits", max_retransmits), ("max_lifetime_ms", max_lifetime_ms)):
             if limit is not None and not 0 <= limit <= 65535:  # W3C: unsigned short
                 raise ValueError(f"{name} is from 0 to 65535")
+        if negotiated is (id is None) or not 0 <= (id or 0) <= MAX_ID:
+            raise ValueError(f"a negotiated channel, and no other, has an id, from 0 to {MAX_ID}")
+        if any(channel.id == id is not None for channel in self._channels):
+            raise ValueError(f"there is a data channel {id} already")
         for name, text in (("label", label), ("protocol", protocol)):
             if len(text.encode()) > MAX_TEXT:
                 raise ValueError(f"{name} is longer than {MAX_TEXT} bytes")
@@ -202,6 +211,8 @@ class DataChannels:
             protocol=protocol,
             maxRetransmits=max_retransmits,
             maxPacketLifeTime=max_lifetime_ms,
+            negotiated=negotiated,
+            id=id,
         )
         return self._add(RTCDataChannel(self._association, parameters))
 

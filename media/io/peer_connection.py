@@ -268,7 +268,7 @@ class PeerConnection:
             camera=self.camera is not None,
             screen=self.screen is not None,
             video_codecs=self._video_codecs,
-            data=data or self._channels.used,
+            data=(data or self._channels.used) and self._channels.state != "closed",
         )
 
     async def _apply(self, agreed: negotiation.Negotiated) -> None:
@@ -287,6 +287,8 @@ class PeerConnection:
                 self._video.start()
         self._sound.set_sending(agreed.audio is not None and agreed.audio.send)
         self._sound.open(self.microphone, self.speaker)
+        if self._data is not None and agreed.data is None:
+            await self._channels.close()  # the peer stopped them
         self._data = agreed.data
         self._start_channels()
         if self._connected:

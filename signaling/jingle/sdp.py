@@ -2,7 +2,9 @@
 
 Not carried over: the origin line, ports and connection addresses (ICE replaces them), fingerprints with
 another hash than sha-256 (the passport vouches for sha-256 only), and attributes that nothing here knows.
-Session-level attributes of media come out at media level, which means the same.
+Session-level attributes of media come out at media level, which means the same; so do those that a BUNDLE has in its
+tagged section only (RFC 9143 section 7.1.3). A line that makes no sense where nothing hangs on it is left out: engines
+write `ptime:0` and `extmap:0`.
 """
 
 from dataclasses import dataclass, field
@@ -62,6 +64,9 @@ _DIRECTIONS = frozenset(_DIRECTION_OF.values())
 # Said once for the session, meant for each of its media.
 _INHERITED = ("ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup")
 _INHERITED_BY_RTP = ("extmap-allow-mixed", "cryptex")
+# Said once for a BUNDLE, in its tagged section, meant for each.
+_BUNDLED = ("ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup")
+_BUNDLED_BY_RTP = ("rtcp-mux", "rtcp-rsize")
 _SESSION_ONLY = ("msid-semantic", "ice-lite")
 
 
@@ -92,6 +97,9 @@ def parse_sdp(sdp: str, role: Role) -> SessionDescription:
     session, *media = _sections(sdp)
     if not 1 <= len(media) <= MAX_CONTENTS:
         raise JingleError(f"a description has 1 to {MAX_CONTENTS} media sections")
+    for section in media:
+        _inherit(section, session)
+    _spread_bundle(media, session)
     contents = tuple(_content(section, session, role) for section in media)
     unique([c.name for c in contents], "a mid")
     groups = []
@@ -111,6 +119,7 @@ def _sections(sdp: str) -> list[_Section]:
         raise JingleError("not a session description")
     sections = [_Section()]
     for line in sdp.replace("\r\n", "\n").split("\n"):
+        line = line.rstrip(" \t")
         kind, _, value = line.partition("=")
         if kind == "m":
             sections.append(_Section(value))
@@ -123,11 +132,26 @@ def _sections(sdp: str) -> list[_Section]:
     return sections
 
 
-def _content(section: _Section, session: _Section, role: Role) -> Content:
+def _inherit(section: _Section, session: _Section) -> None:
     inherited = _INHERITED if section.media.startswith("application") else _INHERITED + _INHERITED_BY_RTP
     for name in inherited:
         if not section.has(name):
             section.attributes += [(name, value) for value in session.all(name)]
+
+
+def _spread_bundle(media: list[_Section], session: _Section) -> None:
+    """What stands in the tagged section of the first BUNDLE only holds for the others of it, too."""
+    group = next((v.split() for v in session.all("group") if v.split()[:1] == ["BUNDLE"]), [])[1:]
+    members = [m for mid in group for m in media if m.first("mid") == mid]
+    for member in members[1:]:
+        if not member.has("fingerprint"):
+            rtp = not member.media.startswith("application")
+            for name in _BUNDLED + (_BUNDLED_BY_RTP if rtp else ()):
+                if not member.has(name):
+                    member.attributes += [(name, value) for value in members[0].all(name)]
+
+
+def _content(section: _Section, session: _Section, role: Role) -> Content:
     words = section.media.split(" ")
     if len(words) < 4:
         raise JingleError("an m= line is malformed")
@@ -190,12 +214,12 @@ def _rtp(section: _Section, kind: str, formats: list[str], role: Role) -> RtpDes
         feedback.setdefault(target, []).append(Feedback(token(words[0], "feedback"), subtype))
     for group in feedback.values():
         group.sort(key=lambda f: f.type == "trr-int")  # an element of its own in XEP-0293, after the others
-    extensions = [_extension(value, role) for value in section.all("extmap") if len(value.split(" ")) == 2]
+    found = (_extension(value, role) for value in section.all("extmap") if len(value.split(" ")) == 2)
+    extensions = [extension for extension in found if extension is not None]
     if len(extensions) > MAX_EXTENSIONS:
         raise JingleError(f"more than {MAX_EXTENSIONS} header extensions")
     maps = {value.partition(" ")[0]: value.partition(" ")[2] for value in section.all("rtpmap")}
     parameters = {value.partition(" ")[0]: value.partition(" ")[2] for value in section.all("fmtp")}
-    ptime, maxptime = section.first("ptime"), section.first("maxptime")
     return RtpDescription(
         kind=kind,
         payload_types=tuple(
@@ -210,11 +234,18 @@ def _rtp(section: _Section, kind: str, formats: list[str], role: Role) -> RtpDes
         source_groups=tuple(map(_source_group, section.all("ssrc-group"))),
         rtcp_mux=section.has("rtcp-mux"),
         extmap_allow_mixed=section.has("extmap-allow-mixed"),
-        ptime_ms=None if ptime is None else integer(ptime, "ptime", 1, 1000),
-        maxptime_ms=None if maxptime is None else integer(maxptime, "maxptime", 1, 1000),
+        ptime_ms=_milliseconds(section.first("ptime")),
+        maxptime_ms=_milliseconds(section.first("maxptime")),
         bandwidth=tuple(section.bandwidth),
         attributes=_extra_attributes(section),
     )
+
+
+def _milliseconds(value: str | None) -> int | None:
+    """Whole ones, of what some write with a fraction; 0 is no packet time."""
+    whole = (value or "").partition(".")[0]
+    known = whole.isascii() and whole.isdigit() and len(whole) <= 4 and 1 <= int(whole) <= 1000
+    return int(whole) if known else None
 
 
 def _payload_type(
@@ -238,11 +269,14 @@ def _payload_type(
     return PayloadType(number, name, rate, channels, tuple(parameters), feedback)
 
 
-def _extension(value: str, role: Role) -> HeaderExtension:
+def _extension(value: str, role: Role) -> HeaderExtension | None:
+    """None for one without an id that could be used: 0, or a proposal (RFC 8285 section 6)."""
     number, _, uri = value.partition(" ")
     number, slash, direction = number.partition("/")
     if slash and direction not in _DIRECTIONS:
         raise JingleError("an extmap line is malformed")
+    if number.isascii() and number.isdigit() and not 1 <= int(number[:6]) <= 255:
+        return None
     senders = _SENDERS_OF[direction, role] if slash else "both"
     return HeaderExtension(
         integer(number, "a header extension", 1, 255), token(uri, "an extension's uri"), senders

@@ -13,7 +13,7 @@ from signaling.errors import RemoteProtocolError
 NS_RINGLINE = "urn:ringline:0"
 NS_JINGLE_ERRORS = "urn:xmpp:jingle:errors:1"
 
-MAX_CONTENTS = 8
+MAX_CONTENTS = 32  # of a session, with those that were stopped
 MAX_PAYLOAD_TYPES = 32
 MAX_EXTENSIONS = 16
 MAX_CANDIDATES = 64

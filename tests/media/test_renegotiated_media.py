@@ -41,6 +41,7 @@ class End:
         )  # fmt: skip
         self.sent: Counter[int] = Counter()  # packets of media by payload type
         self.mids: set[bytes] = set()
+        self.extension_ids: set[int] = set()
         self.heard = 0.0
 
     def _see(self, frame: object, now: float) -> None:
@@ -111,6 +112,7 @@ class Call:
             packet = RtpPacket.parse(end.wire.unprotect(data))
             end.sent[packet.payload_type] += 1
             end.mids |= set(packet.extensions.values())
+            end.extension_ids |= packet.extensions.keys()
 
 
 @pytest.fixture
@@ -285,3 +287,24 @@ def test_nothing_answers_for_a_stopped_video(call: Call) -> None:
     alice.engine.receive_packet(call._bob.protect_rtcp(serialize_compound([pli])), call.now)
     call.run(1)
     assert not VIDEO & alice.sent.keys() and alice.engine.next_encode_request() is None
+
+
+def test_extensions_in_two_byte_headers(call: Call) -> None:
+    """RFC 8285 section 4.3: a peer whose ids are above 14; both directions, also of retransmissions."""
+    alice, bob = call.ends
+    offer = (
+        str(bob.jsep.offer(bob.local)).replace("extmap:1 ", "extmap:20 ").replace("extmap:2 ", "extmap:200 ")
+    )
+    answer, agreed = alice.jsep.answer(offer, alice.local)
+    assert (
+        "a=extmap:20 " in str(answer)
+        and "a=extmap:200 " in str(answer)
+        and "extmap-allow-mixed" in str(answer)
+    )
+    for end in call.ends:
+        end.apply(agreed)
+    before = [end.engine.transport.packets_refused for end in call.ends]
+    call.run(1)
+    for end, refused in zip(call.ends, before, strict=True):
+        assert {20, 200} <= end.extension_ids
+        assert end.heard > 500 and end.seen > 8 and end.engine.transport.packets_refused == refused

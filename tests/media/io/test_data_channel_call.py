@@ -103,3 +103,79 @@ async def test_with_aiortc() -> None:
     finally:
         await ours.close()
         await theirs.close()
+
+
+# -- channels that both ends open by themselves (W3C: negotiated)
+
+
+@pytest.mark.parametrize("opened_late", [True, False])
+async def test_a_channel_that_both_ends_negotiated_before(
+    pair: tuple[PeerConnection, PeerConnection], opened_late: bool
+) -> None:
+    a, b = pair
+    here = a.open_channel("one", negotiated=True, id=7)
+    there = None if opened_late else b.open_channel("two", negotiated=True, id=7)
+    other = a.open_channel("told")  # takes another number
+    await negotiate(a, b)
+    assert (await anext(b.channels())).label == "told", "and of the first nobody is told"
+    there = there or b.open_channel("two", negotiated=True, id=7)
+    for message in MESSAGES:
+        await here.send(message)
+        assert await there.receive() == message
+        await there.send(message)
+        assert await here.receive() == message
+    assert other.id != here.id == there.id == 7
+    here.close()
+    assert [message async for message in there] == []
+
+
+async def test_a_negotiated_channel_with_aiortc() -> None:
+    theirs = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    theirs.addTransceiver("audio")
+    channel = theirs.createDataChannel("theirs", negotiated=True, id=3)
+    channel.on("message", lambda message: channel.send(message))
+    ours = PeerConnection(addresses=["127.0.0.1"])
+    try:
+        async with asyncio.timeout(PATIENCE):
+            here = ours.open_channel("ours", negotiated=True, id=3)
+            await theirs.setLocalDescription(await theirs.createOffer())
+            answer = await ours.create_answer(theirs.localDescription.sdp)
+            await theirs.setRemoteDescription(aiortc.RTCSessionDescription(answer, "answer"))
+            for message in MESSAGES:
+                await here.send(message)
+                assert await here.receive() == message
+    finally:
+        await ours.close()
+        await theirs.close()
+
+
+async def test_what_a_negotiated_channel_may_not_be(pair: tuple[PeerConnection, PeerConnection]) -> None:
+    a, _ = pair
+    a.open_channel("one", negotiated=True, id=0)
+    for wrong in (
+        {"negotiated": True},
+        {"id": 1},
+        {"negotiated": True, "id": 65535},
+        {"negotiated": True, "id": -1},
+    ):
+        with pytest.raises(ValueError, match="id"):
+            a.open_channel("wrong", **wrong)
+    with pytest.raises(ValueError, match="already"):
+        a.open_channel("again", negotiated=True, id=0)
+
+
+async def test_the_peer_stops_the_section_for_data(pair: tuple[PeerConnection, PeerConnection]) -> None:
+    """The channels end, with a reason that a reader sees; the call goes on, and may not have data again."""
+    a, b = pair
+    here = a.open_channel("chat")
+    await negotiate(a, b)
+    await here.opened()
+    offer = await b.create_offer()
+    head, data = offer.split("m=application 9")
+    answer = await a.create_answer(head.replace("BUNDLE 0 1", "BUNDLE 0") + "m=application 0" + data)
+    assert [m async for m in here] == [] and a.state == "connected"
+    assert "m=application 0" in answer
+    with pytest.raises(ConnectionClosed):
+        a.open_channel("late")
+    assert "m=application 0" in await a.create_offer()
+    assert "m=application 0" in await a.create_answer(offer)
