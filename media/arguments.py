@@ -18,6 +18,11 @@ class Parser(argparse.ArgumentParser):
 
 def seconds(least: float, most: float) -> Callable[[str], float]:
     """A number of seconds from `least` to `most`."""
+    return quantity(least, most, "a number of seconds")
+
+
+def quantity(least: float, most: float, what: str = "a number") -> Callable[[str], float]:
+    """A number from `least` to `most`, which `nan` is not."""
 
     def parse(text: str) -> float:
         try:
@@ -25,9 +30,7 @@ def seconds(least: float, most: float) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a number of seconds from {least:g} to {most:g}"
-            )
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least:g} to {most:g}")
         return value
 
     return parse

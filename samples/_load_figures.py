@@ -172,11 +172,9 @@ def where(figures: dict[str, Any]) -> str:
         found.append("sockets: too many open files")
     if "not signed in" in reasons:
         found.append("signing in, before any call")
-    if any(
-        text in reasons for text in ("CallTimeout", "CallUnreachable", "no_signaling", "ServerUnreachable")
-    ):
+    if any(text in reasons for text in ("did not answer", "no device of", "server could not", "no server")):
         found.append("signaling messages came too late or not at all")
-    if "no_route" in reasons:
+    if "no way through the network" in reasons:
         found.append("ICE or DTLS did not finish in time")
     lag = figures["loop_lag_ms"]["p99"]
     if not found and lag is not None:

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from _checkout import ROOT  # noqa: F401  (finds the checkout)
 
-from media import PeerConnection, avoid_pauses, load_speech
+from media import MediaError, PeerConnection, avoid_pauses, load_speech
 from media.io.sources import FRAME_SAMPLES, PLAYOUT_SAMPLES, SAMPLE_RATE, PacedSource
 from media.simulation.voice import generate_voice
-from signaling import Client
+from signaling import Client, SignalingError
 from signaling.client.registration import Progress, register
 
 SPEECH_SECONDS = 60.0
@@ -203,7 +203,7 @@ class Worker:
             **said,
             end="caller",
             lost=lost,
-            reason=str(call.end_reason) + (f": {call.end_text}" if call.end_text else ""),
+            reason=call.end_sentence.replace(call.number, "the callee"),
             **figures(connection, call.timings, asked - connection.created_at),
         )
 
@@ -236,9 +236,14 @@ def figures(connection: PeerConnection, timings: dict[str, float | None], asked:
     }
 
 
+NUMBER = re.compile(r"\+\d{7,15}")
+
+
 def words(error: Exception) -> str:
-    """An error in one line, with its type."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")[:200]
+    """An error in one line, the same for all pairs of numbers; a programming mistake with its type."""
+    known = isinstance(error, SignalingError | MediaError)
+    text = NUMBER.sub("the callee", (str(error).splitlines() or [""])[0])
+    return (text if known else f"{type(error).__name__}: {text}".rstrip(": "))[:200]
 
 
 def tell(kind: str, **content: Any) -> None:

@@ -27,6 +27,7 @@ from _load_table import render_markdown, render_table
 from _speech import real_speech
 
 from media import MediaError, load_speech
+from media.arguments import ip_address, quantity, seconds, whole_number
 
 # 555-0100 to 555-0199 are reserved for fiction in every area code.
 AREAS = (202, 212, 213, 305, 312, 415, 503, 617, 702, 713)
@@ -186,13 +187,18 @@ def parse_arguments() -> argparse.Namespace:
     add("--steps", type=_steps, default=[1, 5, 10], metavar="N,N,...", help="calls at once (default 1,5,10)")
     add(
         "--processes",
-        type=int,
+        type=whole_number(1, 256),
         default=os.cpu_count() or 1,
         metavar="K",
         help="with media (default: one a core)",
     )
-    add("--seconds", type=float, default=20.0, help="how long all calls of a step talk (default 20)")
-    add("--rate", type=float, default=5.0, help="calls placed in a second (default 5)")
+    add(
+        "--seconds",
+        type=seconds(0.1, 86400),
+        default=20.0,
+        help="how long all calls of a step talk (default 20)",
+    )
+    add("--rate", type=quantity(0.001, 10_000), default=5.0, help="calls placed in a second (default 5)")
     add("--server", metavar="URL", help="a running server, instead of one of the test's own")
     add(
         "--sms-file",
@@ -211,18 +217,27 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--cache", type=Path, default=Path("build/speech"), metavar="DIR", help="where fetched speech is kept"
     )
-    add("--address", action="append", metavar="IP", help="use only this local address (may be repeated)")
+    add(
+        "--address",
+        type=ip_address,
+        action="append",
+        metavar="IP",
+        help="use only this local address (may be repeated)",
+    )
     add(
         "--min-mos",
-        type=float,
+        type=quantity(1, 5),
         default=4.0,
         help="bound on the MOS, p5 (default 4.0)",
     )
-    add("--max-late-ms", type=float, default=20.0, help="bound on the lateness of playout, p99 (default 20)")
+    add(
+        "--max-late-ms",
+        type=quantity(0, 10_000),
+        default=20.0,
+        help="bound on the lateness of playout, p99 (default 20)",
+    )
     add("--out", type=Path, default=Path("build/load"), metavar="DIR", help="default build/load")
     options = parser.parse_args()
-    if options.processes < 1 or options.seconds <= 0 or options.rate <= 0:
-        parser.error("--processes, --seconds and --rate are above 0")
     if options.server and not (options.sms_file or options.people):
         parser.error("--server wants --people (profiles), or --sms-file to register some")
     return options

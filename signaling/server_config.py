@@ -16,7 +16,7 @@ ALL = "ALL"
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """The options of `python -m signaling serve`. `countries` empty: that of `region`; `ALL` in it: every one.
+    """The options of `ringline serve`. `countries` empty: that of `region`; `ALL` in it: every one.
     `database` empty: SQLite in `data`. `metrics_port` None: no metrics. `limits`: a file (limits_file.py).
     `turn`: URLs of STUN and TURN servers; those of TURN need `turn_secret` (external_services.py). `origins`: of web
     pages that may use this server beside its own (http_edge.py)."""

@@ -1,4 +1,4 @@
-"""The command line of `python -m signaling serve`."""
+"""The command line of `ringline serve`."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""`python -m signaling limits | backup | restore | pseudonym`."""
+"""`ringline limits | backup | restore | pseudonym`."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`python -m signaling sync | findable | block | unblock | blocked`."""
+"""`ringline sync | findable | block | unblock | blocked`."""
 
 import argparse
 import asyncio

@@ -125,7 +125,7 @@ class Client:
     ) -> "_Opening":
         """
         Args:
-            profile: made by `python -m signaling register`.
+            profile: made by `ringline register`.
             ring_unknown: let numbers ring that are neither contacts nor were called before. Without it such a call is
                 a missed one, and a warning is logged.
             ice_servers: STUN and TURN servers beside those that the server tells of.

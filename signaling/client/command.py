@@ -1,4 +1,4 @@
-"""`python -m signaling register | trust | contact | whoami`."""
+"""`ringline register | trust | contact | whoami`."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""`python -m signaling link | approve | devices | remove | pin | safety-number | verify`."""
+"""`ringline link | approve | devices | remove | pin | safety-number | verify`."""
 
 import argparse
 import asyncio

@@ -27,7 +27,7 @@ class Cost:
 
 
 def costs(limits: Limits) -> list[Cost]:
-    """The table of `python -m signaling limits`."""
+    """The table of `ringline limits`."""
     first = numbers_a_day(limits, days=1)
     daily = numbers_a_day(limits, days=2) - first
     young, old = strangers_a_day(limits, age=0.0), strangers_a_day(limits, age=limits.contacts.young + 1)

@@ -1,4 +1,4 @@
-"""`python -m signaling serve`."""
+"""`ringline serve`."""
 
 import argparse
 import asyncio

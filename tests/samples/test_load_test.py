@@ -114,6 +114,13 @@ def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def test_what_is_no_number_is_told_before_anything_starts(tmp_path: Path) -> None:
+    for option in ("--seconds", "--rate", "--min-mos", "--max-late-ms"):
+        with start(tmp_path / "out", option, "nan") as process:
+            _, told = process.communicate(timeout=30)
+        assert process.returncode == 2 and option in told and not (tmp_path / "out").exists()
+
+
 def children(pid: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
