@@ -44,7 +44,7 @@ async def answer_calls(options: argparse.Namespace) -> int:
         calls: set[asyncio.Task[None]] = set()
         failed = False
         try:
-            with Keys() as keys:
+            with Keys(wanted=options.calls == 1) as keys:
                 async for incoming in client.incoming():
                     call = asyncio.create_task(handle(incoming, options, client.number, keys))
                     calls.add(call)

@@ -49,9 +49,10 @@ class _Talk:
 
     async def run(self, keys: terminal.Keys) -> None:
         """Until `q`."""
-        if terminal.is_there():
+        if terminal.is_there() and keys.wanted:
             terminal.say(HELP)
-        drawing = asyncio.create_task(self._draw(), name="ringline-line") if sys.stdout.isatty() else None
+        seen = sys.stdout.isatty() and keys.wanted
+        drawing = asyncio.create_task(self._draw(), name="ringline-line") if seen else None
         try:
             while (key := await keys.get()) != "q":
                 await self._press(key)

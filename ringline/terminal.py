@@ -11,14 +11,23 @@ _CLEAR = "\r\x1b[K"
 
 
 def is_there() -> bool:
-    """Whether a person can read what is printed and press keys."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether a person can read what is printed and press keys: not so for a job in the background."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:
+        return False
 
 
 class Keys:
-    """While inside, single keys without Enter; without a terminal none ever comes. Ctrl-C stays what it is."""
+    """While inside, single keys without Enter; without a terminal none ever comes. Ctrl-C stays what it is.
 
-    def __init__(self) -> None:
+    `wanted=False`: nobody's keys, as for one of several calls at a time.
+    """
+
+    def __init__(self, *, wanted: bool = True) -> None:
+        self.wanted = wanted
         self._keys: asyncio.Queue[str] = asyncio.Queue(MAX_KEYS)
         self._handle: int | None = None
         self._before: list[Any] = []
@@ -33,7 +42,7 @@ class Keys:
             self._keys.get_nowait()
 
     def __enter__(self) -> "Keys":
-        if is_there():
+        if self.wanted and is_there():
             import termios
             import tty
 

@@ -106,6 +106,18 @@ async def test_single_keys_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     os.close(ours)
 
 
+def test_a_job_in_the_background_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "r+b", buffering=0) as file:
+        monkeypatch.setattr("sys.stdin", file)
+        monkeypatch.setattr("sys.stdout", file)
+        monkeypatch.setattr(os, "tcgetpgrp", lambda handle: os.getpgrp())
+        assert terminal.is_there()
+        monkeypatch.setattr(os, "tcgetpgrp", lambda handle: os.getpgrp() + 1)
+        assert not terminal.is_there()
+    os.close(ours)
+
+
 @pytest.mark.parametrize("cadence", [RING, RINGBACK], ids=["ring", "ringback"])
 def test_it_rings_and_pauses_without_clicks(cadence: Cadence) -> None:
     period = round((cadence.on + cadence.off) * RATE)
