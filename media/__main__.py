@@ -111,7 +111,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     )
     add("--seconds", type=seconds(0.1, 3600), default=60.0, help="how long to talk (default 60)")
     add("--json", action="store_true", help="print the report as JSON")
-    add("--out", type=Path, metavar="DIR", help="write report.json and what each end heard")
+    add("--out", type=Path, metavar="DIR", help="write report.json and what each end heard, anew")
     add(
         "--html",
         type=Path,
