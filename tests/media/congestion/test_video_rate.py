@@ -34,16 +34,30 @@ def test_without_loss_it_grows_to_the_most() -> None:
 
 def test_remb_is_obeyed_at_once_and_followed_upwards() -> None:
     rate = VideoRate()
-    rate.receive_remb(100_000, 0.0)
-    assert rate.target_bps == 100_000
+    rate.receive_remb(160_000, 0.0)
+    assert rate.target_bps == 160_000
     rate.receive_remb(1_000_000, 0.1)
-    assert rate.target_bps == 100_000, "growth takes its time"
+    assert rate.target_bps == 160_000, "growth takes its time"
     for n in range(24):
         rate.receive_remb(1_000_000, n * 0.5)
         rate.receive_report(0.0, 0.05, n * 0.5)
     assert rate.target_bps == 1_000_000
     rate.receive_remb(400_000, 13.0)
     assert rate.target_bps == 400_000
+
+
+def test_a_small_remb_pauses_nothing_unless_the_path_is_full() -> None:
+    """libwebrtc's follows what came: 12 kbit/s for a picture that stands still, on a path of any speed."""
+    rate = VideoRate()
+    reports(rate, 3.0)
+    rate.receive_remb(12_000, 3.0)
+    assert not rate.paused and rate.target_bps == FLOOR_BPS
+    rate.receive_report(0.03, 0.02, 3.5)
+    rate.receive_remb(12_000, 3.6)
+    assert not rate.paused
+    rate.receive_report(0.0, 0.5, 4.0)  # but a queue
+    rate.receive_remb(12_000, 4.1)
+    assert rate.paused
 
 
 def test_a_remb_that_is_not_renewed_is_forgotten() -> None:
