@@ -325,8 +325,9 @@ def _lock(path: Path, what: str, timeout: float) -> int:
         except OSError:
             if time.monotonic() >= deadline:
                 os.close(handle)
-                doing = "online with" if what == SESSION else "writing"
-                raise ProfileError(f"{path} is in use: another program is {doing} it") from None
+                online = "another program is online with it; end that one first"
+                doing = online if what == SESSION else "another program is writing it; try again"
+                raise ProfileError(f"{path} is in use: {doing}") from None
         time.sleep(0.002)
 
 

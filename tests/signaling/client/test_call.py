@@ -200,12 +200,18 @@ def _silent() -> Any:
     return Ending(EndReason.FAILED, by_peer=True)
 
 
-async def test_strangers_are_missed_not_rung(open_client: Open, engine: Engine, monkeypatch: Any) -> None:
+async def test_strangers_are_missed_not_rung(
+    open_client: Open, engine: Engine, monkeypatch: Any, caplog: Any
+) -> None:
     monkeypatch.setattr("signaling.client.outgoing.RINGING_TIMEOUT", 0.1)
     alice, bob = await open_client(ALICE), await open_client(BOB, ring_unknown=False)
     with pytest.raises(CallUnreachable):
         await alice.call(BOB, engine())
     assert [(m.number, m.why) for m in bob.missed] == [(ALICE, "unknown caller")]
+    with pytest.raises(CallUnreachable):
+        await alice.call(BOB, engine())
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1 and ALICE in told[0] and "ring_unknown=True" in told[0]  # once, with what to do
 
 
 async def test_calls_while_offline_are_missed_and_never_ring(
