@@ -300,8 +300,10 @@ class Server:
 
     async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(cors_headers(request.headers, self.config.origins))
-        if (peer := peer_of(request)) is not None and peer.is_pipelining:
-            # It sent this request before the answer to the last one: what would come in that way has no bound.
+        peer = peer_of(request)
+        if (peer is not None and peer.is_pipelining) or not request.content.is_eof():
+            # It sent this request before the answer to the last one, or the rest of a body that nobody reads is still
+            # to come: what would have to be taken in has no bound.
             response.headers["Connection"] = "close"
             response.force_close()
 

@@ -18,6 +18,6 @@ def bytes_in_kernel(transport: asyncio.BaseTransport) -> int:
     waiting = array("i", [0])
     try:
         fcntl.ioctl(handle.fileno(), termios.TIOCOUTQ, waiting)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: it is closed
         return 0
     return waiting[0]

@@ -18,7 +18,7 @@ from signaling.client.profile import Profile
 
 NUMBERS = tuple(f"+1202555{n:04d}" for n in range(180, 184))
 BURST = 60  # of messages a round, in turns to each of the three
-LIMITS = "resumable = 5.0\nstanzas = [100000, 0.00001]\nmessages_kept_of_one = 1000\n"
+LIMITS = "resumable = 5.0\nstanzas = [100000, 0.00001]\nbytes = [1000000000, 0.000000001]\nmessages_kept_of_one = 1000\n"
 
 
 async def kill_when_acknowledged(

@@ -37,6 +37,7 @@ PAIR = ("+12025550103", "+12025550104")
 LIMITS = """
 resumable = 5.0
 stanzas = [1000000, 0.000001]
+bytes = [1000000000, 0.000000001]
 messages_kept_of_one = 1000
 """
 IQS, MESSAGES, KEPT, WINDOW = 5000, 3000, 240, 100

@@ -212,6 +212,18 @@ async def test_requests_are_answered_one_by_one(server):
     writer.close()
 
 
+async def test_an_answer_before_the_end_of_a_body_is_the_last_one(server):
+    """And says so: the rest, however much that is, is not taken in for it."""
+    for path, status in ((b"/v1/tokens", b" 413 "), (b"/none", b" 404 ")):
+        reader, writer = await connect(server)
+        head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+        writer.write(head % path + b" " * 100_000)
+        async with asyncio.timeout(5):
+            said = await reader.readuntil(b"\r\n\r\n")
+        assert status in said and b"Connection: close" in said
+        writer.transport.abort()
+
+
 async def test_a_client_that_says_it_sends_no_more_still_gets_its_answer_or_an_end(server):
     reader, writer = await connect(server)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
