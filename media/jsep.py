@@ -98,6 +98,9 @@ class Jsep:
             elif kind in before and (ours is offer or not any(is_used(theirs, m) for m in of_kind)):
                 self._refused.add(kind)
         self._offer = None
+        stopped = any(m.mid == self._mid and not is_used(ours, m) for m in ours.media)
+        if self._agreed is not None and stopped and _carrier(ours) != self._mid:
+            agreed = replace(agreed, carrier_stopped=True)
         self._mid = _carrier(ours)
         self._agreed = _with_stopped(agreed, self._agreed)
         return self._agreed

@@ -126,3 +126,6 @@ class Negotiated:
     audio: AudioParameters | None = None
     video: VideoParameters | None = None
     data: DataParameters | None = None
+    carrier_stopped: bool = (
+        False  # the section that carried the transport was: some make that anew, and DTLS with it
+    )

@@ -279,6 +279,8 @@ class PeerConnection:
             transport.start(agreed.transport)
         elif transport.restarts(agreed.transport):
             transport.restart(agreed.transport)
+        if agreed.carrier_stopped:
+            transport.renew_dtls()
         with self._lock:
             if agreed.audio is not None:
                 self._engine.configure_audio(agreed.audio)

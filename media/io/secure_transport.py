@@ -13,6 +13,7 @@ from functools import partial
 from aiortc.rtcdtlstransport import RTCCertificate
 
 from media.errors import NegotiationError
+from media.io.dtls_renewal import DtlsRenewal
 from media.io.ice import IceTransport
 from media.io.ice_settings import IceSettings
 from media.io.setup_steps import SetupSteps
@@ -86,6 +87,7 @@ class SecureTransport:
         self._loop = asyncio.get_running_loop()
         self._dtls: DtlsTransport | None = None
         self._dtls_client = False
+        self._renewal: DtlsRenewal | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
         self._early_packets: deque[tuple[bytes, float]] = deque(maxlen=MAX_EARLY_PACKETS)
         self._have_keys = False
@@ -189,6 +191,12 @@ class SecureTransport:
         self._restart_agreed = True
         self._next_ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)
 
+    def renew_dtls(self) -> None:
+        """The section that carried the transport was stopped: the peer may shake hands again."""
+        if self._renewal is not None:
+            self._renewal.allow(self._loop.time(), begin=self.dtls_client)
+            self._drain()
+
     def add_stats(self, stats: Stats, now: float) -> None:
         """What ICE and DTLS know, into the engine's statistics."""
         stats["transport"] |= {"dtlsState": self.dtls_state, "iceState": self.ice.state}
@@ -209,7 +217,10 @@ class SecureTransport:
     def start(self, remote: TransportParameters) -> None:
         """The peer's first description was applied: begin the checks, then the handshake."""
         self._remote, self._dtls_client = remote, remote.dtls_client
-        self._dtls = DtlsTransport(self._context, client=remote.dtls_client, fingerprints=remote.fingerprints)
+        make = partial(
+            DtlsTransport, self._context, client=remote.dtls_client, fingerprints=remote.fingerprints
+        )
+        self._dtls, self._renewal = make(), DtlsRenewal(make)
         self._on_state("connecting", "")
         self.ice.connect(remote.ice_ufrag, remote.ice_pwd, lite=remote.ice_lite)
 
@@ -308,12 +319,29 @@ class SecureTransport:
             if self._dtls is None or self.ice.state == "new":
                 self._early.append(data)
             else:
-                self._dtls.receive_datagram(data, self._loop.time())
+                self._receive_dtls(data, self._loop.time())
                 self._drain()
+
+    def _receive_dtls(self, data: bytes, now: float) -> None:
+        assert self._dtls is not None
+        if self._renewal is None or self._renewal.receive_datagram(data, now):
+            self._dtls.receive_datagram(data, now)
+
+    def _drain_renewal(self, now: float) -> None:
+        if self._renewal is None:
+            return
+        for datagram in self._renewal.datagrams_to_send(now):
+            self._on_beside(len(datagram), now)
+            self.send(datagram)
+        if (renewed := self._renewal.take(now)) is not None:
+            logger.info("the peer has made its transport anew")
+            self._dtls, keys = renewed
+            self._use_keys(keys)
 
     def _drain(self) -> None:
         assert self._dtls is not None
         now = self._loop.time()
+        self._drain_renewal(now)
         for datagram in self._dtls.datagrams_to_send(now):
             self._steps.reached("dtls_begun")
             self._on_beside(len(datagram), now)
@@ -336,7 +364,8 @@ class SecureTransport:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if (due := self._dtls.get_timer()) is not None and not self._closed:
+        times = [d.get_timer() for d in (self._dtls, self._renewal) if d is not None]
+        if (due := min((t for t in times if t is not None), default=None)) is not None and not self._closed:
             self._timer = self._loop.call_at(due, self._tick)
 
     def _use_keys(self, keys: SrtpKeys) -> None:
@@ -350,4 +379,6 @@ class SecureTransport:
         assert self._dtls is not None
         self._timer = None
         self._dtls.handle_timer(self._loop.time())
+        if self._renewal is not None:
+            self._renewal.handle_timer(self._loop.time())
         self._drain()

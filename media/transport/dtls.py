@@ -321,6 +321,16 @@ def _matches(certificate: x509.Certificate, fingerprints: Collection[tuple[str, 
     return any(certificate_digest(certificate, a).upper() == v for a, v in claimed)
 
 
+def begins_association(data: bytes) -> bool:
+    """Whether a datagram is a ClientHello of a new association (RFC 6347 section 4.2.8): a handshake in epoch 0."""
+    return len(data) > RECORD_HEADER and data[0] == HANDSHAKE and is_plain(data) and data[RECORD_HEADER] == 1
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether it is of an association that has no keys yet."""
+    return data[3:5] == b"\0\0"
+
+
 def split_records(data: bytes, mtu: int) -> list[bytes]:
     """DTLS records gathered into datagrams of at most `mtu` bytes; a memory BIO keeps no datagram boundaries."""
     datagrams: list[bytes] = []

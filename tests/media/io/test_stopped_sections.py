@@ -265,3 +265,30 @@ def test_a_camera_that_is_new_after_a_stop_is_offered(run_virtually: RunVirtuall
         assert "m=video 9" in await scene.alice.create_offer()
 
     played(run_virtually, play)
+
+
+@pytest.mark.parametrize("alice_is_client", [True, False])
+def test_a_peer_that_makes_its_transport_anew(run_virtually: RunVirtually, alice_is_client: bool) -> None:
+    """libwebrtc does, when the section that carries the BUNDLE is stopped: another handshake, other keys."""
+
+    async def play(scene: Scene) -> None:
+        alice, bob = scene.alice, scene.bob
+        if alice_is_client:
+            await bob.set_answer(await alice.create_answer(await bob.create_offer()))
+        else:
+            await alice.set_answer(await bob.create_answer(await alice.create_offer()))
+        await scene.flows("audio", "video")
+        assert alice._transport is not None and bob._transport is not None
+        before = alice._transport._dtls, bob._transport._dtls
+        await alice.create_answer(changed(await bob.create_offer(), "audio", "stopped"))
+        bob._transport.renew_dtls()  # what libwebrtc does by itself
+        await asyncio.sleep(2.0)
+        assert before[0] is not alice._transport._dtls and before[1] is not bob._transport._dtls
+        assert alice.state == bob.state == "connected"
+        refused = alice.get_stats()["transport"]["packetsRefused"]
+        await scene.flows("video")
+        await asyncio.sleep(0.5)
+        assert alice.get_stats()["transport"]["packetsRefused"] == refused, "by the keys of the new one"
+        assert alice.get_stats()["inbound-rtp-video"]["packetsReceived"]
+
+    played(run_virtually, play, connect=False)
