@@ -18,7 +18,7 @@ from tests.interop.pairs import RECORD, Record
 from tests.interop.process_peer import ProcessPeer
 from tests.interop.wire import Wire
 
-PATIENCE = float(os.environ.get("PATIENCE", 25.0))
+PATIENCE = 25.0
 FETCH_TIMEOUT = 300.0
 NO_STANZA = pytest.StashKey[str]()  # why there is no stanza.js; empty when there is
 

@@ -129,51 +129,6 @@ class End:
         """webrtcbin 1.22 cannot stop a transceiver for good: its section becomes inactive."""
         self.branches[kind][1].get_property("transceiver").set_property("direction", DIRECTIONS["inactive"])
 
-    def change_codec(self, kind, codec):
-        """The source goes on into another encoder, the section stays."""
-        self.codecs[kind] = codec
-        elements, pad = self.branches[kind]
-        encoder = elements[-1]
-        encoder.unlink(self.web)
-        source_pad = elements[0].get_static_pad("src")
-        blocked = threading.Event()
-        probe = source_pad.add_probe(
-            Gst.PadProbeType.BLOCK_DOWNSTREAM, lambda *_: blocked.set() or Gst.PadProbeReturn.OK
-        )
-        blocked.wait(2)
-        elements[0].unlink(encoder)
-        encoder.set_state(Gst.State.NULL)
-        self.pipeline.remove(encoder)
-        new = self.make_encoder(kind)
-        self.pipeline.add(new)
-        elements[0].link(new)
-        new.get_static_pad("src").link(pad)
-        new.sync_state_with_parent()
-        source_pad.remove_probe(probe)
-        self.prepare(pad.get_property("transceiver"), kind)
-        self.branches[kind] = ([elements[0], new], pad)
-
-    def stats(self):
-        promise = Gst.Promise.new()
-        self.web.emit("get-stats", None, promise)
-        promise.wait()
-        found = []
-
-        def each(_, value):
-            if isinstance(value, Gst.Structure):
-                fields = {}
-                for i in range(value.n_fields()):
-                    name = value.nth_field_name(i)
-                    try:
-                        fields[name] = plain(value.get_value(name))
-                    except TypeError:
-                        continue
-                found.append(fields)
-            return True
-
-        promise.get_reply().foreach(each)
-        return found
-
     def close(self):
         self.moving = False
         self.pipeline.set_state(Gst.State.NULL)
@@ -430,12 +385,6 @@ def types_of(text):
 
 def content(data):
     return b"" if data is None else data.get_data() or b""
-
-
-def plain(value):
-    if isinstance(value, (int, float, str, bool)):
-        return value
-    return str(value)
 
 
 def main():

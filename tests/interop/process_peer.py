@@ -113,9 +113,6 @@ class ProcessPeer:
     async def restart_ice(self) -> None:
         await self.do("restart_ice")
 
-    async def change_codec(self, kind: str, name: str) -> None:
-        await self.do("change_codec", kind, name)
-
     async def close(self) -> None:
         if self._process is not None:
             assert self._process.stdin is not None
