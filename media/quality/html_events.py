@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from media.quality import html_data as data
@@ -10,6 +11,7 @@ from media.quality import html_data as data
 MAX_SPANS = 500
 
 _LOW_RATE_BPS = 20_000  # from here down Opus costs 0.3 MOS and more
+_LOWER = 0.9  # of the call's usual rate: as in its first second, when the encoder has not settled
 # Steps of every call: nobody looks for them on a time line.
 _TRIVIAL = ("new", "connecting", "connected", "closed")
 _WORDS = {"worst": "worst second", "outage": "no packet came", "freeze": "freeze"}
@@ -71,12 +73,17 @@ def why(end: Mapping[str, Any], time: float) -> str:
             more = f", {share} {inner_words}" if part >= 0.05 else ""
             parts.append(f"{value:.{0 if value >= 9.95 else 1}f}\u00a0% {words}{more}")
     rate = data.number(second.get("codec_bps"))
-    if rate is not None and rate < _LOW_RATE_BPS:
+    if rate is not None and (rate < max(_LOW_RATE_BPS, _LOWER * _usual_rate(end)) or not parts):
         parts.append(f"voice at {rate / 1000:.0f}\u00a0kbit/s")
     delay = data.number(second.get("delay_ms"))
     if delay is not None and (delay > 150 or not parts):
         parts.append(f"{delay:.0f}\u00a0ms mouth to ear")
     return ", ".join(parts)
+
+
+def _usual_rate(end: Mapping[str, Any]) -> float:
+    rates = (data.number(second.get("codec_bps")) for second in data.seconds(end, "received"))
+    return median([rate for rate in rates if rate is not None] or [0.0])
 
 
 def _interval(end: Mapping[str, Any], time: float) -> tuple[float, float]:

@@ -4,13 +4,15 @@ Beside RFC 3550's loss, in which a duplicate stands for a packet, each packet is
 (packets_received - packets_duplicated) + packets_missing, and packets_recovered <= packets_missing.
 """
 
+from itertools import islice
+
 from media.rtp.rtcp import ReportBlock
 from media.rtp.sequence import Unwrapper
 
 MAX_RUN = 50  # longer runs are counted as this
-MAX_MISSING = (
-    4096  # numbers that are remembered as missing; one that comes later than so many others is a duplicate
-)
+# Numbers that are remembered as missing, half of them at least: 10 s of voice, more than any jitter buffer waits for.
+# One that comes later than so many others is a duplicate.
+MAX_MISSING = 1024
 
 
 class ReceiveStatistics:
@@ -85,8 +87,9 @@ class ReceiveStatistics:
 
     def _miss(self, start: int, stop: int) -> None:
         self._missing |= dict.fromkeys(range(start, stop), False)
-        while len(self._missing) > MAX_MISSING:
-            del self._missing[next(iter(self._missing))]
+        if (excess := len(self._missing) - MAX_MISSING) > 0:  # many at once: each costs all that are left
+            excess += MAX_MISSING // 2
+            self._missing = dict(islice(self._missing.items(), excess, None))
 
     def receive_sender_report(self, ntp_time: int, now: float) -> None:
         self._last_sr = ntp_time >> 16 & 0xFFFFFFFF

@@ -130,7 +130,7 @@ class HurriedBuffer(JitterBuffer):
         assert self._next is not None
         self._packets.drop_before(self._next)
         if self._packets.first is None and not self._in_silence:
-            self._advance_concealed(self._frame, now)
+            self._advance_concealed(self._frame)
         else:
             super()._produce(now)
 
