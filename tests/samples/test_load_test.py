@@ -114,6 +114,7 @@ def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_what_is_no_number_is_told_before_anything_starts(tmp_path: Path) -> None:
     for option in ("--seconds", "--rate", "--min-mos", "--max-late-ms"):
         with start(tmp_path / "out", option, "nan") as process:

@@ -108,5 +108,5 @@ def test_nothing_was_played() -> None:
 def test_everything_off_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pywebrtc_audio", None)
     assert make_processor(AudioProcessingSettings(False, False, False), RATE, 0) is None
-    with pytest.raises(SourceError, match="pip install"):
+    with pytest.raises(SourceError, match="is not installed"):
         make_processor(AudioProcessingSettings(), RATE, 0)

@@ -254,6 +254,7 @@ def test_an_address_of_before_may_come_back(run_virtually: RunVirtually) -> None
     run_virtually(main())
 
 
+@pytest.mark.long
 def test_forty_addresses_of_a_peer_are_not_all_kept(run_virtually: RunVirtually) -> None:
     async def main() -> None:
         nat = await Nat().open()

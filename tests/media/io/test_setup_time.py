@@ -84,8 +84,8 @@ async def _set_up(network: str, seed: int, *, prepared: bool) -> tuple[float, tu
     ("network", "seeds", "median", "worst"),
     [
         ("clean", 2, 0.100, 0.100),
-        ("loss10", 12, 0.200, 0.500),
-        ("loss20", 16, 0.240, 0.600),
+        pytest.param("loss10", 12, 0.200, 0.500, marks=pytest.mark.long),
+        pytest.param("loss20", 16, 0.240, 0.600, marks=pytest.mark.long),
         ("rtt300", 4, 0.8, 1.4),
     ],
 )

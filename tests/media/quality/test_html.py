@@ -391,6 +391,7 @@ def test_a_long_sound_is_a_link(report: Document, tmp_path: Path, monkeypatch: p
     assert parse(render_html(report, sounds={"x": path})).xpath("//audio/@src") == ["a%20b.wav"]
 
 
+@pytest.mark.long
 def test_the_page_is_small_however_long_the_call(report: Document) -> None:
     """Two hours, with all that two ends said and heard: under 2 MB, and every figure is told where it is."""
     seconds = [report["ends"][0]["received"][0] | {"time": float(t)} for t in range(1, 7201)]

@@ -118,6 +118,7 @@ def test_the_account_of_a_call_is_whole(network: str) -> None:
     check_call(network, talk(network, 1, seconds=6.0), video=False)
 
 
+@pytest.mark.long
 def test_the_account_of_a_video_call_is_whole() -> None:
     network = "delay=30 loss=0.08 jitter=10 reorder=1"
     check_call(network, talk(network, 2, video=True, seconds=5.0), video=True)

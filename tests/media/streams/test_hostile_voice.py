@@ -103,7 +103,10 @@ def everything(packet: RtpPacket, rng: Random) -> RtpPacket:
 
 @pytest.mark.parametrize(
     ("attack", "beside_speech"),
-    [(attack, True) for attack in (*ATTACKS, everything)]
+    [
+        pytest.param(attack, True, marks=[pytest.mark.long] * (attack.__name__ == "jumping_numbers"))
+        for attack in (*ATTACKS, everything)
+    ]
     + [(attack, False) for attack in (wild_time_stamps, near_time_stamps, everything)],
 )
 def test_after_an_attack_speech_is_heard_within_a_second(

@@ -62,6 +62,7 @@ async def test_mistakes_are_one_line(server: Any, tmp_path: Path, arguments: lis
     assert err.count("\n") == 1 and err.startswith("error: ")
 
 
+@pytest.mark.long
 async def test_a_device_that_is_online_does_not_keep_its_commands_out(
     server: Any, make_profile: Any, open_client: Any
 ) -> None:

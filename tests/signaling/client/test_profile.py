@@ -78,6 +78,7 @@ def test_what_others_change_is_seen_and_kept(path: Path) -> None:
         assert profile.pins(BOB) == {"d1": "key"} and profile.knows(BOB) and profile.knows(CAROL)
 
 
+@pytest.mark.long
 def test_many_writers_lose_nothing(path: Path) -> None:
     code = (
         "import sys\n"

@@ -1,23 +1,25 @@
 """A host whose clock jumps by a year: nothing is deleted, nobody is locked out, in any order of jumps and starts."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
 
 from signaling import stanza as st
+from signaling.server_limits import Limits
 from signaling.storage.store import assertions, codes, devices, messages
+from signaling.stream import DEFAULT_TIMES
 from signaling.xml import DELAY, HINTS, PING, child, element
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
+LIMITS = Limits(drain=0.1, times=replace(DEFAULT_TIMES, close=0.1))  # no time is lost at an end
 DAY, YEAR = 86400.0, 365 * 86400.0
 
 
 @pytest.fixture
 def limits(request):
-    from signaling.server_limits import Limits
-
-    return getattr(request, "param", Limits())
+    return getattr(request, "param", LIMITS)
 
 
 def note(server, id="m"):
@@ -66,7 +68,7 @@ async def test_what_is_kept_and_who_is_registered_survive_a_clock_that_is_wrong(
 @pytest.mark.parametrize("wrong", [YEAR, -YEAR, -56 * YEAR])
 async def test_a_clock_that_is_wrong_at_the_first_start(make_server, http, connect, wrong):
     """A host without a battery: who registers before its clock is set is let in after it, and has his messages."""
-    server = make_server()
+    server = make_server(limits=LIMITS)
     server.advance(wrong)
     await server.start()
     try:

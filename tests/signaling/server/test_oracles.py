@@ -9,6 +9,8 @@ from sqlalchemy import event
 
 from signaling import stanza as st
 from signaling.blocking import BLOCKING, build_blocking
+from signaling.rate_limit import Rate
+from signaling.server_limits import Limits
 from signaling.xml import CLIENT, DISCO_INFO, HINTS, PING, element, serialise
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
@@ -57,6 +59,12 @@ PROBES = {
     },
     "too large": lambda to: st.message(to, element("urn:example", "x", text="x" * 70_000), store()),
 }
+
+
+@pytest.fixture
+def limits():
+    """Who asks much is not made to wait for it here."""
+    return Limits(stanzas=Rate(10_000, 1e-4))
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ async def ask(make_server, http, gateway):
 async def test_a_code_whose_fate_is_unknown_counts_and_can_be_entered(ask, gateway, behaviour):
     gateway.behave = getattr(gateway, behaviour)
     status, made = await ask()
-    assert status == 201 and made["resend_in_s"] == 60
+    assert status == 201 and made["resend_in_s"] in (59, 60)
     # Never two within a minute, from nowhere; and no more than of those that surely arrived.
     assert [(await ask())[0] for _ in range(3)] == [429] * 3 and len(gateway.taken) == 1
     key = Ed25519PrivateKey.generate()
