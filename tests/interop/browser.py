@@ -281,4 +281,4 @@ class PagePeer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.page.close()
-        assert not self.page.errors
+        assert not self.page.errors, self.page.errors

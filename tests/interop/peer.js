@@ -61,7 +61,7 @@ function listen(track) {
   const element = new Audio(); // Web Audio hears nothing of a remote track that no element plays
   element.srcObject = stream;
   element.muted = true;
-  element.play();
+  element.play().catch(() => {});
   const audio = context();
   const analyser = new AnalyserNode(audio, { fftSize: 2048 });
   audio.createMediaStreamSource(stream).connect(analyser);
@@ -88,7 +88,7 @@ function look(track) {
   const video = document.createElement("video");
   video.srcObject = new MediaStream([track]);
   video.muted = true;
-  video.play();
+  video.play().catch(() => {}); // a track that is stopped at once aborts it
   const canvas = document.createElement("canvas");
   const paint = canvas.getContext("2d", { willReadFrequently: true });
   let last = null;
