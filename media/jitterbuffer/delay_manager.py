@@ -40,6 +40,11 @@ STANDING_OFTEN = 2  # times within that pause
 # many packets it held: nobody talks with half a second more for the rest of the call. Those that come often are counted
 # as any delay is.
 HOLD_UP, HOLD_UP_PAUSE, HOLD_UP_MEMORY = 0.25, 0.20, 10.0  # seconds: late by, nothing came for, often within
+# What was held comes faster than it was said, so each packet is less late than the one before. Where they go on at
+# their pace, the path is longer or the sender's time stood still, as of a microphone that was muted: nothing was held.
+PACED_SPAN, PACED_PACKETS = 0.075, 3  # they are watched for so many seconds and packets at least
+PACED_GAIN = 0.5  # seconds a second: what gains more on the first one was held,
+PACED_JITTER = 0.010  # seconds, but for so much
 RELEASE_MS_PER_S = 30.0  # the target falls no faster, once it had to be raised
 MARGIN_MS = 0.5  # what a pull from a thread of its own waits for its turn
 REACH_STEPS = 100  # how far up is looked
@@ -48,6 +53,26 @@ BASE_SLOTS = 20  # the fastest packet of the last 10 s is the reference; this al
 CHANGED, RECENT_SLOTS = 0.100, 3  # seconds, slots of which one has just begun: later by this for a second
 BEYOND_PACKETS = 5
 SLOWER = 0.010  # seconds: a base that rises by more is a step, not drift or the luck of the last packets
+
+
+class _Pace:
+    """Of packets since a pause, the first of which was late: are all as late, or did the pause hold them up?"""
+
+    __slots__ = ("_first", "_packets", "_since", "least")
+
+    def __init__(self, since: float, first: float) -> None:
+        self._since, self._first = since, first
+        self._packets = 0
+        self.least = first  # arrival minus media time, seconds
+
+    def observe(self, offset: float, now: float) -> bool:
+        """A packet came, the first one included. False: it is so much less late that it was held up."""
+        self._packets += 1
+        self.least = min(self.least, offset)
+        return offset >= self._first - PACED_JITTER - PACED_GAIN * (now - self._since)
+
+    def is_settled(self, now: float) -> bool:
+        return now - self._since >= PACED_SPAN and self._packets >= PACED_PACKETS
 
 
 class DelayManager:
@@ -69,10 +94,9 @@ class DelayManager:
         self._queue_height = 0.0
         self._queues: deque[float] = deque([-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN)  # when they ended
         self._arrived = 0.0  # when the last packet came
-        self._hold_ups: deque[float] = deque(
-            [-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN
-        )  # when they ended
+        self._hold_ups: deque[float] = deque([-1e9] * STANDING_OFTEN, maxlen=STANDING_OFTEN)  # likewise
         self._held_up_until = -1e9  # by then all that the last one held has come
+        self._pace: _Pace | None = None  # of what came since a pause, while it may be later for good
         self._beyond = 0  # packets in a row that were later than can be counted
         self._fall_at = 0.0  # when the target may fall again
         self._raised = False  # it had to rise: the start's guess, or what is left of it, was too low
@@ -104,8 +128,13 @@ class DelayManager:
         """Count an arrival of media time `media_time` (seconds); returns its relative delay in seconds."""
         offset = now - media_time
         self._observe_base(offset, now)
+        held_up = self._is_held_up(offset, now)
+        if self._pace is not None and not self._pace.observe(offset, now):
+            self._pace = None
+        if self._pace is not None and self._pace.is_settled(now):
+            self._rebase(self._pace.least, now)
         relative = offset - self._base
-        if not self._is_held_up(relative, now):
+        if not held_up:
             self._add(relative)
         self._last.append(relative)
         self._observe_queue(now)
@@ -228,16 +257,29 @@ class DelayManager:
             if self._last[-1] < low:
                 self._before_queue = self._fast.copy(), self._slow.copy()
 
-    def _is_held_up(self, relative: float, now: float) -> bool:
-        """Whether a packet is late with all others of a hold-up that is a rare one."""
+    def _is_held_up(self, offset: float, now: float) -> bool:
+        """Whether a packet is late with all others of a hold-up, a rare one, as far as can be told yet."""
+        relative = offset - self._base
         pause, self._arrived = now - self._arrived, now
         if relative >= HOLD_UP and pause >= HOLD_UP_PAUSE and self._count >= SETTLING_PACKETS:
+            self._pace = _Pace(now, offset)
             if now - self._hold_ups[0] > HOLD_UP_MEMORY:
                 self._held_up_until = now + relative
             self._hold_ups.append(now)
         elif relative < STANDING_LOW:
             self._held_up_until = now
         return now < self._held_up_until
+
+    def _rebase(self, offset: float, now: float) -> None:
+        """From now on the fastest packet is one of those since a pause; the jitter is what it was."""
+        self._hold_ups.pop()  # it was none
+        self._hold_ups.appendleft(-1e9)
+        self._base = offset
+        self._slots = deque([(now, offset)], maxlen=BASE_SLOTS)
+        self._last.clear()
+        self._pace, self._queue_since, self._queue_height = None, None, 0.0
+        self._held_up_until = now
+        self._changed = True
 
     def _add(self, relative: float) -> None:
         index = bin_of(relative)

@@ -288,7 +288,10 @@ class JitterBuffer:
         if rms > quiet_rms:
             self.counters.voiced_bytes += len(payload)
             self.counters.voiced_samples += self._frame
-        self._append(self._stretch(samples, delay - target, now, quiet_rms))
+        last = self._packets.last
+        ahead = 0.0 if last is None else (last + self._frame - self._next) / SAMPLE_RATE
+        # No more is worked off than is here: where all comes later from now on there is no backlog.
+        self._append(self._stretch(samples, min(delay - target, max(waited, ahead)), now, quiet_rms))
 
     def _what_is_covered(self, payload: bytes, now: float) -> int:
         """Samples of a late frame that concealment has stood in for, where the buffer is not to grow by them."""

@@ -196,6 +196,23 @@ def test_after_a_stall_the_delay_is_back_within_3_s(playback: Playback, stall: f
     assert decoded == list(range(len(decoded))), "late is not lost"
 
 
+@pytest.mark.parametrize("gain", [0.25, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("stall", [0.3, 0.6, 1.2])
+def test_a_stall_of_a_thin_link_is_over_when_the_link_has_caught_up(
+    playback: Playback, stall: float, gain: float
+) -> None:
+    """What was held comes `1 + gain` times as fast as it was said, not all at once."""
+    playback.frames(
+        range(1500), delay=lambda n: max(0.0, stall - (n * 0.02 - 10.0) * gain / (1 + gain)) * (n >= 500)
+    )
+    playback.run(9.9)
+    usual = playback.delay
+    playback.run(10.0 + stall * (2 + 1 / gain) + 1.5)
+    assert playback.delay < usual + 0.040
+    decoded = playback.decoded()
+    assert decoded == list(range(len(decoded))), "late is not lost"
+
+
 def test_stalls_that_come_often_are_waited_for(playback: Playback) -> None:
     """Every 3 s 0.3 s: the delay stays, and soon nothing is concealed any more."""
     playback.frames(range(3000), delay=lambda n: max(0.0, 0.3 - n * 0.02 % 3.0))
@@ -205,10 +222,14 @@ def test_stalls_that_come_often_are_waited_for(playback: Playback) -> None:
     assert playback.buffer.counters.concealed_samples - before < 0.02 * 30 * 48000
 
 
-@pytest.mark.parametrize("step", [0.3, 0.6])
-def test_a_path_that_is_longer_from_now_on_is_not_taken_for_a_stall(playback: Playback, step: float) -> None:
-    playback.frames(range(1500), delay=lambda n: step * (n >= 500))
-    playback.run(12.5)
+@pytest.mark.parametrize("step", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("jitter", [0.0, 0.020])
+def test_a_path_that_is_longer_from_now_on_is_not_taken_for_a_stall(
+    playback: Playback, step: float, jitter: float
+) -> None:
+    rng = Random(3)
+    playback.frames(range(1500), delay=lambda n: step * (n >= 500) + rng.uniform(0, jitter))
+    playback.run(10.0 + step + 0.3)
     before = playback.buffer.counters.concealed_samples
     playback.run(28.0)
     assert playback.buffer.counters.concealed_samples == before

@@ -182,7 +182,8 @@ def test_everything_comes_three_times(make_line: MakeLine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pause", "time_goes_on", "seconds"), [(0.3, True, 2), (5.0, True, 2), (0.3, False, 3), (2.5, False, 2)]
+    ("pause", "time_goes_on", "seconds"),
+    [(0.3, True, 2), (5.0, True, 2)] + [(pause, False, 3) for pause in (0.3, 0.6, 1.0, 1.5, 2.5)],
 )
 def test_a_sender_that_stops_and_goes_on(
     make_line: MakeLine, pause: float, time_goes_on: bool, seconds: int
@@ -196,8 +197,12 @@ def test_a_sender_that_stops_and_goes_on(
     line.sender = sender
     if time_goes_on:
         sender._media_time += int(pause * RATE)
+    concealed = line.counters.concealed_samples
     heard = line.run(tone(400, 0, seconds * RATE, 0.3))
     assert np.abs(pitch(heard[4800:]) - 400).max() <= 10, "heard after 100 ms"
+    assert levels(heard[4800:]).min() > 5000, "and with no hole: the tone has 6950"
+    assert line.counters.concealed_samples - concealed <= 0.06 * RATE, "what has to be bridged anyway"
+    assert line.counters.removed_samples_for_acceleration == 0, "there is nothing to be caught up with"
     assert line.receiver.statistics is not None and line.receiver.statistics.packets_lost == 0
     assert line.delays[-1] < 0.045, "the base is that of the packets after the pause"
     assert line.counters.jitter_buffer_delay / line.counters.jitter_buffer_emitted_count < 0.045
