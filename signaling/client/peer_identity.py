@@ -100,6 +100,9 @@ def _admit(call: LiveCall, device: str, passport: Passport | None, contact: Cont
         return newest or newer_list(token, number, domain, known, version)
 
     listed = follow(pinned) if pinned else None
+    if key is not None and listed is None and profile.was_removed(number, key):
+        # The server keeps back the list that says so.
+        raise IdentityError("this device was removed from its number")
     verdict = judge(
         pinned,
         device,

@@ -30,6 +30,7 @@ VERSION = 1
 SESSION, WRITING = ".lock", ".write"  # what the lock files are called
 # A change takes milliseconds; a disk that is busy syncing, a second.
 WRITE_TIMEOUT = 5.0
+MAX_REMOVED = 100  # devices of a number that are remembered as removed: it has ten at once
 Version = tuple[int, int, int]
 
 
@@ -53,6 +54,9 @@ class ProfileData:
     lists: dict[str, int] = field(default_factory=dict)
     # The keys whose safety number a person has compared: number -> device -> key, none where they are pinned no more.
     verified: dict[str, dict[str, str]] = field(default_factory=dict)
+    # The keys that a list left out after they were pinned, newest last: number -> key -> device. Only a list brings one
+    # of them back.
+    removed: dict[str, dict[str, str]] = field(default_factory=dict)
     # How the server proves itself, see server_trust.py; "": as every server does.
     server_trust: str = ""
     version: int = VERSION
@@ -111,7 +115,7 @@ class Profile:
                     raise ProfileError(f"{path} belongs to {old.number}")
                 data.pins, data.refused = old.pins, old.refused
                 data.contacts, data.called = old.contacts, old.called
-                data.lists, data.verified = old.lists, old.verified
+                data.lists, data.verified, data.removed = old.lists, old.verified, old.removed
                 # The own devices of before are void; how new a list must be is not.
                 data.pins.pop(data.number, None)
             profile = cls(path, data, None)
@@ -252,8 +256,14 @@ class Profile:
                 listed.devices,
                 version,
             ):
+                _note_removed(data, listed)
                 _set_pins(data, number, dict(listed.devices))
                 data.lists[number] = version
+
+    def was_removed(self, number: str, key: str) -> bool:
+        """Whether a list that was believed has taken this key off the number."""
+        self._refresh()
+        return key in self.data.removed.get(number, {})
 
     def refuse(self, number: str, device: str, key: str) -> None:
         """A call was refused because of this key: keep it for `trust`."""
@@ -271,6 +281,16 @@ class Profile:
                 return None
             _set_pins(data, number, refused)
         return next(iter(refused.values()))
+
+
+def _note_removed(data: ProfileData, listed: DeviceList) -> None:
+    there = set(listed.devices.values())
+    gone = {key: device for device, key in data.pins.get(listed.number, {}).items() if key not in there}
+    left = {key: device for key, device in data.removed.get(listed.number, {}).items() if key not in there}
+    if left or gone:
+        data.removed[listed.number] = dict([*left.items(), *gone.items()][-MAX_REMOVED:])
+    else:
+        data.removed.pop(listed.number, None)
 
 
 def _set_pins(data: ProfileData, number: str, devices: dict[str, str]) -> None:
@@ -340,7 +360,7 @@ def _load(path: Path) -> ProfileData:
         raise ProfileError(f"{path} is not a profile: it is not JSON") from None
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise ProfileError(f"{path} is not a profile of version {VERSION}")
-    for later in ("lists", "verified"):  # profiles of before have none
+    for later in ("lists", "verified", "removed"):  # profiles of before have none
         content.setdefault(later, {})
     content.setdefault("server_trust", "")
     for item in fields(ProfileData):
@@ -350,7 +370,7 @@ def _load(path: Path) -> ProfileData:
 
 
 def _valid(name: str, value: Any) -> bool:
-    if name in ("pins", "refused", "verified"):
+    if name in ("pins", "refused", "verified", "removed"):
         return isinstance(value, dict) and all(
             is_e164(number)
             and isinstance(devices, dict)

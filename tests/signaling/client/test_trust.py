@@ -467,13 +467,61 @@ async def test_a_removed_device_does_not_come_back_with_an_old_list(
 
     between.rewrite = rewrite
     told = await talk(caller, bob)
-    assert "new device with another key" in str(told[1])
+    assert "was removed from its number" in str(told[1])
     # And what Bob acknowledges afterwards does not make the old list new.
     with Profile.open(bob) as profile:
         profile.refuse(ALICE, *own(alice))
         assert profile.trust(ALICE)
         assert profile.list_version(ALICE) == 2
-    assert "new device with another key" in str((await talk(caller, bob))[1])
+    assert "was removed from its number" in str((await talk(caller, bob))[1])
+
+
+@pytest.mark.parametrize("says", ["no list", "the old list", "not to be found"])
+async def test_a_removed_device_is_not_offered_to_trust_whatever_the_server_keeps_back(
+    server: Any,
+    between: Any,
+    make_profile: Any,
+    link: Any,
+    talk: Any,
+    session: Any,
+    tmp_path: Path,
+    says: str,
+) -> None:
+    """Bob has seen the list without it. Its thief has the keys, and the server does what he wants."""
+    alice, bob = await make_profile(ALICE, between.url), await make_profile(BOB, between.url)
+    second = await link(alice)
+    await talk(second, bob)
+    with Profile.open(alice) as profile:
+        old = (await OwnDevices(session, profile).account())["list"]
+        await OwnDevices(session, profile).remove(own(second)[0])
+    await talk(alice, bob)
+    thief = Ghost()
+    with Profile.open(second) as profile:
+        thief.private, thief.key = profile.key, profile.public_key
+    caller = await ghost_profile(alice, thief, server, tmp_path)
+
+    def rewrite(method: str, route: str, asked: Any, answer: Any) -> Any:
+        for entry in answer.get("registered", ()):
+            if entry["number"] == ALICE:
+                entry["list"] = old if says == "the old list" else None
+                if says == "not to be found":
+                    entry["devices"] = []
+        return answer
+
+    between.rewrite = rewrite
+    told = await talk(caller, bob)
+    assert "was removed from its number" in str(told[1]) and "ringline trust" not in str(told[1])
+    with Profile.open(bob) as profile:
+        assert profile.trust(ALICE) is None and profile.was_removed(ALICE, thief.key)
+    assert devices_of(bob, ALICE) == dict([own(alice)])
+    # Who registers anew has a new key, and can be acknowledged as ever.
+    between.rewrite = lambda method, route, asked, answer: answer
+    server.advance(61)
+    anew = await make_profile(ALICE, between.url, name="anew")
+    assert "ringline trust" in str((await talk(anew, bob))[1])
+    with Profile.open(bob) as profile:
+        assert profile.trust(ALICE) == own(anew)[1]
+    assert (await talk(anew, bob))[1] == "same key as before"
 
 
 async def test_a_server_that_withholds_the_list_only_refuses(
