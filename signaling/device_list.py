@@ -6,6 +6,7 @@ on it: the chain to each key begins at one that was known before.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,13 @@ MAX_DEVICES = 10
 MAX_VERSION = 2**53 - 1  # JSON's numbers are exact up to here (RFC 8259 section 6)
 # How far the version may grow in one step. A list with the last version there is would be the last of its account.
 MAX_STEP = 1000
+
+_DEVICE = re.compile(r"d[0-9a-f]{16}")
+
+
+def is_device(text: str) -> bool:
+    """Whether it is a device's name, as servers give them (protocol.md section 0)."""
+    return _DEVICE.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

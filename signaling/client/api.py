@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from signaling.client.profile import Profile
+from signaling.client.server_trust import Redirected
 from signaling.errors import RegistrationError, ServerUnreachable
 from signaling.tokens import Assertion, make_assertion, make_request_proof
 
@@ -38,6 +39,8 @@ def cannot_reach(url: str, error: Exception) -> str:
         return f"{url} has no certificate that this machine trusts: name it with --ca (docs/two-machines.md)"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"there is no {URL(url).host} in the network: check the address of the server"
+    if isinstance(error, Redirected):
+        return f"{url} sends its clients elsewhere, where they do not go: check the address of the server"
     number = getattr(error, "errno", None)
     why = f" ({os.strerror(number).lower()})" if isinstance(number, int) and number > 0 else ""
     return f"no server answers at {url}{why}: is it running? `ringline serve` starts one"

@@ -6,7 +6,6 @@ the list that came with the approval.
 """
 
 import asyncio
-import re
 import secrets
 from typing import Any, NamedTuple
 
@@ -17,7 +16,14 @@ from signaling.client.api import AccessTokens, ServerApi, member
 from signaling.client.contacts import Contacts
 from signaling.client.profile import Profile, ProfileData, private_key_text
 from signaling.device_link import SECRET_BYTES, LinkCode, make_link_proof
-from signaling.device_list import MAX_STEP, DeviceList, newest_known, read_handed_list, sign_device_list
+from signaling.device_list import (
+    MAX_STEP,
+    DeviceList,
+    is_device,
+    newest_known,
+    read_handed_list,
+    sign_device_list,
+)
 from signaling.errors import RegistrationError, ServerUnreachable, SignalingError, TokenError
 from signaling.identity import new_device_key
 from signaling.jid import Jid
@@ -25,7 +31,6 @@ from signaling.safety_number import safety_number
 from signaling.tokens import decode_public_key, encode_public_key
 
 POLL_INTERVAL = 1.0
-_DEVICE = re.compile(r"d[0-9a-f]{16}")
 
 
 class OwnDevices:
@@ -98,7 +103,7 @@ class OwnDevices:
             raise SignalingError(
                 "the server names another key than the device that shows this code: not approved"
             )
-        if not _DEVICE.fullmatch(device):
+        if not is_device(device):
             raise ServerUnreachable("the server's answer is not understood")
         listed, text = await self._sign(await self.account(), {device: key})
         await self._ask("POST", f"/links/{shown.link}/approve", {"list": text, "seal": shown.seal(text)})
@@ -107,7 +112,7 @@ class OwnDevices:
 
     async def remove(self, device: str) -> None:
         """Sign it out for good; contacts learn from a new list that it is no more."""
-        if not _DEVICE.fullmatch(device):
+        if not is_device(device):
             raise SignalingError(f"{device} is not a device: see `ringline devices`")
         try:
             await self._ask("DELETE", f"/devices/{device}")
@@ -163,7 +168,7 @@ def named(account: dict[str, Any]) -> dict[str, str]:
                 decode_public_key(key)
             except TokenError:
                 device = ""
-            if not _DEVICE.fullmatch(device):
+            if not is_device(device):
                 raise ServerUnreachable("the server's answer is not understood")
             found[device] = key
     return found
@@ -235,7 +240,8 @@ class NewDevice:
         try:
             if self._code.sealed(text, seal):
                 listed = read_handed_list(text, number, self._domain)
-                if listed.devices.get(device) == encode_public_key(self._key.public_key()):
+                own = listed.devices.get(device)
+                if is_device(device) and own == encode_public_key(self._key.public_key()):
                     return listed
         except TokenError:
             pass

@@ -9,8 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from signaling.client.api import NOT_UNDERSTOOD, ServerApi, member
 from signaling.client.profile import Profile, ProfileData, private_key_text
 from signaling.client.server_trust import open_session
+from signaling.device_list import is_device
 from signaling.errors import ProfileError, RegistrationError, ServerUnreachable
 from signaling.identity import new_device_key
+from signaling.jid import Jid
 from signaling.phone_number import is_e164
 from signaling.tokens import encode_public_key, make_proof
 
@@ -62,13 +64,17 @@ class Registration:
             }
             | ({} if pin is None else {"pin": pin}),
         )
-        if member(answer, "number", str) != number:
+        # Passports are signed in the name of this address: it must be no other than what was asked for.
+        jid, device = str(Jid(number, self._domain)), member(answer, "device", str)
+        if (member(answer, "number", str), member(answer, "jid", str)) != (number, jid):
             raise ServerUnreachable("the server registered another number than the one that was asked for")
+        if not is_device(device):
+            raise ServerUnreachable(NOT_UNDERSTOOD)
         return ProfileData(
             server=self._api.url,
             number=number,
-            jid=member(answer, "jid", str),
-            device=member(answer, "device", str),
+            jid=jid,
+            device=device,
             device_name=device_name,
             device_token=member(answer, "device_token", str),
             private_key=private_key_text(self._key),

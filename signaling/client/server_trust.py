@@ -6,6 +6,7 @@ What the user names is kept in the profile as text: certificates (PEM), of which
 
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,10 @@ from signaling.errors import ProfileError
 PREFIX = "sha256:"
 CA_HELP = "what proves the server: a file of certificates (PEM), or the fingerprint that `serve --lan` prints"
 MAX_FILE_BYTES = 256 * 1024
+
+
+class Redirected(aiohttp.ClientError):
+    """The server sends its clients to another address."""
 
 
 def read_trust(text: str) -> str:
@@ -43,11 +48,22 @@ def is_trust(text: str) -> bool:
 
 
 def open_session(trust: str, **options: Any) -> aiohttp.ClientSession:
-    """A session that speaks TLS only to the server that proves itself so; "": as every program does.
+    """A session that speaks TLS only to the server that proves itself so; "": as every program does. It goes nowhere
+    but where it is sent: a redirection may lead to what is not encrypted.
 
     `options` are those of aiohttp.TCPConnector.
     """
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=_ssl_of(trust), **options))
+    staying = aiohttp.TraceConfig()
+    staying.on_request_redirect.append(_stay)
+    connector = aiohttp.TCPConnector(ssl=_ssl_of(trust), **options)
+    return aiohttp.ClientSession(connector=connector, trace_configs=[staying])
+
+
+async def _stay(
+    session: aiohttp.ClientSession, context: SimpleNamespace, asked: aiohttp.TraceRequestRedirectParams
+) -> None:
+    asked.response.close()
+    raise Redirected(f"{asked.url.origin()} sends its clients elsewhere")
 
 
 def _ssl_of(trust: str) -> "ssl.SSLContext | aiohttp.Fingerprint | bool":

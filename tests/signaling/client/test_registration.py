@@ -107,3 +107,67 @@ async def test_what_is_no_ringline_server(answer: tuple[int, str, str]) -> None:
         assert len(str(error.value).splitlines()) == 1
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"number": BOB},
+        {"jid": f"{BOB}@calls.example"},
+        {"jid": f"{ALICE}@other.example"},
+        {"jid": f"{ALICE}@calls.example/d0123456789abcdef"},
+        {"jid": ALICE},
+        {"device": "../x"},
+        {"device": "d0123456789ABCDEF"},
+        {"device": ""},
+    ],
+)
+async def test_a_device_signs_in_no_other_name_than_it_asked_for(
+    between: Any, server: Any, make_profile: Any, tmp_path: Path, said: dict[str, str]
+) -> None:
+    """Its passports are in the name of the address in its profile: a server must not put somebody else's there."""
+    between.rewrite = lambda method, path, asked, answer: (
+        answer | said if path.endswith("/verify") else answer
+    )
+    with pytest.raises(ServerUnreachable, match=r"another number|not understood"):
+        await make_profile(ALICE, between.url)
+    assert not list(tmp_path.glob("*.profile"))
+
+
+async def test_a_client_goes_nowhere_but_to_its_server(
+    between: Any, server: Any, make_profile: Any, tmp_path: Path
+) -> None:
+    """A redirection may lead out of TLS, and to whoever the server likes; neither requests nor streams follow one."""
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=404)
+
+    async def redirecting(request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect(f"{other}{request.path}")
+
+    urls, runners = [], []
+    for handler in (elsewhere, redirecting):
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runners.append(web.AppRunner(app))
+        await runners[-1].setup()
+        await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
+        urls.append(f"http://127.0.0.1:{runners[-1].addresses[0][1]}")
+    other, leading = urls
+    try:
+        path = await make_profile(ALICE, between.url)
+        websocket = {"websocket": leading.replace("http", "ws", 1) + "/xmpp"}
+        between.rewrite = lambda method, route, body, answer: (
+            answer | websocket if route == "/server" else answer
+        )
+        async with Client.open(path) as client:
+            with pytest.raises(ServerUnreachable, match="sends its clients elsewhere"):
+                await client.wait_online(1)
+        with pytest.raises(ServerUnreachable):
+            await make_profile(BOB, leading)
+        assert not asked
+    finally:
+        for runner in runners:
+            await runner.cleanup()
