@@ -1,5 +1,6 @@
 """Who sends an HTTP request, and under which name he reached us: from the connection and the headers."""
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 
@@ -30,14 +31,29 @@ def is_foreign_page(headers: Mapping[str, str], allowed: frozenset[str]) -> bool
     Such a page asks with the address, and from the host, of whoever looks at it. Programs send no Origin. A browser
     leaves it out where a page only loads something from us (an image); then Fetch Metadata tells. Who follows a link
     to us, or types our address, is welcome.
+
+    Without TLS a name proves nothing: its owner can let it point at us for a moment (DNS rebinding), and a page from
+    there would be "ours". So there only an address, or this host's own name, is.
     """
     origin = headers.get("Origin")
     if origin is not None:
         scheme, _, host = origin.partition("://")
-        own = scheme in ("http", "https") and host.lower() == headers.get("Host", "").lower()
+        is_proved = scheme == "https" or (scheme == "http" and _is_no_name(host))
+        own = is_proved and host.lower() == headers.get("Host", "").lower()
         return not own and origin.lower() not in allowed
     asked_by = headers.get("Sec-Fetch-Site", "none")
     return asked_by not in ("none", "same-origin") and headers.get("Sec-Fetch-Mode") != "navigate"
+
+
+def _is_no_name(host: str) -> bool:
+    """Whether DNS has no say in where `HOST[:PORT]` is (RFC 6761 section 6.3: nor has it for localhost)."""
+    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    if f".{name.lower()}".endswith(".localhost"):
+        return True
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def cors_headers(headers: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
@@ -49,7 +65,7 @@ def cors_headers(headers: Mapping[str, str], allowed: frozenset[str]) -> dict[st
     if "Access-Control-Request-Method" in headers:
         answer |= {
             "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
-            "Access-Control-Allow-Headers": "Authorization, Content-Type",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, DPoP",
             "Access-Control-Max-Age": "600",
         }
     return answer | {"Vary": "Origin"}

@@ -23,10 +23,11 @@ NETWORKS_OF_A_NUMBER = 4
 class SmsLimits:
     """Limits on codes and on the requests around them.
 
-    `number`: codes to one number from anywhere. `number_of_network`: those of one network (/24, /64), so that one
+    `number`: codes to one number from anywhere. `number_of_network`: those of one network (/24, /56), so that one
     attacker cannot use up the victim's. `number_at_home`: codes asked for from a network where the number has proved
-    itself; they do not count with the others. `number_local`: callers on this host, of a gateway that sends
-    nothing out of it; nothing else holds for them.
+    itself; they do not count with the others, and of each prefix and country there is a budget for those alone, on
+    which only registered numbers draw. `number_local`: callers on this host, of a gateway that sends nothing out of
+    it; nothing else holds for them.
     """
 
     number: Rate = field(default=Rate(5, 288 * 60))
@@ -134,7 +135,7 @@ class SmsPolicy:
 
     def entered(self, number: str, registration: str, caller: Caller) -> None:
         """The right code came back."""
-        for key in self._areas(number):
+        for key in (*self._areas(number, False), *self._areas(number, True)):
             self._conversion.entered(key, registration)
         self._buckets["number_gap"].forget(self._hash(number))
         self.at_home(number, caller)
@@ -151,19 +152,21 @@ class SmsPolicy:
         while len(self._homes) > MAX_KEYS:
             self._homes.popitem(last=False)
 
-    def _areas(self, number: str) -> tuple[str, str]:
-        return f"prefix {number[:-PREFIX_DIGITS]}", f"country {self._country_of(number)}"
+    def _areas(self, number: str, is_at_home: bool) -> tuple[str, str]:
+        home = "home " if is_at_home else ""
+        return f"{home}prefix {number[:-PREFIX_DIGITS]}", f"{home}country {self._country_of(number)}"
 
     def _limits_for(self, number: str, caller: Caller, now: float, first: bool) -> list[tuple[str, str]]:
         who = self._hash(number)
         if caller.local:
             return [("number_local", who)]
         network = self._hash(network_key(caller.address))
-        if network in self._homes.get(who, ()):
+        is_at_home = network in self._homes.get(who, ())
+        if is_at_home:
             of_number = [("number_at_home", who)]
         else:
             of_number = [("number", who), ("number_of_network", f"{who} {network}")]
-        prefix, country = self._areas(number)
+        prefix, country = self._areas(number, is_at_home)
         limits = [*of_number, ("number_gap", who), ("prefix", prefix), ("country", country)]
         if first:
             limits.append(("network_numbers", network))

@@ -55,7 +55,7 @@ APP = frozenset({"https://app.example"})
     [
         ({}, False),  # a program
         ({"Origin": "https://calls.example"}, False),
-        ({"Origin": "http://Calls.Example"}, False),
+        ({"Origin": "https://Calls.Example"}, False),
         ({"Origin": "https://app.example"}, False),
         ({"Origin": "https://evil.example"}, True),
         ({"Origin": "https://calls.example:8443"}, True),  # another port is another origin
@@ -75,6 +75,33 @@ APP = frozenset({"https://app.example"})
 )
 def test_whose_web_pages_may_ask(headers, foreign):
     assert is_foreign_page(CIMultiDict({"Host": "calls.example"} | headers), APP) is foreign
+
+
+@pytest.mark.parametrize(
+    ("host", "foreign"),
+    [
+        ("evil.example:8480", True),
+        ("calls.example", True),
+        ("localhost.evil.example", True),
+        ("127.0.0.1.evil.example", True),
+        ("xlocalhost", True),
+        ("evil.example]", True),
+        ("127.0.0.1:8480", False),
+        ("[::1]:8480", False),
+        ("192.0.2.7", False),
+        ("localhost:8480", False),
+        ("LOCALHOST", False),
+        ("calls.localhost:8480", False),
+    ],
+)
+def test_a_name_that_points_here_for_a_moment_is_not_ours(host, foreign):
+    """DNS rebinding: whose page it is says its name, and where that leads is its owner's to say. TLS proves a name."""
+    assert is_foreign_page(CIMultiDict({"Host": host, "Origin": f"http://{host}"}), APP) is foreign
+    assert not is_foreign_page(
+        CIMultiDict({"Host": host, "Origin": f"http://{host}"}), APP | {f"http://{host.lower()}"}
+    )
+    if "]" not in host:
+        assert not is_foreign_page(CIMultiDict({"Host": host, "Origin": f"https://{host}"}), APP)
 
 
 def test_only_allowed_origins_may_read_the_answers():

@@ -131,16 +131,46 @@ def test_many_networks_cannot_lock_the_owner_out_at_home():
     assert rules.try_(VICTIM, net(7, 99), DAY, first=True) is None
 
 
+@pytest.mark.parametrize("how", ["prefix", "country", "suspicious_prefix", "suspicious_country"])
+def test_nobody_uses_up_the_codes_of_who_is_at_home_by_asking_for_other_numbers(how):
+    """What the prefix and the country have is shared with strangers; at home a number has a share that is not."""
+    rules = policy(only(how))
+    assert rules.try_(VICTIM, net(7), 0.0, registration="own") is None
+    rules.entered(VICTIM, "own", net(7))
+    far = 10_000 if "country" in how else 1
+    refused = [
+        rules.try_(number(far * (n + 200)), net(n), 1.0 + n / 10, registration=f"{n}") for n in range(1500)
+    ]
+    refused += [
+        rules.try_(number(far * (n + 200)), net(n), 800.0 + n, registration=f"late {n}") for n in range(200)
+    ]
+    assert how in {refusal.limit for refusal in refused if refusal}
+    assert rules.try_(VICTIM, net(8), 1000.0).limit == how, "elsewhere it is a stranger like others"
+    assert rules.try_(VICTIM, net(7), 1000.0) is None
+    again = policy(only(how))
+    again.replay(rules.log)
+    again.at_home(VICTIM, net(7))
+    assert again.try_(VICTIM, net(7), 1000.0) is None, "nor after a restart"
+
+
+def test_who_is_at_home_everywhere_pumps_no_more_than_strangers():
+    """A fraud that has registered all numbers of a prefix, and asks at home."""
+    rules = policy(only("prefix"))
+    for n in range(100):
+        rules.at_home(number(n), net(n))
+    assert sum(rules.try_(number(n), net(n), 1.0) is None for n in range(100)) == 20
+
+
 def pump(rules, count, *, entered, start=0.0, gap=1.0):
-    """Codes to one prefix; a share of them is entered. How many were sent."""
+    """Codes to one prefix, from networks where none of the numbers is at home; a share is entered. How many were sent."""
     sent = 0
     for n in range(count):
-        to = number(n)
+        to, caller = number(n), net(n + int(start) % 50_000)
         now = start + n * gap
-        if rules.try_(to, net(n), now, first=True, registration=f"r{start}-{n}") is None:
+        if rules.try_(to, caller, now, first=True, registration=f"r{start}-{n}") is None:
             sent += 1
             if n % 100 < entered:
-                rules.entered(to, f"r{start}-{n}", net(n))
+                rules.entered(to, f"r{start}-{n}", caller)
     return sent
 
 
@@ -162,10 +192,12 @@ def test_a_suspicious_prefix_recovers_when_its_codes_are_entered():
     rules = policy(only("suspicious_prefix"))
     pump(rules, 72, entered=0)
     now, entered = 1000.0, 0
-    while rules.try_(VICTIM, net(1), now, first=True, registration=f"good{now}") is None and entered < 50:
-        rules.entered(VICTIM, f"good{now}", net(1))
+    while (
+        rules.try_(VICTIM, net(entered), now, first=True, registration=f"good{now}") is None and entered < 50
+    ):
+        rules.entered(VICTIM, f"good{now}", net(entered))
         entered += 1
-        refused = rules.try_(VICTIM, net(1), now + 1, first=True)
+        refused = rules.try_(VICTIM, net(entered), now + 1, first=True)
         if refused is None:
             break
         assert refused.limit == "suspicious_prefix"
