@@ -54,6 +54,7 @@ class BoundSession:
         self.available = False
         self.is_over = False
         self.by_key = False  # its login came with a proof by the device's key, not only with a token
+        self.shown: set[str] = set()  # to whom it has shown itself, if it is a guest
         self.cursor = 0
         self.draining = False  # the store is being read for it
         self.caught_up = False

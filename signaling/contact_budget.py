@@ -36,15 +36,16 @@ class Met(IntFlag):
     HEARD = 2  # had a message from
     ADDRESSED = 4  # sent to
     SHOWN = 8  # sent presence to
+    BY_GUEST = 16  # sent to, but only by who has shown no key of a device
 
     @property
     def is_counted(self) -> bool:
         """It draws on `numbers` no more."""
-        return bool(self & (Met.ASKED | Met.HEARD | Met.ADDRESSED))
+        return bool(self & (Met.ASKED | Met.HEARD | Met.ADDRESSED | Met.BY_GUEST))
 
     @property
     def is_no_stranger(self) -> bool:
-        return bool(self & (Met.HEARD | Met.ADDRESSED))
+        return bool(self & (Met.HEARD | Met.ADDRESSED | Met.BY_GUEST))
 
     @property
     def sees(self) -> bool:
@@ -118,8 +119,9 @@ class ContactBudget:
             self._note(account, new, Met.ASKED)
         return wait
 
-    def address(self, account: str, number: str, now: float) -> float:
-        """0 if the account may send to this number (it is no stranger from now on), else the seconds to wait."""
+    def address(self, account: str, number: str, now: float, *, by_key: bool = True) -> float:
+        """0 if the account may send to this number (it is no stranger from now on), else the seconds to wait.
+        `by_key` is False for a guest, who shows the account to nobody."""
         if number == account:
             return 0.0
         own, met = self._account(account), self._met(account, number)
@@ -133,7 +135,7 @@ class ContactBudget:
         if not wait:
             for bucket in buckets:
                 bucket.take(account, now)
-            self._note(account, {number}, Met.ADDRESSED)
+            self._note(account, {number}, Met.ADDRESSED if by_key else Met.BY_GUEST)
         return wait
 
     def keep(self, account: str, number: str, now: float) -> float:

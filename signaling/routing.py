@@ -28,14 +28,17 @@ from signaling.xml import (
     serialise,
 )
 
+MAX_SHOWN = 1000  # by one guest, in its fifteen minutes
+
 
 class Session(Protocol):
     """A bound stream. `available`: its own presence has come back; only then is it online. `by_key`: its login came
-    with a proof by the device's key."""
+    with a proof by the device's key. Without one it is a guest's, and `shown` are those that may ask it."""
 
     available: bool
     by_key: bool
     generation: int
+    shown: set[str]
 
     @property
     def jid(self) -> Jid:
@@ -92,7 +95,10 @@ class Sessions(Generic[S]):
         return self._by_number.get(number, {}).get(device)
 
     def online(self, number: str) -> list[S]:
-        return [s for s in self._by_number.get(number, {}).values() if s.available]
+        """Who gets what is for the account. Guests do not while there is a device that has shown its key: whoever has
+        only a token could take calls away from it."""
+        there = [s for s in self._by_number.get(number, {}).values() if s.available]
+        return [s for s in there if s.by_key] or there
 
     def find(self, jid: Jid) -> S | None:
         """The session of a full JID, if it is online."""
@@ -131,6 +137,15 @@ class Asked:
     """An iq to the own account that needs the store (XEP-0191)."""
 
     stanza: Element
+
+
+def show_guest(guest: Session, number: str, shown: bool = True) -> None:
+    """This number may ask the guest, and nobody else of the account: who sees that, and finds it, is for its devices to
+    say."""
+    if not shown:
+        guest.shown.discard(number)
+    elif len(guest.shown) < MAX_SHOWN:
+        guest.shown.add(number)
 
 
 def refuse(sender: Session, stanza: Element, condition: str, text: str = "") -> None:
@@ -210,7 +225,10 @@ class Router:
             # It goes nowhere, but from now on whom it is for may ask the account's devices.
             to = st.recipient_of(stanza)
             if to is not None and to.number is not None and to.domain == self._domain:
-                self._budget.show(sender.jid.local, to.number, kind is None)
+                if sender.by_key:
+                    self._budget.show(sender.jid.local, to.number, kind is None)
+                else:
+                    show_guest(sender, to.number, kind is None)
             return None
         first = kind is None and not sender.available
         sender.available = kind is None

@@ -8,7 +8,7 @@ from signaling.blocking import BLOCKING_ERRORS, build_blocking, parse_blocking
 from signaling.errors import InvalidJid, RemoteProtocolError
 from signaling.jid import Jid
 from signaling.problem import Problem
-from signaling.routing import Session, refuse
+from signaling.routing import Session, refuse, show_guest
 from signaling.server.context import Context
 from signaling.storage.store import Holder, blocks
 from signaling.xml import Element, element, local_name
@@ -47,7 +47,7 @@ class Reach:
         is_kept = st.is_to_be_kept(stanza)
         if stanza.get("type") not in ("error", "result"):
             now = context.store_clock.now()
-            wait = context.budget.address(own, to.local, now)
+            wait = context.budget.address(own, to.local, now, by_key=sender.by_key)
             if is_kept and not wait:
                 wait = context.budget.keep(own, to.local, now)
             if wait:
@@ -56,9 +56,12 @@ class Reach:
                     sender, stanza, "resource-constraint", f"too many new numbers; wait {max(wait, 1):.0f} s"
                 )
                 return False
-        sees = context.budget.sees(own, to.local)
+            if not sender.by_key:
+                show_guest(sender, to.local)
+        is_guests = self._asks_a_guest(own, to)
+        sees = is_guests or context.budget.sees(own, to.local)
         is_welcome = is_kept or sees
-        if is_welcome and (own, to.local) in self._admitted:
+        if is_welcome and not is_guests and (own, to.local) in self._admitted:
             return True
         epoch = self._epoch
         blocked, standing = await context.store.relation(own, to.local)
@@ -71,11 +74,16 @@ class Reach:
             if stanza.get("type") != "headline":  # as for somebody who is away (RFC 6121 8.5.2.2)
                 refuse(sender, stanza, "service-unavailable")
             return False
-        if epoch == self._epoch:
+        if epoch == self._epoch and not is_guests:
             self._admitted[own, to.local] = None
             if len(self._admitted) > MAX_ADMITTED:
                 self._admitted.popitem(last=False)
         return True
+
+    def _asks_a_guest(self, own: str, to: Jid) -> bool:
+        """Whether it is for a guest who has shown itself to this number."""
+        session = self._context.sessions.find(to) if to.is_full else None
+        return session is not None and not session.by_key and own in session.shown
 
     def _is_list(self, numbers: set[str], reader: Jid) -> bool:
         """Whether a block list may be so long; one that its own client could not read would never be seen again."""

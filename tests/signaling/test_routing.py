@@ -18,6 +18,8 @@ DOMAIN = "calls.example"
 
 
 class Phone:
+    by_key = True
+
     def __init__(self, number, device="d1", available=True):
         self.jid = Jid(number, DOMAIN, device)
         self.available = available

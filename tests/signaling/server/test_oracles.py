@@ -81,7 +81,7 @@ def budget(server):
     taken = []
     found = server.server._context.budget
     for name in ("address", "keep", "ask"):
-        setattr(found, name, lambda *a, name=name: taken.append(name) or 0.0)
+        setattr(found, name, lambda *a, name=name, **_: taken.append(name) or 0.0)
     return taken
 
 

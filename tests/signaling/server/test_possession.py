@@ -1,6 +1,8 @@
 """An access token alone, and a device that was removed: neither changes anything of the account."""
 
 import asyncio
+from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -238,6 +240,107 @@ async def test_a_token_alone_takes_no_message_from_the_device(server, register, 
     await stolen.ask(st.iq("get", element(PING, "ping"), id="p"))  # what came is acknowledged
     own = await connect(alice)
     assert [(await own.receive()).get("id") for _ in range(2)] == ["before", "now"]
+
+
+async def finds(server, http, phone, number):
+    asked = {"numbers": [number]}
+    async with http.post(
+        f"{server.url}/v1/contacts/lookup", json=asked, headers=await phone.bearer()
+    ) as answer:
+        return bool((await answer.json())["registered"])
+
+
+async def test_a_token_alone_shows_the_account_to_nobody(server, http, register, connect):
+    """Who finds an account, and may ask its devices, is said by its devices; a guest's word holds for himself only."""
+    alice, bob, carol = await register(ALICE), await register(BOB), await register(CAROL)
+    hiding = {"findable": "nobody"}
+    async with http.patch(f"{server.url}/v1/account", json=hiding, headers=await alice.bearer()) as answer:
+        assert answer.status == 200
+    bobs, carols = await connect(bob), await connect(carol)
+    ping = st.iq("get", element(PING, "ping"), id="p")
+    guest = await connect(alice, token=await alice.access_token())
+    for other in (BOB, CAROL):
+        to = f"{other}@{server.domain}"
+        await guest.send(st.presence(to=to))
+        await guest.send(st.message(to, element("urn:x", "x"), element(HINTS, "store"), id="hello"))
+        await guest.ask(st.iq("get", element(PING, "ping"), id=f"to-{other}", to=to))
+    await guest.ask(ping)
+    # Whom he turned to may answer him, as long as he is there.
+    await bobs.send(st.iq("get", element("urn:x", "q"), id="to-the-guest", to=guest.jid))
+    assert (await guest.receive()).get("id") == "to-the-guest"
+    assert not await finds(server, http, bob, ALICE) and not await finds(server, http, carol, ALICE)
+    own = await connect(alice)
+    assert (await guest.ended()).condition == "conflict"
+    for other in (bobs, carols):
+        asked = st.iq("get", element("urn:x", "q"), id="to-the-device", to=own.jid)
+        assert st.error_of(await other.ask(asked)).condition == "service-unavailable"
+        note = st.message(own.bare, element("urn:x", "x"), element(HINTS, "store"), id="note")
+        await other.send(note)
+        while (refusal := await other.receive()).get("id") != "note":
+            pass
+        assert st.error_of(refusal).condition == "service-unavailable"
+    await own.ask(ping)
+    assert not own.stanzas
+    # The device shows it; a guest does not take that back.
+    await own.show(bobs)
+    own.socket._response.connection.transport.close()
+    assert await finds(server, http, bob, ALICE) and not await finds(server, http, carol, ALICE)
+
+
+async def test_a_token_alone_takes_back_nothing_that_the_device_shows(server, http, register, connect):
+    alice, bob = await register(ALICE), await register(BOB)
+    own, bobs = await connect(alice), await connect(bob)
+    await own.show(bobs)
+    own.stream.end(now=asyncio.get_running_loop().time())
+    await own.flush()
+    await own.ended()
+    guest = await connect(alice, token=await alice.access_token())
+    await guest.send(st.presence(to=f"{BOB}@{server.domain}", type="unavailable"))
+    await guest.ask(st.iq("get", element(PING, "ping"), id="p"))
+    own = await connect(alice)
+    await bobs.send(st.iq("get", element("urn:x", "q"), id="still", to=own.jid))
+    assert (await own.receive()).get("id") == "still"
+
+
+async def test_a_token_alone_gets_nothing_while_another_device_is_there(server, register, connect):
+    """The stolen token is that of a device which is away; another one of the account rings. Nobody else takes the call."""
+    from signaling.storage.store import devices
+
+    alice, bob = await register(ALICE), await register(BOB)
+    second = Ed25519PrivateKey.generate()
+    row = {"device": "d" + "2" * 16, "number": ALICE, "key": encode_public_key(second.public_key())}
+    row |= {
+        "name": "second",
+        "added": 0.0,
+        "used": server.clock(),
+        "token_hash": sha256(b"second").hexdigest(),
+    }
+    database = server.server._context.store.database
+    await database.run(lambda db: db.execute(devices.insert().values(**row)))
+    other = replace(alice, device=row["device"], device_token="second", key=second)
+
+    def messages(id_):
+        to = f"{ALICE}@{server.domain}"
+        yield st.message(to, element("urn:x", "x"), element(HINTS, "store"), id=f"kept {id_}")
+        yield st.message(to, element("urn:x", "x"), id=f"live {id_}")
+
+    guest, own, bobs = (
+        await connect(alice, token=await alice.access_token()),
+        await connect(other),
+        await connect(bob),
+    )
+    await own.show(bobs)
+    for message in messages("now"):
+        await bobs.send(message)
+    assert [(await own.receive()).get("id") for _ in range(2)] == ["kept now", "live now"]
+    await guest.ask(st.iq("get", element(PING, "ping"), id="p"))
+    assert not guest.stanzas
+    # Alone, a guest is told who rings, as protocol.md says.
+    await own.send(st.presence(type="unavailable"))
+    await own.ask(st.iq("get", element(PING, "ping"), id="p"))
+    for message in messages("alone"):
+        await bobs.send(message)
+    assert [(await guest.receive()).get("id") for _ in range(2)] == ["kept alone", "live alone"]
 
 
 async def test_a_stream_by_a_token_alone_ends_with_it(register, connect, monkeypatch):
