@@ -171,14 +171,21 @@ async def test_a_section_stops_and_starts(make_call: MakeCall, plan: Plan) -> No
     await start(ends, "video")
 
 
+@both("stop, start", "VP8", PAGES)
+async def test_the_section_that_carries_the_bundle_stops(make_call: MakeCall, plan: Plan) -> None:
+    """The peer's voice: our microphone is not read any more, and the video goes on, over the peer's new transport."""
+    ends = await connect(make_call, plan)
+    await stop(ends, "audio", ends.see)
+
+
 @pytest.mark.xfail(
     strict=True,
     raises=TimeoutError,
-    reason="A browser that stops the section with the BUNDLE tag makes a new transport: new ICE, and a new DTLS "
-    "handshake with the same fingerprint. We go on with the DTLS of before, and nothing comes any more.",
+    reason="The new voice takes the first place and so the BUNDLE tag (BUNDLE 3 2): browsers make yet another transport, "
+    "with a handshake of its own; we go on with that of before.",
 )
 @both("stop, start", "VP8", PAGES)
-async def test_the_section_that_carries_the_bundle_stops_and_starts(make_call: MakeCall, plan: Plan) -> None:
+async def test_the_section_that_carried_the_bundle_starts_again(make_call: MakeCall, plan: Plan) -> None:
     ends = await connect(make_call, plan)
     await stop(ends, "audio", ends.see)
     await start(ends, "audio")
