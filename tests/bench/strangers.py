@@ -213,10 +213,10 @@ async def measure(victim: Victim, paths: list[Path], kinds: list[str], seconds: 
     }
 
 
-async def run(kinds: list[str], seconds: float) -> dict[str, dict[str, object]]:
+async def run(kinds: list[str], seconds: float, plant: str = "") -> dict[str, dict[str, object]]:
     results: dict[str, dict[str, object]] = {}
     with TemporaryDirectory() as folder:
-        victim = Victim(Path(folder))
+        victim = Victim(Path(folder), plant=plant)
         await victim.start()
         try:
             paths = [await make_profile(victim, number, Path(folder)) for number in NUMBERS]
@@ -280,13 +280,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="for each line of the table")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of " + ", ".join(KINDS))
     parser.add_argument("--out", type=Path, help="all figures, as JSON")
+    parser.add_argument("--plant", default="", help="a fault (tests/fuzz/planted.py) that must be noticed")
     parser.add_argument("--attack", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.attack:
         os.nice(10)
         asyncio.run(attack(arguments.port, arguments.attack.split(",")))
-    results = asyncio.run(run(arguments.kinds.split(","), arguments.seconds))
+    results = asyncio.run(run(arguments.kinds.split(","), arguments.seconds, arguments.plant))
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(results, indent=1))

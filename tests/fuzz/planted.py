@@ -20,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from signaling.bound_session import BoundSession
 from signaling.routing import Keep, Router, receivers
+from signaling.server import peer
 from signaling.server.router import StoringRouter
+from signaling.server.turns import Turns
 from signaling.server.websocket import Connection
 from signaling.server_limits import Limits
 from signaling.storage.batch import Batch
@@ -176,6 +178,16 @@ def grows_in_the_store() -> None:
         ]
 
 
+def strangers_go_first() -> None:
+    """What a stranger sends is read at once, and whole: nobody else has a turn before."""
+
+    @replace(Turns, "ask")
+    def _(original: Callable[..., None], self: Any, call: Callable[[], None], path: Any) -> None:
+        call()
+
+    peer.PIECE = 1 << 20
+
+
 FAULTS: dict[str, Fault] = {
     fault.__name__: fault
     for fault in (
@@ -193,6 +205,7 @@ FAULTS: dict[str, Fault] = {
         blocked_by_broken_frames,
         aborts_on_a_rare_stanza,
         grows_in_the_store,
+        strangers_go_first,
     )
 }
 
