@@ -26,7 +26,7 @@ from healthy import Pair, make_profile
 from phone import FRAMING, Phone, written
 from planted import FAULTS
 from victim import Victim
-from wire import BINARY, Failure, frame
+from wire import BINARY, PING, Failure, frame
 from world import Account, World
 
 from signaling.client.profile import Profile
@@ -46,7 +46,8 @@ HELD = ("tasks", "sockets", "connections")
 # Of each stanza: blocks of Python's memory (one would be a leak), and bytes of resident memory.
 MOST_OBJECTS, MOST_BYTES = 0.1, 100
 # The server's turn for one broken frame, in seconds: the fastest of some tries, so that a busy machine does not count.
-LONGEST_TURN, TRIES = 0.12, 6
+LONGEST_TURN, TRIES, FLOODS = 0.12, 6, 20
+BESIDE_FLOODS = 0.4  # most of it is spent here, on flooding
 DEAF_MIB = 24.0  # for who does not read: 1 MiB is queued, the rest is what an allocator keeps
 
 
@@ -354,6 +355,37 @@ async def no_broken_frame_keeps_others_waiting(run: Counted) -> None:
     run.counts["slowest turn of a broken frame, ms"] = round(1000 * slowest, 1)
 
 
+async def no_stranger_goes_before_others(run: Counted) -> None:
+    """Floods of pings (RFC 6455), before the login, from as many connections as one address has."""
+    chunk = b"".join(frame(run.rng, b"", PING) for _ in range(10_000))
+
+    async def flood() -> None:
+        while True:
+            stranger = Phone(run.world, run.world.accounts[1], run.rng.getrandbits(32))
+            try:
+                await stranger.connect()
+                open_ = True
+                while open_:
+                    open_ = await stranger.wire.push(chunk)
+            except (Failure, EOFError, OSError, TimeoutError):
+                await asyncio.sleep(0.1)
+            finally:
+                await stranger.close(orderly=False)
+
+    async with run.phones(0) as (healthy,):
+        floods = [asyncio.create_task(flood()) for _ in range(FLOODS)]
+        try:
+            await asyncio.sleep(0.5)
+            took = sorted([await healthy.ping() for _ in range(TRIES)])
+        finally:
+            for task in floods:
+                task.cancel()
+            await asyncio.gather(*floods, return_exceptions=True)
+    usual = took[len(took) // 3]
+    run.counts["ping beside floods, ms"] = round(1000 * usual, 1)
+    run.require(usual <= BESIDE_FLOODS, f"floods of strangers keep others waiting for {1000 * usual:.0f} ms")
+
+
 # What XMPP's registries and our own protocol know. One of everything: what is rare in the wild is not rare here.
 PAYLOADS = tuple(
     f"<{name} xmlns='{namespace}'/>"
@@ -500,6 +532,7 @@ PROMISES: tuple[Callable[[Counted], Awaitable[None]], ...] = (
     nothing_is_left_of_a_connection,
     nothing_is_left_of_a_call,
     no_broken_frame_keeps_others_waiting,
+    no_stranger_goes_before_others,
     no_stanza_ends_the_server,
     who_does_not_read_costs_a_bounded_queue,
 )

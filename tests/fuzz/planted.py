@@ -18,9 +18,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from aiohttp import web
+
 from signaling.bound_session import BoundSession
 from signaling.routing import Keep, Router, receivers
 from signaling.server import peer
+from signaling.server.app import Server
 from signaling.server.router import StoringRouter
 from signaling.server.turns import Turns
 from signaling.server.websocket import Connection
@@ -179,13 +182,24 @@ def grows_in_the_store() -> None:
 
 
 def strangers_go_first() -> None:
-    """What a stranger sends is read at once, and whole: nobody else has a turn before."""
+    """What strangers send is read at once, all of it, and whatever it is."""
 
     @replace(Turns, "ask")
     def _(original: Callable[..., None], self: Any, call: Callable[[], None], path: Any) -> None:
         call()
 
-    peer.PIECE = 1 << 20
+    @replace(Server, "__init__")
+    def _(original: Callable[..., None], self: Any, *arguments: Any) -> None:
+        without = {"frames_before_login": 10**9, "bytes_before_login": 10**12}
+        original(
+            self, *(dataclasses.replace(a, **without) if isinstance(a, Limits) else a for a in arguments)
+        )
+
+    @replace(web.WebSocketResponse, "__init__")
+    def _(original: Callable[..., None], self: Any, **named: Any) -> None:
+        original(self, **named | {"autoping": True})  # answered as they come, all that are there
+
+    peer.PIECE = peer.MEMBERS_PIECE
 
 
 FAULTS: dict[str, Fault] = {
