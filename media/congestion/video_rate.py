@@ -7,6 +7,7 @@ a time that doubles with each try in vain.
 """
 
 import math
+from collections import deque
 
 from media.congestion.path_report import PathReport
 
@@ -19,6 +20,7 @@ INCREASE_PER_S = 0.20
 FOLLOW_PER_S = 0.6  # towards an estimate of the receiver's, who has tried the path
 REMB_LIFE = 5.0  # seconds; an estimate that is not renewed is forgotten
 RTT_GROWTH = 0.100  # a round trip this much over the least one is a queue, for peers that send no REMB
+RTTS = 3  # in a row: a queue, and no jitter; else a REMB that small is not believed
 RTT_DECREASE = 0.85
 SILENCE = 1.5  # seconds without a report, three of the usual intervals: the way back is down or full
 SILENCE_DECREASE = 0.7  # a second
@@ -56,6 +58,7 @@ class VideoRate:
         self._updated: float | None = None
         self._heard: float | None = None
         self._least_rtt: float | None = None
+        self._rtts: deque[float] = deque(maxlen=RTTS)
         self._full = False  # by the last receiver report: a queue, or much loss
         self._checked = -1e9
         self._capacity: tuple[float, float] | None = None  # (when, bits a second of voice and video)
@@ -96,11 +99,13 @@ class VideoRate:
         elapsed = 0.0 if self._updated is None else min(2.0, now - self._updated)
         self._updated = self._heard = now
         target = float(self.target_bps)
-        queued = False
+        queued = lasts = False
         if round_trip_time is not None:
             self._least_rtt = min(round_trip_time, self._least_rtt or round_trip_time)
+            self._rtts.append(round_trip_time)
             queued = round_trip_time - self._least_rtt > RTT_GROWTH
-        self._full = queued or fraction_lost > LOSS_HIGH
+            lasts = min(self._rtts) - self._least_rtt > RTT_GROWTH
+        self._full = lasts or fraction_lost > LOSS_HIGH
         if self._careful:
             self._reports += 1
             self._careful = self._reports < CAREFUL_REPORTS  # the voice tells nothing: it is silent, or held
@@ -137,8 +142,11 @@ class VideoRate:
 
     def _meet_queue(self, path: PathReport, sent_bps: float, now: float) -> None:
         since = now - self._decreased
+        if since < DRAIN + path.queue:  # what is told of was sent before, and grew the queue further
+            self._queue_then = max(self._queue_then, path.queue)
+            return
         falls = path.queue < FELL * self._queue_then
-        if since < DRAIN or (falls and since < 4 * DRAIN) or path.queue < LONGER * self._foreign:
+        if (falls and since < 4 * DRAIN) or path.queue < LONGER * self._foreign:
             return
         if not self._queue_then:
             self._before = self.target_bps
@@ -152,7 +160,10 @@ class VideoRate:
         self._capacity = now, carried
         factor = min(BACK_OFF, max(BACK_OFF_MOST, 1 - path.queue / DRAIN_TIME))
         self._decreased, self._queue_then = now, path.queue
-        self._set(min(BACK_OFF * self.target_bps, factor * carried - path.sent_bps), now)
+        target = min(BACK_OFF * self.target_bps, factor * carried - path.sent_bps)
+        if BACK_OFF * carried - path.sent_bps > MIN_BPS < self.target_bps:
+            target = max(MIN_BPS, target)  # what is there has to drain first; then there is room for both
+        self._set(target, now)
 
     def _most_per_s(self, now: float) -> float:
         """By how much it may grow: slowly beyond what the path was seen to carry, not at all into a queue."""

@@ -55,9 +55,22 @@ def test_a_small_remb_pauses_nothing_unless_the_path_is_full() -> None:
     rate.receive_report(0.03, 0.02, 3.5)
     rate.receive_remb(12_000, 3.6)
     assert not rate.paused
-    rate.receive_report(0.0, 0.5, 4.0)  # but a queue
+    rate.receive_report(0.0, 0.5, 4.0)  # jitter: one round trip of many
     rate.receive_remb(12_000, 4.1)
+    assert not rate.paused
+    reports(rate, 1.5, start=4.0, rtt=0.5)  # but a queue
+    rate.receive_remb(12_000, 5.6)
     assert rate.paused
+
+
+def test_what_the_queue_holds_is_no_reason_to_pause() -> None:
+    """Reports are as late as what they tell of: the queue grows in them after the decrease that ends it."""
+    rate = VideoRate(beside_voice=True)
+    rate.receive_path(PathReport(0.0, 0.0, 1.0, None, 700_000.0, 60_000), 0.0, 0.0)
+    before = rate.target_bps
+    for now, queue in ((1.0, 0.2), (1.3, 0.35), (1.6, 0.5), (1.9, 0.6), (2.2, 0.4), (2.5, 0.1), (2.8, 0.0)):
+        rate.receive_path(PathReport(queue, 0.0, 0.7, None, 0.0, 60_000), 150_000, now)
+        assert not rate.paused and rate.target_bps < before / 2
 
 
 def test_a_remb_that_is_not_renewed_is_forgotten() -> None:

@@ -82,7 +82,10 @@ def inbound(call: SimulatedCall) -> dict[str, Any]:
 
 
 def voice_is_untouched(call: SimulatedCall) -> bool:
-    return (call.callee.summary.mos_lq or 0) > 4.3
+    """Nothing of it is made up. That it is stretched to be in step with the pictures counts much in so short a call."""
+    heard = call.callee.summary
+    assert heard.delay_ms is not None and heard.mos_lq is not None
+    return heard.concealed_percent == 0 and heard.delay_ms < 120 and heard.mos_lq > 3.5
 
 
 def is_calm(call: SimulatedCall, seconds: float) -> bool:
