@@ -245,7 +245,7 @@ class MediaEngine:
 
     @property
     def _says(self) -> bool:
-        """Whether sound is sent; before that, and while it is not, the media time stands still."""
+        """Whether sound is sent. The media time begins with the first of it."""
         return self._srtp is not None and not self._closed and self.sending[0] is not None
 
     def pull_audio(self, now: float) -> Samples:

@@ -146,9 +146,8 @@ class SoundPump:
                     self._latest = samples, now
                 elif at_once < STALE:
                     self._push(samples, now)
-                elif not self.held:
-                    with self._lock:
-                        self._engine.skip_audio(len(samples))
+                else:
+                    self._leave_out(samples)
                 if at_once and at_once % (AT_ONCE if at_once < STALE else LEFT_OUT_AT_ONCE) == 0:
                     # It does not wait, since we are late: what came from the network has its turn, too.
                     await asyncio.sleep(0)
@@ -157,6 +156,7 @@ class SoundPump:
 
     def _push(self, samples: Samples, heard: float) -> None:
         if self.held:
+            self._leave_out(samples)
             return
         samples = np.zeros_like(samples) if self.muted else samples
         if self.kept is not None:
@@ -164,6 +164,10 @@ class SoundPump:
         with self._lock:
             self._engine.push_audio(samples, heard)
         self._drain()
+
+    def _leave_out(self, samples: Samples) -> None:
+        with self._lock:
+            self._engine.skip_audio(len(samples))
 
     def _pull(self) -> Samples:
         """10 ms for the speaker, from any thread."""

@@ -62,6 +62,8 @@ class AudioSender:
         self._samples_a_tick = SAMPLE_RATE // parameters.clock_rate
         self._in_silence = False  # the last frame was a DTX one
         self._media_time = 0  # ticks of the RTP clock
+        self._said_until: float | None = None  # when the sample at that time was taken, or would have been
+        self._stopped = False  # the direction was taken away, and nothing was said since
         self._loss = 0.0
         self._fec_on = False
         self.rtp = RtpSender(ssrc=ssrc, clock_rate=parameters.clock_rate, rng=rng)
@@ -85,6 +87,7 @@ class AudioSender:
         if (before.mid, before.mid_extension) != (parameters.mid, parameters.mid_extension):
             self._mid_until = self.rtp.packets_sent + MID_PACKETS
         if not parameters.send:
+            self._stopped = self._said_until is not None
             self._forget()
         if _encoding(before) != _encoding(parameters):
             self._forget()
@@ -123,6 +126,7 @@ class AudioSender:
     def push(self, samples: Samples, captured: float) -> list[bytes]:
         """int16 mono at 48 kHz, whose first sample was taken at `captured` -> the RTP packets that are full now."""
         captured -= len(self._waiting) / SAMPLE_RATE
+        self._catch_up(captured)
         self._waiting = np.concatenate((self._waiting, samples)) if len(self._waiting) else samples
         self.total_samples_captured += len(samples)
         scaled = samples.astype(np.float32)
@@ -133,6 +137,7 @@ class AudioSender:
             if (packet := self._packet(frame, captured)) is not None:
                 packets.append(packet)
             captured += len(frame) / SAMPLE_RATE
+        self._said_until = captured
         if self._waiting.base is samples or self._waiting is samples:
             self._waiting = self._waiting.copy()  # the caller may use its own again
         return packets
@@ -140,8 +145,15 @@ class AudioSender:
     def skip(self, samples: int) -> None:
         """Leave out so much: the media time goes on, and a packet that was not full yet is left out with it."""
         self._media_time += (samples + len(self._waiting)) // self._samples_a_tick
+        if self._said_until is not None:
+            self._said_until += (samples + len(self._waiting)) / SAMPLE_RATE
         self._waiting = self._waiting[:0]
         self.total_samples_captured += samples
+
+    def _catch_up(self, captured: float) -> None:
+        """The sampling clock went on while nothing was sent (RFC 3550 section 5.1)."""
+        if self._stopped and self._said_until is not None:
+            self._media_time += round(max(0.0, captured - self._said_until) * self.rtp.clock_rate)
 
     def _packet(self, samples: Samples, captured: float) -> bytes | None:
         payload = self._encoder.encode(samples)
@@ -149,8 +161,8 @@ class AudioSender:
         if silent and self._in_silence:  # the first one tells that there will be none
             self._media_time += len(samples) // self._samples_a_tick
             return None
-        first = self.rtp.packets_sent == 0 or (self._in_silence and not silent)
-        self._in_silence = silent
+        first = self.rtp.packets_sent == 0 or self._stopped or (self._in_silence and not silent)
+        self._in_silence, self._stopped = silent, False
         extensions = self._extensions(self.rtp.packets_sent)
         payload_type, body = self._with_copies(payload)
         packet = self.rtp.make(

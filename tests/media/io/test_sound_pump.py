@@ -150,6 +150,16 @@ async def test_what_a_microphone_has_waiting_for_long_is_left_out() -> None:
     await pump.close(microphone, None)
 
 
+async def test_time_goes_on_while_the_call_is_held() -> None:
+    pump, _ = pump_with(0)
+    taken: list[tuple[str, int]] = []
+    pump._engine.push_audio = lambda samples, now: taken.append(("said", len(samples)))
+    pump._engine.skip_audio = lambda samples: taken.append(("left out", samples))
+    for pump.held in (False, True, True, False):
+        pump._push(np.ones(960, np.int16), 5.0)
+    assert taken == [("said", 960), ("left out", 960), ("left out", 960), ("said", 960)]
+
+
 async def test_a_loop_that_is_late_all_the_time_makes_the_encoder_hurry() -> None:
     pump, _ = pump_with(0)
     hurried: list[bool] = []

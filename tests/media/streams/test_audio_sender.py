@@ -1,10 +1,13 @@
 """The sending half: numbering, MID, and what protects the voice where the far end reports its loss only."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from media.codecs.audio import create_encoder
 from media.negotiation import AudioParameters
 from media.rtp.packet import RtpPacket
 from media.rtp.red import parse
@@ -82,6 +85,37 @@ def test_what_is_left_out_is_a_gap_of_time_and_not_of_numbers() -> None:
     first, second = packets
     assert (second.sequence_number - first.sequence_number) & 0xFFFF == 1
     assert (second.timestamp - first.timestamp) & 0xFFFFFFFF == 960 + 480 + 960
+
+
+@pytest.mark.parametrize("piece", [480, 960])
+@pytest.mark.parametrize(("codec", "payload_type", "rate"), [("opus", 111, 48000), ("PCMU", 0, 8000)])
+def test_time_goes_on_while_the_direction_is_stopped(
+    piece: int, codec: str, payload_type: int, rate: int
+) -> None:
+    """So that what comes after is no later than its time stamp says, and sender reports stay true."""
+    parameters = AudioParameters("0", payload_type, frozenset({payload_type}), codec=codec)
+    stream = AudioSender(create_encoder(parameters), parameters, ssrc=7, rtx_ssrc=8, rng=Random(1))
+
+    def say(begin: float, end: float) -> list[RtpPacket]:
+        pieces = np.arange(begin, end - 1e-6, piece / 48000)
+        return [RtpPacket.parse(p) for at in pieces for p in stream.push(FRAME[:piece], float(at))]
+
+    stopped = replace(parameters, send=False)
+    stream.configure(stopped)
+    stream.configure(parameters)
+    packets = say(3.0, 3.11)  # half a packet may be left over; it is never said
+    before = stream.rtp.sender_report((), 4.0, 4.0).rtp_time
+    stream.configure(stopped)
+    stream.configure(stopped)
+    stream.configure(parameters)
+    packets += say(5.0, 5.1)
+    stamps = [(p.timestamp - packets[0].timestamp) & 0xFFFFFFFF for p in packets]
+    wanted = [n * 0.02 for n in range(len(packets) - 5)] + [2.0 + n * 0.02 for n in range(5)]
+    assert stamps == [round(at * rate) for at in wanted]
+    assert [p.marker for p in packets] == [n in (0, len(packets) - 5) for n in range(len(packets))]
+    after = stream.rtp.sender_report((), 6.0, 6.0).rtp_time
+    assert (after - before) & 0xFFFFFFFF == 2 * rate
+    stream.close()
 
 
 def test_the_mid_travels_in_the_first_packets_only() -> None:
