@@ -19,6 +19,7 @@ TICK = 480  # samples a pull
 STEP = 120  # libopus conceals in multiples of 2.5 ms
 JUMP = 2 * SAMPLE_RATE  # a gap longer than this, beyond what was concealed, is a new time line
 EARLY = 0.5  # seconds before the fastest of the last packets: that is no network any more
+BEHIND = 10  # packets in a row whose turn has passed, and none to play: their sender's time went back
 SUCCESSION = 5  # frames: what follows a strange packet within these makes it credible
 COPIES_AHEAD = 0.3  # seconds: copies of what is newer are of nothing that was asked for
 MAX_LOST = 200
@@ -87,6 +88,7 @@ class JitterBuffer:
         self._suspect: tuple[int, bytes, float] | None = (
             None  # (timestamp, payload, arrival) out of all order
         )
+        self._behind = 0  # packets in a row that were late, while there was nothing to play
         self._new_source = False  # the next packet begins a time line of its own
         self._in_silence = False  # the sender said that nothing comes until there is sound again (DTX)
         self._held = 0  # samples of concealment played while the media time stood still
@@ -142,7 +144,11 @@ class JitterBuffer:
 
     def _insert(self, time: int, payload: bytes, now: float, duplicate: bool = False) -> None:
         samples = self._decoder.duration(payload)
-        if self._next is not None and time < self._next:
+        late = self._next is not None and time < self._next
+        self._behind = self._behind + 1 if late and not duplicate and not len(self._packets) else 0
+        if self._behind > BEHIND:
+            self._restart(time)
+        elif late:
             if duplicate:
                 self.counters.duplicate_packets += 1
             else:
@@ -434,7 +440,7 @@ class JitterBuffer:
         self._recovered.clear()
         self._begins = time
         self.delay_manager.reset()
-        self._held = 0
+        self._held = self._behind = 0
         self._new_source = self._in_silence = False
         if self._next is not None:
             self._next = time

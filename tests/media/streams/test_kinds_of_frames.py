@@ -209,6 +209,23 @@ def test_a_sender_that_stops_and_goes_on(
     assert line.counters.late_packets == 0
 
 
+@pytest.mark.parametrize("pause", [0.02, 1.0])
+@pytest.mark.parametrize("back", [0.5, 1.5, 2.5, 4.0])
+def test_a_sender_whose_time_goes_back(make_line: MakeLine, pause: float, back: float) -> None:
+    """As of one that restarts with the same numbers, or sets its clock: soon heard again, not when it has caught up."""
+    line = make_line()
+    line.run(tone(400, 0, 3 * RATE, 0.3))
+    sender, line.sender = line.sender, line.another_sender(99)
+    line.run(np.zeros(int(pause * RATE), np.int16), lambda p, at: [])
+    line.sender.close()
+    line.sender = sender
+    sender._media_time -= int(back * RATE)
+    heard = line.run(tone(400, 0, 2 * RATE, 0.3))
+    assert np.abs(pitch(heard[RATE // 2 :]) - 400).max() <= 10, "heard after 500 ms"
+    assert levels(heard[RATE // 2 :]).min() > 5000, "and with no hole: the tone has 6950"
+    assert line.delays[-1] < 0.100, "no more than the first of them make it, until they are forgotten"
+
+
 # -- discontinuous transmission
 
 
