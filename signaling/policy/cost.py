@@ -39,7 +39,7 @@ def costs(limits: Limits) -> list[Cost]:
         ("... and on every later day", daily, "numbers"),
         ("accounts that learn about 1,000,000 numbers in a day", accounts, "registered mobile numbers"),
         (
-            "... networks (/24, /64) that register so many in a day",
+            "... networks (/24, /56) that register so many in a day",
             math.ceil(accounts / networks),
             "networks",
         ),

@@ -134,7 +134,18 @@ class StoringRouter:
 
     async def _keep(self, batch: list[Keep]) -> list[bool]:
         limits, now = self._context.limits, self._clock.now()
-        messages = [KeptMessage(0, keep.to.local, keep.sender, now, serialise(keep.stanza)) for keep in batch]
+        sees = self._context.budget.sees
+        messages = [
+            KeptMessage(
+                0,
+                keep.to.local,
+                keep.sender,
+                now,
+                serialise(keep.stanza),
+                of_stranger=not sees(keep.sender, keep.to.local),
+            )
+            for keep in batch
+        ]
         ids = await self._context.store.keep_messages(
             messages, limits.message_bytes, limits.messages_kept, limits.messages_kept_of_one
         )

@@ -10,13 +10,19 @@ MOST = 4096
 
 @dataclass(frozen=True, slots=True)
 class KeptMessage:
-    """`id` grows with each message; it is 0 for one that is not yet in the store."""
+    """`id` grows with each message; it is 0 for one that is not yet in the store. `of_stranger`: the account that it is
+    for has never turned to its sender; there is less room for those than for others."""
 
     id: int
     number: str
     sender: str
     kept: float
     stanza: str
+    of_stranger: bool = False
+
+    def most(self, limit: int) -> int:
+        """How many may be kept with this one, if `limit` may be at all: strangers leave a quarter to others."""
+        return limit - limit // 4 if self.of_stranger else limit
 
 
 @dataclass(slots=True)
@@ -45,12 +51,15 @@ class Room:
             self._held.clear()
         more = Counter(message.number for message in batch)
         pairs = Counter((message.number, message.sender) for message in batch)
+        most = {message.number: limit for message in batch}
+        for message in batch:
+            most[message.number] = min(most[message.number], message.most(limit))
         found = []
         for number, sender in pairs:
             held = self._held.get(number)
             if (
                 held is None
-                or held.count + more[number] > limit
+                or held.count + more[number] > most[number]
                 or held.by_sender[sender] + pairs[number, sender] > of_one
             ):
                 found.append(number)
@@ -68,10 +77,10 @@ class Room:
                 held.by_sender[sender] = count
 
     def take(self, message: KeptMessage, limit: int, of_one: int) -> bool:
-        """Whether it may be kept, which then counts: its number is registered, has fewer than `limit` messages, and
-        fewer than `of_one` of this sender."""
+        """Whether it may be kept, which then counts: its number is registered, has fewer than `limit` messages (a
+        stranger's: three quarters of that), and fewer than `of_one` of this sender."""
         held = self._held.get(message.number)
-        if held is None or held.count >= limit or held.by_sender[message.sender] >= of_one:
+        if held is None or held.count >= message.most(limit) or held.by_sender[message.sender] >= of_one:
             return False
         held.count += 1
         held.by_sender[message.sender] += 1

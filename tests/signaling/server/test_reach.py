@@ -1,11 +1,13 @@
 """Who finds and reaches whom: findability, the address book, blocking (XEP-0191), strangers."""
 
+import asyncio
 import json
 
 import pytest
 
 from signaling import stanza as st
 from signaling.blocking import BLOCKING
+from signaling.server_limits import Limits
 from signaling.xml import HINTS, PING, child, element
 
 ALICE, BOB, CAROL = "+12025550100", "+12025550101", "+12025550102"
@@ -229,3 +231,26 @@ async def test_registration_of_known_and_unknown_numbers_asks_the_store_the_same
             body = await answer.json()
             seen.append((answer.status, sorted(body), body["tries_left"], list(statements)))
     assert seen[0] == seen[1] and seen[0][3]
+
+
+@pytest.mark.parametrize("limits", [Limits(messages_kept=8, messages_kept_of_one=3)])
+async def test_strangers_leave_room_for_those_whom_an_account_knows(server, register, connect):
+    """Accounts enough to fill all that is kept for somebody who is away: whom he has turned to still reaches him."""
+    alice, bob = await register(ALICE), await register(BOB)
+    own, friend = await connect(alice), await connect(bob)
+    await own.show(friend)
+    own.stream.end(now=asyncio.get_running_loop().time())
+    await own.flush()
+    await own.ended()
+    to, taken = f"{ALICE}@{server.domain}", 0
+    for n in range(4):
+        server.advance(3600)
+        stranger = await connect(await register(f"+120255501{n + 10}"))
+        for k in range(3):
+            taken += await condition(stranger, to, sid=f"s{n}{k}") is None
+    assert taken == 6, "three quarters"
+    assert [await condition(friend, to, sid=f"f{n}") for n in range(3)] == [None, None, "service-unavailable"]
+    assert await condition(stranger, to, sid="full") == "service-unavailable"
+    own = await connect(alice)
+    got = [(await own.receive()).get("id") for _ in range(8)]
+    assert got[-2:] == ["m-f0", "m-f1"]
