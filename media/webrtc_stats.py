@@ -5,7 +5,9 @@ once: expected = received - duplicated + missing), `packetsRecovered` (of the mi
 turn), `recoveredFrames` (played from a copy), `lossRuns` (packets missing in a row -> how often), and what concealment
 stood in for (`concealedMissingSamples`, `concealedEmptySamples`, `concealedBrokenSamples`: together concealedSamples).
 Of what is louder than the background: `voicedBytesReceived`, the codec's, and `voicedSamplesReceived`, what these
-became. `stretchedSamples`: inserted and removed after the first 2 s. Of the transport: `rtcpBytesSent`. Of
+became. `stretchedSamples`: inserted and removed after the first 2 s. `concealedAtEndSamples`: of concealedSamples,
+those since the last packet was played (`silentAtEndSamples`: of silentConcealedSamples); 0 when the next is played. Of
+the transport: `rtcpBytesSent`. Of
 outbound-rtp: `redundantBytesSent` (copies, RED), `pathQueueDelay`, what the sender takes for a queue on the path, and
 for voice, too, `qualityLimitationReason` (cpu or none). Of remote-inbound-rtp: what the peer tells in extended reports,
 of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
@@ -14,6 +16,7 @@ of the whole call up to then (RFC 3611 section 4.7; `_as_heard`).
 from typing import TYPE_CHECKING, Any
 
 from media import video_stats
+from media.jitterbuffer.jitter_buffer import LONG_LOSS
 from media.parameters import audio_clock_rate
 from media.rtp.extended_reports import VoipMetrics
 from media.streams.audio_receiver import AudioReceiver
@@ -185,6 +188,7 @@ def inbound(receiver: AudioReceiver) -> dict[str, Any]:
     """The entry of a received voice stream."""
     counters = receiver.jitter_buffer.counters
     received = receiver.statistics
+    at_end = receiver.jitter_buffer.concealed_at_end
     return {
         "type": "inbound-rtp",
         "kind": "audio",
@@ -214,6 +218,8 @@ def inbound(receiver: AudioReceiver) -> dict[str, Any]:
         "concealedEmptySamples": counters.concealed_empty_samples,
         "concealedBrokenSamples": counters.concealed_broken_samples,
         "concealmentEvents": counters.concealment_events,
+        "concealedAtEndSamples": at_end,
+        "silentAtEndSamples": max(0, at_end - LONG_LOSS),
         "insertedSamplesForDeceleration": counters.inserted_samples_for_deceleration,
         "removedSamplesForAcceleration": counters.removed_samples_for_acceleration,
         "stretchedSamples": counters.stretched_samples,

@@ -419,6 +419,11 @@ class JitterBuffer:
             self._lost = {t for t in self._lost if t > time - JUMP}
             self._copies = {t for t in self._copies if t >= time}
 
+    @property
+    def concealed_at_end(self) -> int:
+        """Samples made up since the last packet was played, where no other waits: an outage, or the stream's end."""
+        return 0 if len(self._packets) else self._concealing
+
     def _conceal(self, samples: int) -> None:
         if not self._concealing:
             self.counters.concealment_events += 1

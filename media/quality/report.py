@@ -20,7 +20,16 @@ from media.quality import plain
 from media.quality.in_use import CodecInUse, Path
 from media.quality.packets import PacketCounter, Packets, settle
 from media.quality.speech import SpeechScore
-from media.quality.stats import ReceivedSecond, SentSecond, Stats, entries, received, sent, silent
+from media.quality.stats import (
+    ReceivedSecond,
+    SentSecond,
+    Stats,
+    entries,
+    received,
+    sent,
+    silent,
+    without_end,
+)
 from media.quality.summary import Summary, Worst, judge, summarize
 from media.quality.video_series import (
     Freeze,
@@ -201,6 +210,7 @@ class ReportBuilder:
         self._versions = dict(versions)
         self._started: float | None = None
         self._begin: tuple[float, Stats] | None = None  # where the newest second begins
+        self._earlier: tuple[float, Stats] | None = None  # where the one before it does
         self._last: tuple[float, Stats] | None = None
         self._received: list[ReceivedSecond] = []
         self._sent: list[SentSecond] = []
@@ -237,7 +247,7 @@ class ReportBuilder:
             self._sent.pop()
             self._empty = max(0, self._empty - 1)
         else:
-            self._begin = self._last
+            self._earlier, self._begin = self._begin, self._last
         before, previous = self._begin
         self._last = (now, stats)
         time, interval = now - self._started, now - before
@@ -263,10 +273,7 @@ class ReportBuilder:
         sound, video = self._accounts["audio"], self._accounts["video"]
         last = self._received[-1].time if self._received else 0.0
         steps = {name: (setup or {}).get(name) for name in SETUP_STEPS}
-        seconds = list(self._received)
-        if self._empty == 1:
-            seconds[-1] = silent(seconds[-1])  # the peer has hung up, most likely; a longer run is an outage
-        seconds = judge(settle(seconds))
+        seconds = judge(settle(self._as_heard()))
         return QualityReport(
             started_at=self._started_at,
             duration=last,
@@ -289,6 +296,22 @@ class ReportBuilder:
             path=self._path,
             codecs=self._codecs,
         )
+
+    def _as_heard(self) -> list[ReceivedSecond]:
+        """The seconds, where the sound ends with its last packet: a peer that stops sending has hung up, most likely,
+        and what is made up until that is told was not missed. A longer time is an outage."""
+        seconds = list(self._received)
+        if not seconds or self._begin is None or self._last is None or self._empty > 1:
+            return seconds
+        begin, end, index = self._begin, self._last, -1
+        if self._empty == 1:
+            seconds[-1] = silent(seconds[-1])
+            if self._earlier is None or len(seconds) < 2:
+                return seconds
+            begin, end, index = self._earlier, self._begin, -2
+        stats = without_end(begin[1], end[1])
+        seconds[index] = received(begin[1], stats, seconds[index].time, end[0] - begin[0])
+        return seconds
 
     def _judge_silence(self, second: ReceivedSecond, interval: float) -> None:
         if second.packets == 0:

@@ -150,6 +150,31 @@ def _ratio(part: float | None, whole: float | None, factor: float) -> float | No
     return max(0.0, part / whole) * factor
 
 
+def without_end(before: Stats, after: Stats) -> Stats:
+    """`after`, as if the received sound had ended with its last packet: of what was made up since `before`, that
+    behind it is left out."""
+    ended = dict(after)
+    for id_, entry in entries(after, "inbound-rtp", "audio"):
+        old = before.get(id_, {})
+
+        def since(key: str, entry: Mapping[str, Any] = entry, old: Mapping[str, Any] = old) -> int:
+            return int(max(0, (entry.get(key) or 0) - (old.get(key) or 0)))
+
+        # What goes on behind a packet that never came was missing, not the end.
+        end = min(entry.get("concealedAtEndSamples") or 0, since("concealedEmptySamples"))
+        if end:
+            ended[id_] = {
+                **entry,
+                "concealedSamples": entry["concealedSamples"] - end,
+                "concealedEmptySamples": entry["concealedEmptySamples"] - end,
+                "totalSamplesReceived": entry["totalSamplesReceived"] - end,
+                "silentConcealedSamples": entry["silentConcealedSamples"]
+                - min(entry.get("silentAtEndSamples") or 0, since("silentConcealedSamples")),
+                "concealmentEvents": entry["concealmentEvents"] - min(1, since("concealmentEvents")),
+            }
+    return ended
+
+
 def _percent(part: float | None, whole: float | None) -> float | None:
     share = _ratio(part, whole, 100.0)
     return None if share is None else min(100.0, share)

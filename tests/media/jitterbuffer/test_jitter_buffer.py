@@ -54,6 +54,18 @@ def test_a_clean_path_needs_less_than_15_ms(playback: Playback) -> None:
     assert playback.delay < 0.030
 
 
+def test_what_is_concealed_at_the_end_is_counted_until_a_packet_is_played(playback: Playback) -> None:
+    playback.frames(range(50))
+    playback.run(0.95)
+    assert playback.buffer.concealed_at_end == 0
+    playback.run(1.3)
+    counters = playback.buffer.counters
+    assert 0 < playback.buffer.concealed_at_end == counters.concealed_samples == counters.concealed_empty_samples
+    playback.frames(range(70, 100))
+    playback.run(1.95)
+    assert playback.buffer.concealed_at_end == 0 < counters.concealed_samples
+
+
 def test_the_target_follows_30_ms_of_jitter(playback: Playback) -> None:
     rng = Random(1)
     playback.frames(range(1000), delay=lambda n: rng.uniform(0, 0.03))

@@ -52,19 +52,22 @@ class Counters:
         late: int = 0,
         concealed: int = 0,
         silent: int = 0,
+        at_end: int = 0,
         events: int = 0,
         recovered: int = 0,
         buffer: float = 0.06,
         rtt: float = 0.06,
         seconds: float = 1.0,
     ) -> Stats:
-        """`concealed`, `silent`: frames of 20 ms (silent ones are concealed too)."""
+        """`concealed`, `silent`: frames of 20 ms (silent ones are concealed too); `at_end`: of the concealed ones,
+        those behind the last packet."""
         self.now += seconds
         emitted = packets * 960
         for key, change in (
             ("packetsReceived", packets), ("packetsLost", lost), ("packetsMissing", lost),
             ("packetsExpected", packets + lost), ("packetsRecovered", recovered),
-            ("concealedMissingSamples", (concealed - silent) * 960), ("concealedEmptySamples", silent * 960),
+            ("concealedMissingSamples", (concealed - silent - at_end) * 960),
+            ("concealedEmptySamples", (silent + at_end) * 960),
             ("totalAudioEnergy", 0.01 * seconds), ("totalSamplesDuration", seconds), ("bytesReceived", packets * 80),
             ("headerBytesReceived", packets * 12), ("latePackets", late), ("recoveredFrames", recovered),
             ("totalSamplesReceived", round(48_000 * seconds)), ("concealedSamples", concealed * 960),
@@ -73,6 +76,7 @@ class Counters:
             ("jitterBufferEmittedCount", emitted),
         ):  # fmt: skip
             self.inbound[key] += change
+        self.inbound["concealedAtEndSamples"] = at_end * 960 + (not packets and silent * 960)
         self.outbound["packetsSent"] += 50
         self.outbound["bytesSent"] += 50 * 80
         self.outbound["headerBytesSent"] += 50 * 12

@@ -74,6 +74,23 @@ def test_the_last_second_of_a_peer_that_hung_up_is_not_the_worst(build: Build) -
     assert made.summary.worst is not None and made.summary.worst.mos_lq == pytest.approx(emodel.mos(0))
 
 
+def test_what_is_made_up_behind_the_last_packet_of_a_call_was_not_missed(build: Build) -> None:
+    """The word that the peer has hung up comes behind its last packet: a few frames later, or in the next second."""
+    good = emodel.mos(0)
+    stopped = {"packets": 40, "concealed": 10, "at_end": 10, "events": 1}
+    for seconds in (({}, {}, stopped), ({}, {}, stopped, MUTED)):
+        made = build(*seconds)
+        assert made.received[2].concealed_percent == made.summary.concealed_empty_percent == 0
+        assert made.received[2].mos_lq == pytest.approx(good) == made.summary.mos_lq
+    gap_before = build({}, stopped | {"packets": 35, "lost": 5, "concealed": 15, "events": 2})
+    assert gap_before.received[1].concealed_percent == pytest.approx(100 * 5 / 40)
+    assert gap_before.summary.worst is not None and gap_before.summary.worst.mos_lq < 2
+    went_on = build({}, stopped, {}, {})
+    assert went_on.received[1].concealed_percent == 20
+    vanished = build({}, stopped, MUTED, MUTED, MUTED)
+    assert vanished.received[1].concealed_percent == 20
+
+
 def test_a_peer_that_vanished_is_an_outage(build: Build) -> None:
     made = build({}, MUTED, MUTED, MUTED)
     assert [s.mos_lq for s in made.received[1:]] == [1.0, 1.0, 1.0]
