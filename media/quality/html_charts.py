@@ -94,7 +94,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "loss",
-        "Loss, before and after repair",
+        "Loss, and what was heard of it",
         "%",
         (
             Line(_IN, "lost_percent", "lost on the way", "grey", "fill"),
@@ -102,8 +102,9 @@ ROWS: tuple[Row, ...] = (
             Line(_IN, "late_percent", "came too late", "amber"),
             Line(_IN, "concealed_percent", "concealed: what was heard", "red"),
             Line(_IN, "concealed_empty_percent", "of that, buffer empty", "violet", "dash"),
+            Line(_IN, "stretched_percent", "stretched or shortened", "blue", "dash"),
         ),
-        "Packets: of those expected; concealed: of the sound played.",
+        "Packets: of those expected; concealed and stretched: of the sound played.",
     ),
     Row(
         "delay",

@@ -46,7 +46,7 @@ _CARD: tuple[tuple[str, _Shown], ...] = (
         ),
     ),
     (
-        "Heard at the other side",
+        "Heard at the other side, as it told last",
         (
             (("summary", "remote_mos_lq"), None),
             (("summary", "remote_mos_cq"), None),

@@ -80,8 +80,14 @@ def _video_codec(report: QualityReport) -> str:
 
 
 def _worst(report: QualityReport) -> str:
+    """As on the page: from when to when. The series says when it ended."""
     worst = report.summary.worst
-    return "-" if worst is None else f"{worst.mos_lq:.2f} at {worst.time:.0f} s"
+    if worst is None:
+        return "-"
+    begin = max(
+        (s.time for s in report.received if s.time < worst.time - 0.01), default=max(0.0, worst.time - 1)
+    )
+    return f"{worst.mos_lq:.2f}, {begin:.0f} to {worst.time:.0f} s"
 
 
 def _mouth_to_ear(report: QualityReport) -> str:

@@ -63,7 +63,7 @@ def test_figures_of_a_call(build: Callable[..., QualityReport]) -> None:
             label, value = (cell.strip() for cell in row.strip("│").split("│"))
             figures[label] = value
     assert figures["MOS, listening"] == f"poor, {(emodel.mos(0) + bad) / 2:.2f}"
-    assert figures["worst second"] == f"{bad:.2f} at 2 s"
+    assert figures["worst second"] == f"{bad:.2f}, 1 to 2 s"
     assert figures["packets sent"] == "100" and figures["packets received"] == "95"
     assert figures["packets lost"] == figures["lost for good"] == "5 (5.00 %)"
     assert figures["loudness, heard / said"] == "-20 / -30 dBFS"
