@@ -1,6 +1,7 @@
 """`ringline COMMAND`: calls, and the commands of signaling and media, behind one name."""
 
 import argparse
+import difflib
 import importlib
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from signaling.command_line import Parser
 DESCRIPTION = (
     "Ringline: calls between phone numbers, encrypted from end to end, and how good each of them was."
 )
+WRONG_COMMAND_LINE = 2  # as argparse has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ def _run(arguments: list[str]) -> int:
             _load(lazy, command)
     if wanted not in LAZY:
         add_commands(subparsers, only_serve=wanted == "serve")
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return WRONG_COMMAND_LINE
+    if not wanted.startswith("-") and wanted not in subparsers.choices:
+        near = difflib.get_close_matches(wanted, subparsers.choices, 1)
+        hint = f": do you mean {near[0]}?" if near else ""
+        parser.error(f"there is no command {wanted!r}{hint}")
     parsed = parser.parse_args(arguments)
     code: int = parsed.run(parsed)
     return code
@@ -66,6 +75,7 @@ def _load(lazy: Lazy, parser: argparse.ArgumentParser) -> None:
     module = importlib.import_module(lazy.module)
     if lazy.command:
         add_arguments, run, _ = module.COMMANDS[lazy.command]
+        parser.description = f"{lazy.help[0].upper()}{lazy.help[1:]}."
     else:
         add_arguments, run = module.add_arguments, module.run
         parser.description = module.__doc__

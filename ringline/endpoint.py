@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,8 @@ def finish(
 ) -> None:
     """Join what signaling and media measured; print it, write it.
 
-    `number` is this end's; `asked`: the loop's time when the call began. Raises MediaError.
+    `number` is this end's; `asked`: the loop's time when the call began. Raises MediaError for a file that could not be
+    written, when the others are.
     """
     report = connection.report().with_signaling(
         call.timings,
@@ -218,22 +220,29 @@ def finish(
     if isinstance(speaker, AudioRecorder | AudioSide) and speaker.error:
         print(f"the recording ended early, {speaker.path}: {speaker.error}", flush=True)
     network = None if options.network == "none" else options.network
-    if options.report:
-        content = json.loads(document(report, network=network))
-        if connection.camera is not None:
-            content["pictures"] = pictures(connection)
-        content["clock"] = {
-            "microphone_started": getattr(connection.microphone, "started_at", None),
-            "speaker_started": getattr(connection.speaker, "started_at", None),
-        }
-        print(f"wrote {write_text(options.report, json.dumps(content, indent=1) + chr(10))}", flush=True)
-    if options.html and connection.kept_sound is not None:
+    with ExitStack() as files:  # each is tried, whatever becomes of the others
+        if options.html:
+            files.callback(_write_page, options.html, connection, document(report, network=network), end)
+        if options.report:
+            files.callback(_write_report, options.report, connection, document(report, network=network))
+
+
+def _write_report(path: Path, connection: PeerConnection, text: str) -> None:
+    content = json.loads(text)
+    if connection.camera is not None:
+        content["pictures"] = pictures(connection)
+    content["clock"] = {
+        "microphone_started": getattr(connection.microphone, "started_at", None),
+        "speaker_started": getattr(connection.speaker, "started_at", None),
+    }
+    print(f"wrote {write_text(path, json.dumps(content, indent=1) + chr(10))}", flush=True)
+
+
+def _write_page(path: Path, connection: PeerConnection, text: str, end: str) -> None:
+    if connection.kept_sound is not None:
         said, heard = connection.kept_sound.both()
-        sounds = {f"{end} said": said, f"{end} heard": heard}
-        page = render_html(json.loads(document(report, network=network)), sounds=sounds)
-        print(
-            f"wrote {write_text(options.html, page)}: open it in a browser, offline if you like", flush=True
-        )
+        page = render_html(json.loads(text), sounds={f"{end} said": said, f"{end} heard": heard})
+        print(f"wrote {write_text(path, page)}: open it in a browser, offline if you like", flush=True)
 
 
 def _told(call: Call, connected: float | None) -> Iterator[dict[str, object]]:

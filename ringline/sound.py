@@ -17,7 +17,7 @@ def add_sound_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--microphone",
         **device,
-        help="talk: the default microphone, or one that `python -m media devices` lists",
+        help="talk: the default microphone, or one that `ringline sound-devices` lists",
     )
     add("--speaker", **device, help="listen: the default loudspeaker, or one of the list")
     add("--devices", action="store_true", help="both defaults")

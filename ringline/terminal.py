@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from types import TracebackType
 from typing import Any
@@ -77,8 +78,8 @@ class Keys:
 
 
 def draw(line: str) -> None:
-    """Write over the line that was drawn before."""
-    sys.stdout.write(_CLEAR + line)
+    """Write over the line that was drawn before. What has no room is cut off: of two lines one would stay."""
+    sys.stdout.write(_CLEAR + line[: shutil.get_terminal_size().columns - 1])
     sys.stdout.flush()
 
 

@@ -11,6 +11,7 @@ from signaling.tokens import unb64url
 
 ROUNDS = 5200
 GROUPS = 6
+DIGITS = 2 * 5 * GROUPS
 
 
 def safety_number(own: tuple[str, Iterable[str]], peer: tuple[str, Iterable[str]]) -> str:

@@ -5,7 +5,6 @@ path = free_path(path)               heard.wav, or heard-2.wav where that is tak
 write_text(path, text)               after the call; gives the path that it wrote
 """
 
-import logging
 import os
 import stat
 import tempfile
@@ -15,8 +14,6 @@ from pathlib import Path
 from media.errors import SourceError
 from media.io.containers import reason
 
-logger = logging.getLogger(__name__)
-
 MAX_NUMBER = 10_000  # of files of one name
 
 
@@ -24,7 +21,8 @@ class OutputFile:
     """A binary file whose disk may fail at any time: it takes what it is given and keeps the first error.
 
     After an error it goes on as if all were well. FFmpeg's muxers need that: one whose header could not be written
-    crashes the process when it is closed. Raises SourceError when the file cannot be made.
+    crashes the process when it is closed. Whoever writes tells of the error. Raises SourceError when the file cannot
+    be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +79,6 @@ class OutputFile:
     def _fail(self, error: OSError | str) -> None:
         if self.error is None:
             self.error = error if isinstance(error, str) else reason(error)
-            logger.warning("%s: %s", self.path, self.error)
 
 
 def check_output(path: Path, suffixes: Sequence[str] = ()) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the operator's commands; the `run` of each takes the parsed arguments and returns the exit code."""
     what = "show what attacks cost under the server's limits"
-    command = subparsers.add_parser("limits", help=what, description=what)
+    command = subparsers.add_parser("limits", help=what, description=what[0].upper() + what[1:] + ".")
     command.add_argument("--json", action="store_true", help="as JSON")
     command.add_argument("--limits", type=Path, metavar="FILE.toml", help="the server's --limits")
     command.set_defaults(run=limits)
 
     what = "write database and keys of a server, running or not, into one file"
-    command = subparsers.add_parser("backup", help=what, description=what)
+    command = subparsers.add_parser("backup", help=what, description=what[0].upper() + what[1:] + ".")
     command.add_argument("file", type=Path, metavar="FILE.tar.gz")
     command.add_argument(
         "--data", type=Path, default=Path("data"), help="the server's folder (default ./data)"
@@ -24,7 +24,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     command.set_defaults(run=backup)
 
     what = "put a backup into the data folder of a server that does not run"
-    command = subparsers.add_parser("restore", help=what, description=what)
+    command = subparsers.add_parser("restore", help=what, description=what[0].upper() + what[1:] + ".")
     command.add_argument("file", type=Path, metavar="FILE.tar.gz")
     command.add_argument(
         "--data", type=Path, default=Path("data"), help="the server's folder (default ./data)"
@@ -33,7 +33,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     command.set_defaults(run=restore)
 
     what = "the name that a number has in the server's log"
-    command = subparsers.add_parser("pseudonym", help=what, description=what)
+    command = subparsers.add_parser("pseudonym", help=what, description=what[0].upper() + what[1:] + ".")
     command.add_argument("number", help="with country code, e.g. +12025550100")
     command.add_argument(
         "--data", type=Path, default=Path("data"), help="the server's folder (default ./data)"

@@ -24,7 +24,9 @@ def add_account_commands(subparsers: "argparse._SubParsersAction[argparse.Argume
 
     def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
         parser = subparsers.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
-        parser.add_argument("--profile", type=Path, required=True, metavar="FILE")
+        parser.add_argument(
+            "--profile", type=Path, required=True, metavar="FILE", help="made by `ringline register`"
+        )
         parser.set_defaults(run=run)
         return parser
 

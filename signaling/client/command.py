@@ -58,7 +58,13 @@ def _command(
     help: str,
 ) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-    parser.add_argument("--profile", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="this device's profile: `register` or `link` makes it",
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -19,6 +19,7 @@ from signaling.device_link import LinkCode
 from signaling.errors import ProfileError, RegistrationError, SignalingError, TokenError
 from signaling.identity import key_fingerprint
 from signaling.phone_number import parse_number, region_of
+from signaling.safety_number import DIGITS
 
 T = TypeVar("T")
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -146,8 +147,8 @@ def show_safety_number(arguments: argparse.Namespace) -> int:
     number, found, is_verified = _safety_number(arguments)
     _show(found.text)
     say(
-        f"The same on the side of {number}: nobody is between you. Compare it over another way than this server,"
-        f" then: ringline verify {number}"
+        f"If {number} sees the same digits, nobody is between you. Ask over another way than this server, then:"
+        f" ringline verify {number} DIGITS --profile {arguments.profile}"
     )
     if is_verified:
         say("You have compared it before, and the keys are the same.")
@@ -166,7 +167,10 @@ def verify(arguments: argparse.Namespace) -> int:
             raise ProfileError("give the 60 digits that the other side sees")
         same = input(f"Does {number} see the same digits? Type yes: ").strip().lower() == "yes"
     else:
-        same = "".join(theirs.split()) == found.text.replace(" ", "")
+        theirs = "".join(theirs.split())
+        if not (theirs.isascii() and theirs.isdigit() and len(theirs) == DIGITS):
+            raise ProfileError(f"a safety number has {DIGITS} digits: give all that the other side sees")
+        same = theirs == found.text.replace(" ", "")
     if not same:
         raise ProfileError(
             f"not verified: where the digits differ, somebody may be between you and {number}, or one side"

@@ -93,6 +93,8 @@ class Profile:
         """
         path = Path(path)
         if not path.is_file():
+            if path.is_dir():
+                raise ProfileError(f"{path} is a folder, not a profile")
             raise ProfileError(f"{path} does not exist: make it with `ringline register`")
         profile = cls(path, _load(path), None)
         try:

@@ -46,7 +46,7 @@ MISTAKES = [
         for name, *more in (("call", BOB), ("answer",), ("whoami",), ("trust", BOB), ("contact", BOB), ("devices",),
                             ("approve", "x"), ("pin",), ("safety-number", BOB), ("remove", "d1"), ("findable",),
                             ("block", BOB), ("blocked",), ("unblock", BOB))
-        for path, word in (("README.md", "not a profile"), ("none.profile", "does not exist"), (".", "does not exist"))
+        for path, word in (("README.md", "not a profile"), ("none.profile", "does not exist"), (".", "is a folder"))
     ),
     (("register", "hello", *REGISTER[2:]), "not a phone number"),
     (("register", "+1202", *REGISTER[2:]), "not a valid phone number"),
@@ -103,7 +103,6 @@ MISTAKES = [
     (("compare", "README.md", "README.md"), "not a report"),
     (("compare", "README.md", "README.md", "--fail-if", "x"), "--fail-if"),
     (("nonsense",), "nonsense"),
-    ((), "COMMAND"),
 ]  # fmt: skip
 
 

@@ -50,3 +50,18 @@ def test_the_server_starts_without_the_media_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2 and "nonsense" in done.stderr
+
+
+def test_what_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: ringline" in (shown := capsys.readouterr().err) and "register" in shown
+    for wrong, told in (
+        ("cal", "do you mean call?"),
+        ("regsiter", "do you mean register?"),
+        ("xyzzy", "no command"),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            main([wrong])
+        assert exit_.value.code == 2
+        error = capsys.readouterr().err
+        assert told in error and len(error.splitlines()) == 1

@@ -106,6 +106,14 @@ async def test_single_keys_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     os.close(ours)
 
 
+def test_a_drawn_line_is_never_longer_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal.draw("0:06   quality: very good, 4.4   MUTED")
+    assert capsys.readouterr().out == "\r\x1b[K0:06   quality: very good, 4."
+
+
 def test_a_job_in_the_background_leaves_the_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "r+b", buffering=0) as file:

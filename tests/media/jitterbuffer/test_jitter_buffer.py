@@ -60,7 +60,9 @@ def test_what_is_concealed_at_the_end_is_counted_until_a_packet_is_played(playba
     assert playback.buffer.concealed_at_end == 0
     playback.run(1.3)
     counters = playback.buffer.counters
-    assert 0 < playback.buffer.concealed_at_end == counters.concealed_samples == counters.concealed_empty_samples
+    assert (
+        0 < playback.buffer.concealed_at_end == counters.concealed_samples == counters.concealed_empty_samples
+    )
     playback.frames(range(70, 100))
     playback.run(1.95)
     assert playback.buffer.concealed_at_end == 0 < counters.concealed_samples

@@ -52,6 +52,8 @@ async def test_a_second_device_from_the_command_line(
     assert "not verified: where the digits differ" in await run(
         "verify", BOB, *wrong, "--profile", alice, code=1
     )
+    for short in (numbers[0][:3], [*numbers[0], "1"], ["yes"]):
+        assert "a safety number has 60 digits" in await run("verify", BOB, *short, "--profile", alice, code=1)
     assert "give the 60 digits" in await run("verify", BOB, "--profile", alice, code=1)
     assert "own number" in await run("verify", ALICE, "--profile", alice, code=1)
     assert "PIN is set" in await run("pin", "123456", "--profile", tablet)

@@ -175,6 +175,8 @@ def test_trust_takes_the_key_that_was_refused(path: Path) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="does not exist"):
         Profile.open(tmp_path / "none")
+    with pytest.raises(ProfileError, match="is a folder"):
+        Profile.open(tmp_path)
     with pytest.raises(ProfileError, match="cannot open"):
         Profile.create(tmp_path / "no" / "folder", data())
 
