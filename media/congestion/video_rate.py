@@ -28,6 +28,7 @@ SILENCE_DECREASE = 0.7  # a second
 QUEUE_HIGH, UNEVEN, QUEUE_LOW = 0.045, 3.0, 0.020
 BACK_OFF, BACK_OFF_MOST, DRAIN_TIME = 0.85, 0.4, 0.4
 DRAIN = 0.5  # seconds that a decrease is given to drain the queue
+COLLAPSED = 0.5  # of what is sent arrives: the path has become another, and nothing is known of its room
 FELL = 0.9  # a queue that fell below this share is draining
 VOICE_SMOOTHING = 0.3  # its bitrate follows what is said
 BESIDE_VOICE = 0.88  # of a link whose speed is known, for voice and video
@@ -66,6 +67,7 @@ class VideoRate:
         self._link: float | None = None  # as the voice's packets show it
         self._queue = 0.0
         self._decreased, self._queue_then, self._in_vain = -1e9, 0.0, 0
+        self._drains = False  # the queue of the last decrease will go: the path has room for both
         self._before = self.target_bps  # the first decrease of a row
         self._foreign = 0.0  # a queue that is somebody else's: there is nothing to win by sending less
         self._paused_until: float | None = None
@@ -142,7 +144,9 @@ class VideoRate:
 
     def _meet_queue(self, path: PathReport, sent_bps: float, now: float) -> None:
         since = now - self._decreased
-        if since < DRAIN + path.queue:  # what is told of was sent before, and grew the queue further
+        if since < DRAIN + (
+            path.queue if self._drains else 0.0
+        ):  # what is told of was sent before, and grew the queue further
             self._queue_then = max(self._queue_then, path.queue)
             return
         falls = path.queue < FELL * self._queue_then
@@ -161,7 +165,8 @@ class VideoRate:
         factor = min(BACK_OFF, max(BACK_OFF_MOST, 1 - path.queue / DRAIN_TIME))
         self._decreased, self._queue_then = now, path.queue
         target = min(BACK_OFF * self.target_bps, factor * carried - path.sent_bps)
-        if BACK_OFF * carried - path.sent_bps > MIN_BPS < self.target_bps:
+        self._drains = path.carried_share > COLLAPSED and BACK_OFF * carried - path.sent_bps > MIN_BPS
+        if self._drains and self.target_bps > MIN_BPS:
             target = max(MIN_BPS, target)  # what is there has to drain first; then there is room for both
         self._set(target, now)
 

@@ -75,6 +75,8 @@ class AudioRepair:
         # Follow an early packet at once and a late one slowly: the line of what comes undelayed.
         if presumed is not None and now < presumed.asked_at + (self.round_trip_time or 0.0):
             self._slow_until = now + SLOW  # no answer can have come yet: it waited on its way
+        elif now < expected - MIN_MARGIN:
+            self._slow_until = -math.inf  # it was held up once: what waited comes at once
         follow = now < expected or now - expected > 1.0 or self.queued or now < self._slow_until
         self._arrival = now if follow else expected + 0.05 * (now - expected)
 
