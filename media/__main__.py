@@ -197,6 +197,7 @@ def write_results(folder: Path, text: str, result: "SimulatedCall") -> None:
         recorder.close()
         if recorder.error:
             raise CommandError(f"{recorder.path} cannot be written: {recorder.error}")
+    print(f"wrote {folder / 'report.json'} and what each end heard", file=sys.stderr)
 
 
 # -- relay

@@ -39,7 +39,8 @@ def test_simulate_as_json_twice_the_same(
     command = ["simulate", "--network", "loss10", "--seed", "3", "--seconds", "3", "--json"]
     command += ["--speech", str(write_wav(generate_voice(3, 2.0))), "--out", str(tmp_path / "new" / "out")]
     assert main(command) == 0
-    first = capsys.readouterr().out
+    first, told = capsys.readouterr()
+    assert f"wrote {tmp_path / 'new' / 'out' / 'report.json'}" in told
     assert main(command) == 0
     assert capsys.readouterr().out == first
     content = json.loads(first)
