@@ -17,6 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt --only-binary :all: --no-binary opuslib --use-pep517
+INTEROP := $(BIN)/python -m pytest -o addopts='--import-mode=importlib -q --strict-markers' --timeout 120
 TALK ?= 10
 DEMO_ARGS ?=
 BENCH_ARGS ?=
@@ -42,8 +43,9 @@ check: $(VENV)/.ready-test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
+# Real peers on a real clock: what failed is tried once more, alone, and has to pass then.
 interop: $(VENV)/.ready-interop
-	$(BIN)/python -m pytest -o addopts='--import-mode=importlib -q --strict-markers' --timeout 120 tests/interop
+	$(INTEROP) tests/interop || { echo "Once more, what failed:"; $(INTEROP) --last-failed --last-failed-no-failures none tests/interop; }
 
 # For microphone and loudspeaker; for postgresql+asyncpg://; for PESQ and ViSQOL. What is installed stays the checkout.
 docs: $(VENV)/.ready

@@ -18,13 +18,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.timeout(240)  # 20 s of it, and what the server and those that were sent on their way may take
+@pytest.mark.timeout(
+    500
+)  # a minute and a half; a busy machine takes longer, and nothing here may fail for that
 def test_nothing_breaks_the_server(tmp_path: Path) -> None:
-    command = [sys.executable, "tests/fuzz/fuzz_signaling.py", "--minutes", "0.34", "--out", str(tmp_path)]
+    command = [sys.executable, "tests/fuzz/fuzz_signaling.py", "--minutes", "0.25", "--out", str(tmp_path)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as process:
         try:
-            said, _ = process.communicate(timeout=220)
+            said, _ = process.communicate(timeout=480)
         finally:  # if it hangs, with its server and its attackers
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
