@@ -79,6 +79,7 @@ W3C = {
 OWN = {"packetsRefused", "latePackets", "recoveredFrames", "lossRuns", "pathQueueDelay"}
 OWN |= {"packetsExpected", "packetsDuplicated", "packetsMissing", "packetsRecovered", "rtcpBytesSent"}
 OWN |= {"helperCodecIds", "voicedBytesReceived", "voicedSamplesReceived", "stretchedSamples"}
+OWN |= {"concealedAtEndSamples", "silentAtEndSamples"}
 OWN |= {"concealedMissingSamples", "concealedEmptySamples", "concealedBrokenSamples", "redundantBytesSent"}
 OWN |= {"qualityLimitationReason"}  # which W3C has for video
 RFC_3611 = {
