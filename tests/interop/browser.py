@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
@@ -84,6 +85,7 @@ class Page(ABC):
         self._number = 0
         self._stack = contextlib.AsyncExitStack()
         self._reader: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         self.errors: list[str] = []
 
     async def open(self, browser: Browser, scripts: list[str]) -> None:
@@ -146,8 +148,18 @@ class Page(ABC):
         runner = web.AppRunner(site, access_log=None)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        origin = self.origin
+        assert self._listener is not None
+        await web.SockSite(runner, self._listener).start()
+        return f"{origin}/"
+
+    @property
+    def origin(self) -> str:
+        """Of the page (RFC 6454), also before it is opened."""
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self._stack.callback(self._listener.close)
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     async def _read(self) -> None:
         try:

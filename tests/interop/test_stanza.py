@@ -16,8 +16,11 @@ from signaling import Client
 from signaling.client.api import AccessTokens, ServerApi
 from signaling.client.profile import Profile
 from signaling.client.registration import Progress, register
+from signaling.client.websocket import StanzaError
+from signaling.jid import Jid
 from signaling.server.app import Server
 from signaling.server_config import ServerConfig
+from signaling.xml import PING, element
 from tests.interop.material import ANSWERER, OFFERER, Card, Ears, Eyes, Plan, Side
 from tests.interop.stanza import Stanza
 
@@ -35,9 +38,12 @@ class Town:
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
+async def town(tmp_path: Path, foreign: Stanza) -> AsyncIterator[Town]:
     sms = tmp_path / "sms.jsonl"
-    server = await Server.start(ServerConfig(data=tmp_path / "data", port=0, sms=f"file:{sms}"))
+    origins = frozenset({foreign.page.origin})
+    server = await Server.start(
+        ServerConfig(data=tmp_path / "data", port=0, sms=f"file:{sms}", origins=origins)
+    )
 
     async def enrol(number: str) -> Profile:
         async def read_sms(_: Progress) -> str:
@@ -119,6 +125,9 @@ async def test_stanza_calls_our_client(town: Town, foreign: Stanza, browser, not
     plan = Plan("stanza.js", "ours", codec)
     note_plan(plan)
     await foreign.log_in(browser, plan, OFFERER, ANSWERER, town.account)
+    # It calls without a proposal (XEP-0353): only whom she has shown herself to can do that (docs/protocol.md section 3).
+    with pytest.raises(StanzaError):  # it has not shown itself to her
+        await town.alice._connection.ask("get", element(PING, "ping"), Jid.parse(town.account["jid"]))
     await foreign.call(town.alice_jid)
     async with asyncio.timeout(PATIENCE):
         incoming = await town.alice.next_incoming()
