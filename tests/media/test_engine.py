@@ -513,7 +513,9 @@ def test_replayed_datagrams_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("parameters", [AUDIO, PROTECTED])
-@pytest.mark.parametrize("pause", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize(
+    "pause", [0.3, pytest.param(1.0, marks=pytest.mark.long), pytest.param(4.0, marks=pytest.mark.long)]
+)
 def test_a_direction_may_change_in_the_call(parameters: AudioParameters, pause: float) -> None:
     call = Call(parameters=(parameters, parameters))
     call.run(1.0)

@@ -112,7 +112,7 @@ def test_a_network_by_the_name_that_the_option_had_before(capsys: pytest.Capture
     assert json.loads(out)["network"] == "loss10" and "--network" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_relay_process_says_where_it_is_and_ends_quietly(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "media", "relay", "--network", "wifi", "--seed", "1", "--counters"]
     with subprocess.Popen(

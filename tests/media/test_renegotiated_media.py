@@ -198,7 +198,14 @@ def test_a_direction_that_the_peer_does_not_take(call: Call) -> None:
     assert bob.heard > 500 and bob.seen > 8, "a key frame comes by itself"
 
 
-@pytest.mark.parametrize(("name", "alice_offers"), [("PCMU", True), ("G722", False), ("PCMA", False)])
+@pytest.mark.parametrize(
+    ("name", "alice_offers"),
+    [
+        ("PCMU", True),
+        pytest.param("G722", False, marks=pytest.mark.long),
+        pytest.param("PCMA", False, marks=pytest.mark.long),
+    ],
+)
 def test_another_voice_codec_and_back(call: Call, name: str, alice_offers: bool) -> None:
     alice, bob = call.ends
     first, second = (alice, bob) if alice_offers else (bob, alice)
@@ -215,7 +222,7 @@ def test_another_voice_codec_and_back(call: Call, name: str, alice_offers: bool)
             assert end.engine.receiver.packets_discarded == 0
 
 
-@pytest.mark.parametrize("alice_offers", [True, False])
+@pytest.mark.parametrize("alice_offers", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_another_video_codec_and_back(call: Call, alice_offers: bool) -> None:
     alice, bob = call.ends
     first, second = (alice, bob) if alice_offers else (bob, alice)

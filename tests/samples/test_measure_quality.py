@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -13,6 +15,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=50)
 
 
+@pytest.mark.long
 def test_a_measured_call(tmp_path: Path) -> None:
     done = run("--generated", "--talk", "2", "--network", "loss5", "--out", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -27,6 +30,7 @@ def test_a_measured_call(tmp_path: Path) -> None:
     assert "MOS" in done.stdout
 
 
+@pytest.mark.long
 def test_errors_are_one_line(tmp_path: Path) -> None:
     for arguments, words in (
         (("--network", "nonsense"), "nonsense"),

@@ -68,6 +68,7 @@ def record(path: Path, seconds: float = 1.2) -> AudioRecorder | VideoRecorder:
     return recorder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_disk_that_is_full_sooner_or_later_ends_the_recording_and_nothing_else(
     tmp_path: Path, disk: list[int], suffix: str, caplog: pytest.LogCaptureFixture

@@ -87,6 +87,7 @@ def lip_sync(path: Path) -> list[float]:
     return list(compare(finder.onsets, heard).offsets)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_call_is_recorded_with_its_times(tmp_path: Path, clock: Clock, suffix: str) -> None:
     path = tmp_path / f"call{suffix}"

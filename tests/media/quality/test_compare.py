@@ -211,6 +211,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=50)
 
 
+@pytest.mark.long
 def test_the_sample(before: Document, after: Document, tmp_path: Path) -> None:
     for name, content in (("one", before), ("two", after)):
         (tmp_path / name).mkdir()

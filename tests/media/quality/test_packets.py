@@ -26,7 +26,7 @@ ODD = (
     "rate=40 qms=2000 delay=20",
     "delay=20 jitter=120 dist=exp reorder=1 loss=0.05",
 )
-SHORT = ("wifi", "loss20", ODD[1], ODD[4])
+SHORT = ("wifi", ODD[1])
 EVERY = (*PROFILES, *ODD)
 
 

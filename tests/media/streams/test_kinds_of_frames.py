@@ -210,7 +210,9 @@ def test_a_sender_that_stops_and_goes_on(
 
 
 @pytest.mark.parametrize("pause", [0.02, 1.0])
-@pytest.mark.parametrize("back", [0.5, 1.5, 2.5, 4.0])
+@pytest.mark.parametrize(
+    "back", [0.5, 2.5, *(pytest.param(back, marks=pytest.mark.long) for back in (1.5, 4.0))]
+)
 def test_a_sender_whose_time_goes_back(make_line: MakeLine, pause: float, back: float) -> None:
     """As of one that restarts with the same numbers, or sets its clock: soon heard again, not when it has caught up."""
     line = make_line()

@@ -46,7 +46,7 @@ def serve(tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_serves_and_drains(serve, tmp_path, number):
     process = serve("--domain", "calls.example")
     found = LINE.fullmatch(process.stdout.readline())

@@ -388,6 +388,7 @@ async def test_silence_is_pinged_and_then_ended(server, register, connect, quiet
     listening.cancel()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "limits",
     [Limits(times=replace(QUICK, ping=30, gone=75, login=5), stanzas=Rate(10_000, 1e-4))],
