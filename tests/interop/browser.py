@@ -141,6 +141,8 @@ class Page(ABC):
         page = "<!doctype html><meta charset=utf-8><link rel=icon href=data:,>" + "".join(
             f"<script src=/{i}.js></script>" for i in range(len(scripts))
         )
+        origin = self.origin
+        assert self._listener is not None
         site = web.Application()
         site.router.add_get("/", _serve_text(page, "text/html"))
         for i, script in enumerate(scripts):
@@ -148,8 +150,6 @@ class Page(ABC):
         runner = web.AppRunner(site, access_log=None)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        origin = self.origin
-        assert self._listener is not None
         await web.SockSite(runner, self._listener).start()
         return f"{origin}/"
 
