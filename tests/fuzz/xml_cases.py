@@ -313,8 +313,6 @@ async def _ended(stream: Session, listening: asyncio.Task[None]) -> None:
         raise Failure("a stream was not closed")
     await listening
     stream.record.answered(stream.why)
-    if stream.why == "cut":
-        raise Failure("a stream ended without a word")
 
 
 CASES = {before_login: 15, session: 40, deaf: 1}
